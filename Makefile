@@ -1,0 +1,142 @@
+# make              build/nibble
+# make learn        install what is missing, build, open the notebook
+# make test         install what tests need, build, run every suite
+# make check-kernels  every kernel on every level of this CPU against the definition; BENCH=1 times them
+# make check-neon   the same for NEON, under qemu
+# make bench        decode and prefill of random-weight models beside this machine's limits
+# make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
+# make install      PREFIX=/usr/local
+#
+# Variables: CC, BUILD (the output folder), SANITIZE=address,undefined, WERROR=1, CROSS=aarch64-linux-gnu-
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+CROSS    ?=
+ifneq ($(CROSS),)
+CC       := $(CROSS)gcc
+AR       := $(CROSS)ar
+endif
+PKG      ?= pkg-config
+ARCH     := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
+
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+endif
+
+# -ffp-contract=off and nothing like -ffast-math: the numeric contract. -fno-math-errno lets sqrt and
+# rint become one instruction; their results are the same.
+CFLAGS   ?= -O3 -g
+ALL_CFLAGS = -std=c11 -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic -pthread \
+             -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -Icore -I. $(if $(WERROR),-Werror) \
+             $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(CROSS),-static) $(LDFLAGS)
+
+# Libraries. A cross build takes none: byte-level BPE and line editing then say that they are missing.
+ifeq ($(CROSS),)
+LIBRARIES := $(foreach l,libpcre2-8 libedit,$(shell $(PKG) --exists $(l) 2>/dev/null && echo $(l)))
+endif
+ifneq ($(filter libpcre2-8,$(LIBRARIES)),)
+ALL_CFLAGS += -DNB_HAVE_PCRE2
+endif
+ifneq ($(filter libedit,$(LIBRARIES)),)
+ALL_CFLAGS += -DNB_HAVE_LIBEDIT
+endif
+LIBS := $(if $(LIBRARIES),$(shell $(PKG) --libs $(LIBRARIES))) -lm
+
+# One CPU level per file, compiled with that level's flags and no others.
+LEVEL_avx2    := -mavx2 -mfma -mf16c
+LEVEL_avxvnni := -mavx2 -mfma -mf16c -mavxvnni
+LEVEL_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
+LEVEL_neon    := -march=armv8.2-a+dotprod
+ifeq ($(ARCH),x86_64)
+OTHER_LEVELS  := %_neon.c
+else
+OTHER_LEVELS  := %_avx2.c %_avxvnni.c %_avx512.c
+endif
+level_flags    = $(LEVEL_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
+
+sources        = $(sort $(filter-out $(OTHER_LEVELS),$(wildcard $(1))))
+CORE_SRC      := $(call sources,core/*/*.c)
+PLOTS_SRC     := $(call sources,plots/*.c)
+REPL_SRC      := $(filter-out repl/main.c,$(call sources,repl/*.c repl/commands/*.c))
+SUPPORT_SRC   := $(call sources,tests/support/*.c)
+CHECK_SRC     := $(call sources,tests/kernels/check*.c)
+TEST_SRC      := $(sort $(wildcard tests/*/test_*.c))
+BENCH_SRC     := $(sort $(wildcard tests/bench/*.c))
+FUZZ_SRC      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+objects        = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LIBNIBBLE     := $(BUILD)/libnibble.a
+LIBREPL       := $(BUILD)/librepl.a
+TESTS         := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
+FUZZ_REPLAYS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SRC))
+
+.PHONY: all learn test tests check-kernels check-neon check-contract bench fuzz install clean
+.SECONDARY:
+all: $(BUILD)/nibble
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(call level_flags,$<) -MMD -MP -c -o $@ $<
+
+$(LIBNIBBLE): $(call objects,$(CORE_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+$(LIBREPL): $(call objects,$(PLOTS_SRC) $(REPL_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BUILD)/nibble: $(call objects,repl/main.c) $(LIBREPL) $(LIBNIBBLE)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# --- tests ---
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call objects,$(SUPPORT_SRC)) $(LIBREPL) $(LIBNIBBLE)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+$(BUILD)/check-kernels: $(call objects,$(CHECK_SRC)) $(LIBNIBBLE)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIBREPL) $(LIBNIBBLE)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+tests: $(BUILD)/nibble $(TESTS) $(BUILD)/check-kernels $(FUZZ_REPLAYS)
+
+test:
+	@sh .ci/packages test
+	@$(MAKE) tests
+	@BUILD=$(BUILD) sh tests/run
+
+check-kernels: $(BUILD)/check-kernels
+	$(BUILD)/check-kernels $(if $(BENCH),--bench)
+
+NEON = BUILD=$(BUILD)/neon CROSS=aarch64-linux-gnu-
+check-neon:
+	@sh .ci/packages neon
+	@$(MAKE) $(NEON) $(BUILD)/neon/check-kernels
+	qemu-aarch64-static -cpu max $(BUILD)/neon/check-kernels
+
+# --- speed ---
+$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(LIBREPL) $(LIBNIBBLE)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+bench: $(BUILD)/bench
+	$(BUILD)/bench
+
+# --- fuzzing ---
+SECONDS ?= 600
+FUZZ    ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
+fuzz:
+	@sh .ci/packages fuzz
+	@BUILD=$(BUILD)/fuzz SECONDS=$(SECONDS) sh tests/fuzz/run $(FUZZ)
+
+# --- using it ---
+learn:
+	@sh .ci/packages learn
+	@$(MAKE) all
+	@$(BUILD)/nibble
+
+install: $(BUILD)/nibble
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/nibble $(DESTDIR)$(PREFIX)/bin/nibble
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

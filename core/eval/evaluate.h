@@ -1,0 +1,60 @@
+/* What was lost: perplexity with its error, divergence from the original, error measures of tensors. */
+#ifndef NB_EVAL_EVALUATE_H
+#define NB_EVAL_EVALUATE_H
+
+#include "model/model.h"
+
+/* The protocol of DESIGN, section 8: BOS, non-overlapping windows of min(context, 512), every position scored. */
+typedef struct nb_perplexity {
+    double ppl, standard_error;     /* of the perplexity, by the delta method from the per-token losses */
+    double mean_loss;               /* nats per token */
+    double bits_per_byte;
+    size_t n_tokens;                /* scored */
+    float *losses;                  /* [n_tokens], nats */
+    double seconds;                 /* measured */
+} nb_perplexity;
+void nb_perplexity_free(nb_perplexity *ppl);
+
+/* `max_tokens` 0: the whole text. */
+nb_status nb_perplexity_measure(nb_model *model, nb_weights weights, const char *text, size_t n_bytes, size_t max_tokens,
+                                nb_perplexity *out, nb_error *error);
+
+/* Mean of b - a per token and its standard error: the fair way to compare two models on one text. */
+void nb_paired_difference(const float *losses_a, const float *losses_b, size_t n, double *mean, double *standard_error);
+
+typedef struct nb_comparison {
+    nb_perplexity original, quantized;
+    double paired_mean, paired_error;     /* loss of quantized minus original, nats per token */
+    double kl_mean, kl_error;             /* KL(original || quantized), nats per token */
+    double top1_agreement;                /* share of positions with the same likeliest token */
+} nb_comparison;
+void nb_comparison_free(nb_comparison *comparison);
+
+/* Runs both sets of weights over the same text, logits compared chunk by chunk. */
+nb_status nb_compare(nb_model *model, const char *text, size_t n_bytes, size_t max_tokens, nb_comparison *out,
+                     nb_error *error);
+
+/* Error measures between two rows, accumulated. Start from zeros. */
+typedef struct nb_error_sums {
+    double signal, noise, dot, other; /* sum x^2, sum (x-y)^2, sum x*y, sum y^2 */
+    double max_error;
+    uint64_t n;
+} nb_error_sums;
+void nb_error_sums_add(nb_error_sums *sums, const float *x, const float *y, size_t n);
+double nb_error_sqnr(const nb_error_sums *sums);   /* dB; inf if noise is 0, NaN if the signal is */
+double nb_error_mse(const nb_error_sums *sums);
+double nb_error_cosine(const nb_error_sums *sums);
+
+typedef struct nb_histogram {
+    double low, high;      /* edges of all bins together */
+    size_t n_bins;
+    uint64_t *counts;      /* [n_bins] */
+    uint64_t n, n_below, n_above, n_zero;
+    double min, max, mean, std;
+} nb_histogram;
+void nb_histogram_free(nb_histogram *histogram);
+/* Of a tensor's source or stored numbers. low == high: chosen from the data (symmetric around 0). */
+nb_status nb_tensor_histogram(const nb_tensor *tensor, nb_weights which, double low, double high, size_t n_bins,
+                              nb_histogram *out, nb_error *error);
+
+#endif

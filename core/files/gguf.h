@@ -1,0 +1,96 @@
+/* GGUF, version 3, little-endian: the file format of llama.cpp. Every length in a file is checked
+ * against what is left of the file before it is used.
+ * Source: the GGUF specification in the ggml repository, docs/gguf.md. */
+#ifndef NB_FILES_GGUF_H
+#define NB_FILES_GGUF_H
+
+#include "base/file.h"
+#include "base/view.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum nb_gguf_type {
+    NB_GGUF_U8, NB_GGUF_I8, NB_GGUF_U16, NB_GGUF_I16, NB_GGUF_U32, NB_GGUF_I32, NB_GGUF_F32,
+    NB_GGUF_BOOL, NB_GGUF_STRING, NB_GGUF_ARRAY, NB_GGUF_U64, NB_GGUF_I64, NB_GGUF_F64,
+    NB_GGUF_TYPE_COUNT,
+} nb_gguf_type;
+
+typedef struct nb_gguf_value {
+    nb_string key;
+    nb_gguf_type type;
+    nb_gguf_type element_type; /* ARRAY */
+    uint64_t count;            /* ARRAY: elements; else 1 */
+    const uint8_t *data;       /* the value's or the first element's bytes, unaligned */
+    size_t n_bytes;            /* of them, all elements together */
+} nb_gguf_value;
+
+typedef struct nb_gguf_tensor {
+    nb_string name;
+    uint32_t n_dims;
+    uint64_t dims[4]; /* dims[0] is the contiguous one: a [rows, cols] matrix has {cols, rows} */
+    uint32_t type;    /* ggml type id */
+    uint64_t offset;  /* of its data in the file */
+    uint64_t n_bytes; /* 0 for a type whose size this build does not know */
+} nb_gguf_tensor;
+
+typedef struct nb_gguf {
+    nb_mapping *mapping;
+    uint32_t version;
+    uint64_t n_values, n_tensors;
+    nb_gguf_value *values;
+    nb_gguf_tensor *tensors;
+    uint64_t alignment, data_offset;
+    void *index; /* internal: finds keys and names */
+} nb_gguf;
+
+/* True if the file starts like one. */
+bool nb_gguf_probe(const uint8_t *data, size_t size);
+nb_status nb_gguf_open(const char *path, nb_gguf **out, nb_error *error);
+void nb_gguf_close(nb_gguf **gguf);
+
+const nb_gguf_value *nb_gguf_find(const nb_gguf *gguf, const char *key);
+const nb_gguf_tensor *nb_gguf_find_tensor(const nb_gguf *gguf, const char *name);
+/* Any integer or float type is accepted where its value fits. False if absent or of another kind. */
+bool nb_gguf_u64(const nb_gguf *gguf, const char *key, uint64_t *out);
+bool nb_gguf_f64(const nb_gguf *gguf, const char *key, double *out);
+bool nb_gguf_bool(const nb_gguf *gguf, const char *key, bool *out);
+bool nb_gguf_string(const nb_gguf *gguf, const char *key, nb_string *out);
+/* Elements of an array, converted; false if the index is out of range or the kind does not fit. */
+bool nb_gguf_array_u64(const nb_gguf_value *array, uint64_t index, uint64_t *out);
+bool nb_gguf_array_i64(const nb_gguf_value *array, uint64_t index, int64_t *out);
+bool nb_gguf_array_f64(const nb_gguf_value *array, uint64_t index, double *out);
+/* All strings of an array at once: out[count] views. */
+bool nb_gguf_array_strings(const nb_gguf_value *array, nb_string *out);
+const char *nb_gguf_type_name(nb_gguf_type type);
+/* "F32", "Q4_K", "I8"; "type 77" for unknown ids (static storage per known id, "unknown" else). */
+const char *nb_ggml_type_name(uint32_t type);
+/* Elements and bytes of one block of a ggml type; false for ids that this build does not know. */
+bool nb_ggml_type_size(uint32_t type, uint32_t *block_elems, uint32_t *block_bytes);
+
+/* ---- writing: values, then tensor infos, then their data in the same order ---- */
+
+typedef struct nb_gguf_writer nb_gguf_writer;
+nb_status nb_gguf_writer_create(const char *path, nb_gguf_writer **out, nb_error *error);
+/* Values may be added until the first nb_gguf_write_data. Copies everything. */
+nb_status nb_gguf_add_u32(nb_gguf_writer *w, const char *key, uint32_t value, nb_error *error);
+nb_status nb_gguf_add_u64(nb_gguf_writer *w, const char *key, uint64_t value, nb_error *error);
+nb_status nb_gguf_add_f32(nb_gguf_writer *w, const char *key, float value, nb_error *error);
+nb_status nb_gguf_add_bool(nb_gguf_writer *w, const char *key, bool value, nb_error *error);
+nb_status nb_gguf_add_string(nb_gguf_writer *w, const char *key, const char *value, nb_error *error);
+nb_status nb_gguf_add_f32_array(nb_gguf_writer *w, const char *key, const float *values, size_t n, nb_error *error);
+nb_status nb_gguf_add_i32_array(nb_gguf_writer *w, const char *key, const int32_t *values, size_t n, nb_error *error);
+nb_status nb_gguf_add_string_array(nb_gguf_writer *w, const char *key, const nb_string *values, size_t n, nb_error *error);
+/* As it stands in another file (or replaces one of the same key). */
+nb_status nb_gguf_add_value(nb_gguf_writer *w, const nb_gguf_value *value, nb_error *error);
+nb_status nb_gguf_add_tensor(nb_gguf_writer *w, const char *name, uint32_t n_dims, const uint64_t *dims, uint32_t type,
+                             nb_error *error);
+/* Data of the tensors, in the order in which they were added, in as many pieces as wanted; padding is
+ * the writer's business. */
+nb_status nb_gguf_write_data(nb_gguf_writer *w, const void *data, size_t n_bytes, nb_error *error);
+/* Checks that all data came, then puts the file in place (nb_writer_commit). Frees the writer. */
+nb_status nb_gguf_writer_commit(nb_gguf_writer **w, nb_error *error);
+void nb_gguf_writer_abort(nb_gguf_writer **w);
+
+#endif

@@ -1,0 +1,14 @@
+/* Tokenizers from files, and into them. */
+#ifndef NB_FILES_VOCABULARY_H
+#define NB_FILES_VOCABULARY_H
+
+#include "files/gguf.h"
+#include "text/tokenizer.h"
+
+/* From the tokenizer.ggml.* keys. NB_OK and *out NULL when the file has none ("none", or no such keys). */
+nb_status nb_tokenizer_from_gguf(const nb_gguf *gguf, nb_tokenizer **out, nb_error *error);
+/* From llama2.c's tokenizer.bin, which does not say how many tokens it has. */
+nb_status nb_tokenizer_from_llama2c(const char *path, size_t n_tokens, nb_tokenizer **out, nb_error *error);
+nb_status nb_tokenizer_write_gguf(const nb_tokenizer *tokenizer, nb_gguf_writer *writer, nb_error *error);
+
+#endif

@@ -1,0 +1,97 @@
+/* Number formats: one descriptor each, in one table that help, completion, tests and benchmarks
+ * walk. And the quantizer: everything that says how a tensor's numbers are stored. */
+#ifndef NB_FORMATS_FORMAT_H
+#define NB_FORMATS_FORMAT_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum nb_format_kind {
+    NB_FORMAT_FLOAT, /* each number alone: f32 f16 bf16 f8_e4m3 f8_e5m2 */
+    NB_FORMAT_INT,   /* codes with scales beside them: int2 ... int8 */
+} nb_format_kind;
+
+typedef struct nb_format {
+    const char *name;
+    const char *summary;      /* one line */
+    const char *source;       /* the standard or paper */
+    const char *lesson;       /* stem of the lesson that teaches it */
+    nb_format_kind kind;
+    unsigned bits;            /* of one code */
+    unsigned exponent_bits;   /* FLOAT */
+    unsigned mantissa_bits;   /* FLOAT */
+    int bias;                 /* FLOAT: exponent bias */
+    double max_finite;        /* FLOAT: largest finite value; INT: largest code */
+    double min_normal;        /* FLOAT */
+    double min_subnormal;     /* FLOAT */
+    bool has_infinity;        /* FLOAT */
+    bool needs_scale;         /* a per-tensor f32 scale maps the largest value to max_finite (f8) */
+    int gguf_type;            /* ggml type id of the plain format, -1 if GGUF has none */
+    float max_rel_rmse;       /* N(0,1) weights, default granularity: a test holds the format to it */
+    /* FLOAT only; INT is the quantizer's business. One number to its code and back: to nearest, ties to
+     * even; f8 saturates. Codes sit in the low bits. */
+    uint32_t (*encode)(float value);
+    float (*decode)(uint32_t code);
+} nb_format;
+
+extern const nb_format nb_format_f32, nb_format_f16, nb_format_bf16, nb_format_f8_e4m3, nb_format_f8_e5m2;
+
+size_t nb_format_count(void);
+const nb_format *nb_format_at(size_t index);
+/* NULL if there is none. Accepts "int4". */
+const nb_format *nb_format_find(const char *name);
+const nb_format *nb_format_int(unsigned bits); /* 2..8, else NULL */
+
+/* f16 and bf16 conversions, used everywhere. To nearest, ties to even; NaN stays a quiet NaN. */
+uint16_t nb_f16_from_f32(float value);
+float nb_f32_from_f16(uint16_t code);
+uint16_t nb_bf16_from_f32(float value);
+float nb_f32_from_bf16(uint16_t code);
+/* Decodes `n` numbers of a FLOAT format from memory (little-endian codes of bits/8 bytes). */
+void nb_format_decode_row(const nb_format *format, const void *codes, size_t n, float *out);
+void nb_format_encode_row(const nb_format *format, const float *values, size_t n, void *codes);
+
+/* ---- the quantizer ---- */
+
+typedef enum nb_scheme { NB_SCHEME_NONE, NB_SCHEME_ABSMAX, NB_SCHEME_ZEROPOINT } nb_scheme;
+typedef enum nb_granularity { NB_PER_TENSOR, NB_PER_CHANNEL, NB_PER_GROUP } nb_granularity;
+/* What the matmul multiplies the weights with. */
+typedef enum nb_activations {
+    NB_ACTIVATIONS_DEFAULT, /* int8 for INT formats, f32 for FLOAT ones */
+    NB_ACTIVATIONS_F32,
+    NB_ACTIVATIONS_INT8, /* on the fly, one scale per 32 of a token */
+} nb_activations;
+typedef enum nb_convention {
+    NB_CONVENTION_DIVIDE,  /* s = max / 127, q = round(x / s); a zero point's range holds 0 */
+    NB_CONVENTION_LABONNE, /* s = 127 / max, q = round(x * s); a zero point's range is just min..max */
+} nb_convention;
+
+/* Weights are coded as u = q + 2^(bits-1), so that codes are unsigned in memory:
+ *   absmax     q in [-(2^(bits-1)-1), 2^(bits-1)-1],   w = s * q
+ *   zeropoint  q in [-2^(bits-1), 2^(bits-1)-1],       w = s * (q - z), z an integer in that range
+ * One (s, z) per tensor, per row, or per `group` consecutive columns of a row. */
+typedef struct nb_quantizer {
+    const nb_format *format;
+    nb_scheme scheme;           /* NONE for FLOAT formats */
+    nb_granularity granularity; /* PER_TENSOR for FLOAT formats */
+    uint32_t group;             /* columns to a group: a multiple of 32; 0 unless NB_PER_GROUP */
+    bool scales_f32;            /* scales are f16 unless this is set */
+    nb_activations activations;
+    nb_convention convention;
+} nb_quantizer;
+
+/* NB_OK, or a sentence: bits out of range, a group that is no multiple of 32, a scheme for a FLOAT
+ * format, activations that the format cannot have. */
+nb_status nb_quantizer_check(const nb_quantizer *quantizer, nb_error *error);
+bool nb_quantizer_equal(const nb_quantizer *a, const nb_quantizer *b);
+/* Bits that one weight of a [rows, cols] matrix takes, scales and zero points (a byte each) counted. */
+double nb_quantizer_bits_per_weight(const nb_quantizer *quantizer, size_t n_rows, size_t n_cols);
+/* "int4 absmax/group:32", "int8 zeropoint/channel, f32 activations", "f16". At most 80 bytes. */
+char *nb_quantizer_describe(const nb_quantizer *quantizer, char *text, size_t size);
+/* The reverse of describe; also how a saved file names it. */
+nb_status nb_quantizer_parse(const char *text, nb_quantizer *out, nb_error *error);
+
+#endif

@@ -1,0 +1,103 @@
+/* The kernel table: one row of function pointers per CPU level, filled once.
+ *
+ * reference.c is the definition of every entry: plain C, never optimised. Any other level performs the
+ * same IEEE-754 operations in the same order on each output and must give the same bits, which
+ * `make check-kernels` holds it to. Any NaN that leaves a kernel has the bits 7fc00000. */
+#ifndef NB_KERNELS_KERNELS_H
+#define NB_KERNELS_KERNELS_H
+
+#include "base/context.h"
+#include "kernels/packed.h"
+
+/* 32 activations of one token as int8: scale = amax / 127, q = rint(x * (127 / amax)) clamped. */
+typedef struct nb_act_block {
+    float scale;
+    int32_t minus_sum; /* -(q[0] + ... + q[31]); takes the zero point out of a block's sum, exactly */
+    int8_t q[NB_BLOCK];
+} nb_act_block;
+_Static_assert(sizeof(nb_act_block) == 40, "no padding");
+
+/* The activations that a matmul reads: n_tokens rows of n_cols. */
+typedef struct nb_acts {
+    size_t n_tokens, n_cols;
+    const float *f32;     /* [n_tokens][f32_stride]; for FLOAT formats and INT with f32 activations */
+    size_t f32_stride;
+    size_t n_blocks;
+    nb_act_block *blocks; /* [n_tokens][n_blocks], the last block padded with zeros; INT only */
+    int16_t *wide;        /* [n_tokens][n_blocks][32] in the order that the level likes, or NULL */
+} nb_acts;
+
+/* y[t][r] for row groups [group_begin, group_end) (rows beyond n_rows are not written):
+ *   FLOAT           acc = fma(decode(w[r][k]), x[t][k], acc), k forwards from acc = 0;
+ *                   f8 then y = tensor_scale * acc
+ *   INT             per block b: acc = fma(scale_w * scale_x, (float)sum, acc), with
+ *                   sum = sum over 32 of (u - z) * q, exact in int32
+ *   INT, f32 acts   acc = fma(scale_w * (float)(u - z), x[t][k], acc), k forwards
+ * y: [n_tokens][y_stride]. */
+typedef void nb_matmul_fn(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                          size_t y_stride);
+
+typedef struct nb_kernels {
+    const char *name;  /* "scalar", "avx2", "avxvnni", "avx512", "neon" */
+    const char *title; /* what the status line says: "avx512-vnni" */
+    uint32_t needs;    /* NB_CPU_ bits: every feature that the level's files are compiled with */
+
+    /* --- matmul (core/kernels/matmul_*) --- */
+    nb_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16, *matmul_f8_e4m3, *matmul_f8_e5m2;
+    nb_matmul_fn *matmul_int[9];     /* by bits, 2..8; int8 activations */
+    nb_matmul_fn *matmul_int_f32[9]; /* by bits, 2..8; f32 activations */
+    /* x[n_cols] -> blocks[ceil(n_cols/32)], and wide (if wants_wide). amax == 0 or not finite: scale
+     * is 0 or NaN and every q is 0. */
+    void (*quantize_acts)(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide);
+    bool wants_wide;
+    size_t row_group_grain; /* decode walks this many row groups at once: hand out multiples of it */
+
+    /* --- everything else (core/kernels/ops_*); lane i mod 16, folded 16-8-4-2-1 --- */
+    /* y = weight * x / sqrt(mean(x^2) + eps): ss in 16 lanes of fma; r = 1 / sqrt(ss / n + eps);
+     * y[i] = weight[i] * (x[i] * r). y may be x. */
+    void (*rms_norm)(const float *x, const float *weight, size_t n, float eps, float *y);
+    /* Pairs (2i, 2i+1), i < n_rot / 2, of each head: (a c - b s, a s + b c), as fma(a, c, -(b * s)) and
+     * fma(a, s, b * c). cos_sin: [n_rot / 2][2]. The rest of a head is left. In place. */
+    void (*rope_adjacent)(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot);
+    void (*add)(float *x, const float *y, size_t n);                            /* x += y */
+    void (*swiglu)(const float *gate, const float *up, size_t n, float *y);     /* y = gate / (1 + exp(-gate)) * up */
+    /* Queries i = 0..n_queries-1 of one head; query i sees keys [0, n_keys + i).
+     *   k: [ceil(n/16)][head_size][16], lane = key: score = fma(q[d], k[d], score), d forwards; times scale
+     *   maximum; p = exp(score - max); denominator in 16 lanes by position; the lanes folded
+     *   v: [n][round_up(head_size, 16)]: out[d] = fma(p, v[d], out[d]), positions forwards; out[d] / denominator
+     * scratch: 16 * round_up(n_keys + n_queries, 16) floats. */
+    void (*attention)(const float *q, size_t q_stride, size_t n_queries, size_t n_keys, const float *k,
+                      const float *v, size_t head_size, float scale, float *scratch, float *out, size_t out_stride);
+    void (*exp)(const float *x, size_t n, float *y); /* base/math's exp, elementwise */
+    float (*max)(const float *x, size_t n);          /* by a > b ? a : b over 16 lanes; NaN if any is NaN */
+    /* log(sum exp(x)) with the maximum taken out: f32 exp, f64 sums in 16 lanes. */
+    double (*log_sum_exp)(const float *x, size_t n);
+} nb_kernels;
+
+size_t nb_kernels_count(void);
+const nb_kernels *nb_kernels_at(size_t index); /* [0] is scalar, the definition; best last */
+/* By name; NULL if this build has no such level. */
+const nb_kernels *nb_kernels_find(const char *name);
+/* The best level whose needs this CPU meets. */
+const nb_kernels *nb_kernels_best(void);
+
+/* Threads and dispatch around one matmul: y[t][0..n_rows) = W x[t]. `x` must hold what the weights want
+ * (nb_acts_prepare). Threads split row groups, and token tiles where that is better. */
+void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float *y, size_t y_stride);
+
+/* Scratch for acts that grows as needed: one per session. */
+typedef struct nb_acts_buffer {
+    nb_acts acts;
+    size_t blocks_capacity, wide_capacity;
+} nb_acts_buffer;
+/* Points the buffer at x and, if `quantize`, makes its int8 blocks. */
+nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens, size_t n_cols,
+                          size_t stride, bool quantize, nb_error *error);
+void nb_acts_buffer_free(nb_acts_buffer *buffer);
+
+/* Where the time goes is measured beside these limits (`nibble bench`, check-kernels --bench). */
+double nb_measure_read_bandwidth(nb_context *context, size_t n_bytes); /* bytes/s over a buffer of that size */
+double nb_measure_fma_peak(nb_context *context);                       /* f32 operations/s, an fma is 2 */
+double nb_measure_int8_peak(nb_context *context);                      /* int8 operations/s at this level */
+
+#endif

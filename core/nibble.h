@@ -1,0 +1,36 @@
+/* libnibble: load a language model, change how its numbers are stored, run it, measure what was lost.
+ *
+ * The one public header. A context owns the CPU level, the threads and the wish to stop; everything
+ * else hangs on a model. Functions that can fail return nb_status and leave a sentence in nb_error.
+ * The same call gives the same bits on every CPU level, thread count and batch size. */
+#ifndef NIBBLE_H
+#define NIBBLE_H
+
+#define NIBBLE_VERSION "0.1.0"
+
+#include "base/context.h"
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/print.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "eval/evaluate.h"
+#include "files/gguf.h"
+#include "files/llama2c.h"
+#include "files/load.h"
+#include "files/synthetic.h"
+#include "files/vocabulary.h"
+#include "formats/anatomy.h"
+#include "formats/format.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "model/scope.h"
+#include "quant/quantize.h"
+#include "quant/rtn.h"
+#include "text/generate.h"
+#include "text/sampler.h"
+#include "text/tokenizer.h"
+
+#endif

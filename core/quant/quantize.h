@@ -1,0 +1,28 @@
+/* Changing how a model's tensors are stored. Every change starts from the sources and is a transaction: on failure
+ * or cancel the model is as it was. */
+#ifndef NB_QUANT_QUANTIZE_H
+#define NB_QUANT_QUANTIZE_H
+
+#include "model/model.h"
+#include "model/scope.h"
+
+typedef struct nb_tensor_loss {
+    double sqnr, mse, max_error; /* against the source */
+    uint64_t n_clipped, n_zero;  /* codes at an end after clamping; codes that stand for 0 */
+    uint64_t n_bytes_before, n_bytes_after;
+} nb_tensor_loss;
+
+/* Stores the scope's tensors as `quantizer` says; `losses` (one per tensor) may be NULL. Pushes one undo step. */
+nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
+                            nb_tensor_loss *losses, nb_error *error);
+/* Back to the source's own format. Pushes one undo step. */
+nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error);
+/* Takes the last quantize or restore back, by replaying from the sources. NB_ERR_STATE if there is none. */
+nb_status nb_model_undo(nb_model *model, nb_error *error);
+size_t nb_model_undo_depth(const nb_model *model);
+
+/* A fixed forward pass over a small random model with every format in it: 16 hex digits that must be equal
+ * on every machine. */
+nb_status nb_fingerprint(nb_context *context, char text[17], nb_error *error);
+
+#endif
