@@ -3,6 +3,7 @@
 # make test         install what tests need, build, run every suite
 # make check-kernels  every kernel on every level of this CPU against the definition; BENCH=1 times them
 # make check-neon   the same for NEON, under qemu
+# make check-contract  one fingerprint on every level, for 1 to 3 threads, and on NEON
 # make bench        decode and prefill of random-weight models beside this machine's limits
 # make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
 # make install      PREFIX=/usr/local
@@ -71,7 +72,7 @@ LIBREPL       := $(BUILD)/librepl.a
 TESTS         := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
 FUZZ_REPLAYS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SRC))
 
-.PHONY: all learn test tests check-kernels check-neon check-contract bench fuzz install clean
+.PHONY: all learn test tests check-kernels check-neon check-contract bench bench-build fuzz install clean
 .SECONDARY:
 all: $(BUILD)/nibble
 
@@ -113,9 +114,15 @@ check-neon:
 	@$(MAKE) $(NEON) $(BUILD)/neon/check-kernels
 	qemu-aarch64-static -cpu max $(BUILD)/neon/check-kernels
 
+check-contract: $(BUILD)/nibble
+	@sh .ci/packages neon
+	@$(MAKE) $(NEON) $(BUILD)/neon/nibble
+	@BUILD=$(BUILD) sh tests/check-contract
+
 # --- speed ---
 $(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(LIBREPL) $(LIBNIBBLE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+bench-build: $(BUILD)/bench
 bench: $(BUILD)/bench
 	$(BUILD)/bench
 
