@@ -1,0 +1,21 @@
+/* What each CPU level brings to the kernel table. A level's own files define these; kernels.c calls them
+ * once. A level that the target architecture cannot have is declared here, but nowhere defined or called. */
+#ifndef NB_KERNELS_LEVELS_H
+#define NB_KERNELS_LEVELS_H
+
+#include "kernels/kernels.h"
+
+/* The matmul fields, quantize_acts, wants_wide, row_group_grain. */
+void nb_kernels_fill_matmul_scalar(nb_kernels *k);
+void nb_kernels_fill_matmul_avx2(nb_kernels *k);
+void nb_kernels_fill_matmul_avxvnni(nb_kernels *k);
+void nb_kernels_fill_matmul_avx512(nb_kernels *k);
+void nb_kernels_fill_matmul_neon(nb_kernels *k);
+
+/* Everything else. avxvnni has nothing to add to avx2's. */
+void nb_kernels_fill_ops_scalar(nb_kernels *k);
+void nb_kernels_fill_ops_avx2(nb_kernels *k);
+void nb_kernels_fill_ops_avx512(nb_kernels *k);
+void nb_kernels_fill_ops_neon(nb_kernels *k);
+
+#endif
