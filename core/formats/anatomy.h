@@ -7,15 +7,15 @@
 typedef struct nb_anatomy {
     const nb_format *format;
     uint32_t code;
-    char sign[2];          /* the bits of each field, as '0' and '1' */
+    char sign[2]; /* the bits of each field, as '0' and '1' */
     char exponent[16];
-    char fraction[32];     /* INT: the code's bits, two's complement, are here alone */
-    const char *kind;      /* "normal", "subnormal", "zero", "infinity", "NaN", "integer" */
-    int exponent_value;    /* unbiased */
-    double value;          /* what the code stands for, exactly */
-    char exact[1200];      /* every digit of it */
-    double below, above;   /* its neighbours in the format; NaN where there is none */
-    double error;          /* value - asked */
+    char fraction[32];   /* INT: the code's bits, two's complement, are here alone */
+    const char *kind;    /* "normal", "subnormal", "zero", "infinity", "NaN", "integer" */
+    int exponent_value;  /* unbiased */
+    double value;        /* what the code stands for, exactly */
+    char exact[1200];    /* every digit of it */
+    double below, above; /* its neighbours in the format; NaN where there is none */
+    double error;        /* value - asked */
 } nb_anatomy;
 
 /* Rounds `value` to `format` and takes the result apart. INT formats round to the nearest integer and
@@ -23,11 +23,11 @@ typedef struct nb_anatomy {
 void nb_anatomy_of(double value, const nb_format *format, nb_anatomy *out);
 
 typedef struct nb_format_range {
-    double min, max;               /* finite */
+    double min, max;                  /* finite */
     double min_normal, min_subnormal; /* 0 for INT */
-    uint64_t n_values;             /* distinct finite values */
-    double epsilon;                /* gap above 1; 1 for INT */
-    int decimal_digits;            /* that survive a round trip */
+    uint64_t n_values;                /* distinct finite values */
+    double epsilon;                   /* gap above 1; 1 for INT */
+    int decimal_digits;               /* that survive a round trip */
 } nb_format_range;
 
 void nb_format_range_of(const nb_format *format, nb_format_range *out);

@@ -16,25 +16,28 @@ typedef enum nb_format_kind {
 
 typedef struct nb_format {
     const char *name;
-    const char *summary;      /* one line */
-    const char *source;       /* the standard or paper */
-    const char *lesson;       /* stem of the lesson that teaches it */
+    const char *summary; /* one line */
+    const char *source;  /* the standard or paper */
+    const char *lesson;  /* stem of the lesson that teaches it */
     nb_format_kind kind;
-    unsigned bits;            /* of one code */
-    unsigned exponent_bits;   /* FLOAT */
-    unsigned mantissa_bits;   /* FLOAT */
-    int bias;                 /* FLOAT: exponent bias */
-    double max_finite;        /* FLOAT: largest finite value; INT: largest code */
-    double min_normal;        /* FLOAT */
-    double min_subnormal;     /* FLOAT */
-    bool has_infinity;        /* FLOAT */
-    bool needs_scale;         /* a per-tensor f32 scale maps the largest value to max_finite (f8) */
-    int gguf_type;            /* ggml type id of the plain format, -1 if GGUF has none */
-    float max_rel_rmse;       /* N(0,1) weights, default granularity: a test holds the format to it */
+    unsigned bits;          /* of one code */
+    unsigned exponent_bits; /* FLOAT */
+    unsigned mantissa_bits; /* FLOAT */
+    int bias;               /* FLOAT: exponent bias */
+    double max_finite;      /* FLOAT: largest finite value; INT: largest signed code */
+    double min_normal;      /* FLOAT */
+    double min_subnormal;   /* FLOAT */
+    bool has_infinity;      /* FLOAT */
+    bool needs_scale;       /* a per-tensor f32 scale maps the largest value to max_finite (f8) */
+    int gguf_type;          /* ggml type id of the plain format, -1 if GGUF has none */
+    float max_rel_rmse;     /* N(0,1) weights, INT absmax/group:32: a test holds the format to it */
     /* FLOAT only; INT is the quantizer's business. One number to its code and back: to nearest, ties to
      * even; f8 saturates. Codes sit in the low bits. */
     uint32_t (*encode)(float value);
     float (*decode)(uint32_t code);
+    /* The same for `n` numbers in memory, in little-endian codes of bits/8 bytes, at any address. */
+    void (*encode_row)(const float *values, size_t n, void *codes);
+    void (*decode_row)(const void *codes, size_t n, float *values);
 } nb_format;
 
 extern const nb_format nb_format_f32, nb_format_f16, nb_format_bf16, nb_format_f8_e4m3, nb_format_f8_e5m2;
@@ -45,7 +48,8 @@ const nb_format *nb_format_at(size_t index);
 const nb_format *nb_format_find(const char *name);
 const nb_format *nb_format_int(unsigned bits); /* 2..8, else NULL */
 
-/* f16 and bf16 conversions, used everywhere. To nearest, ties to even; NaN stays a quiet NaN. */
+/* f16 and bf16 conversions, used everywhere. To nearest, ties to even; NaN stays a NaN, a quiet one with its
+ * leading payload bits. */
 uint16_t nb_f16_from_f32(float value);
 float nb_f32_from_f16(uint16_t code);
 uint16_t nb_bf16_from_f32(float value);
@@ -86,12 +90,15 @@ typedef struct nb_quantizer {
 /* NB_OK, or a sentence: bits out of range, a group that is no multiple of 32, a scheme for a FLOAT
  * format, activations that the format cannot have. */
 nb_status nb_quantizer_check(const nb_quantizer *quantizer, nb_error *error);
+/* Whether both store and compute the same: the default activations equal the ones that they stand for. */
 bool nb_quantizer_equal(const nb_quantizer *a, const nb_quantizer *b);
-/* Bits that one weight of a [rows, cols] matrix takes, scales and zero points (a byte each) counted. */
+/* Bits that one weight of a [rows, cols] matrix takes: codes, scales, zero points (a byte each), f8's one
+ * scale. Not what packing pads; nb_packed's n_bytes has that too. */
 double nb_quantizer_bits_per_weight(const nb_quantizer *quantizer, size_t n_rows, size_t n_cols);
-/* "int4 absmax/group:32", "int8 zeropoint/channel, f32 activations", "f16". At most 80 bytes. */
+/* "int4 absmax/group:32", "int8 zeropoint/channel, f32 activations, f32 scales, labonne", "f16". At most 80
+ * bytes. What is the default goes unsaid. */
 char *nb_quantizer_describe(const nb_quantizer *quantizer, char *text, size_t size);
-/* The reverse of describe; also how a saved file names it. */
+/* The reverse of describe; also how a saved file names it. What it makes passes nb_quantizer_check. */
 nb_status nb_quantizer_parse(const char *text, nb_quantizer *out, nb_error *error);
 
 #endif

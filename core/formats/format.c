@@ -1,0 +1,49 @@
+#include "formats/format.h"
+
+#include "formats/intn.h"
+
+#include <string.h>
+
+static const nb_format *const floats[] = {
+    &nb_format_f32, &nb_format_f16, &nb_format_bf16, &nb_format_f8_e4m3, &nb_format_f8_e5m2,
+};
+enum {
+    N_FLOATS = sizeof floats / sizeof floats[0],
+    N_INTS = sizeof nb_format_ints / sizeof nb_format_ints[0],
+};
+
+size_t nb_format_count(void)
+{
+    return N_FLOATS + N_INTS;
+}
+
+const nb_format *nb_format_at(size_t index)
+{
+    if (index < N_FLOATS)
+        return floats[index];
+    return index < N_FLOATS + N_INTS ? &nb_format_ints[N_FLOATS + N_INTS - 1 - index] : NULL; /* int8 first */
+}
+
+const nb_format *nb_format_find(const char *name)
+{
+    for (size_t i = 0; i < nb_format_count(); i++)
+        if (strcmp(nb_format_at(i)->name, name) == 0)
+            return nb_format_at(i);
+    return NULL;
+}
+
+const nb_format *nb_format_int(unsigned bits)
+{
+    return bits >= NB_INT_MIN_BITS && bits <= NB_INT_MAX_BITS ? &nb_format_ints[bits - NB_INT_MIN_BITS]
+                                                              : NULL;
+}
+
+void nb_format_decode_row(const nb_format *format, const void *codes, size_t n, float *out)
+{
+    format->decode_row(codes, n, out);
+}
+
+void nb_format_encode_row(const nb_format *format, const float *values, size_t n, void *codes)
+{
+    format->encode_row(values, n, codes);
+}

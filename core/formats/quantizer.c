@@ -1,0 +1,229 @@
+#include "formats/format.h"
+#include "formats/intn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Columns to a packed block: a scale holds for whole blocks. */
+enum { BLOCK_COLUMNS = 32 };
+
+static nb_status check_float(const nb_quantizer *q, nb_error *error)
+{
+    const char *name = q->format->name;
+    if (q->scheme != NB_SCHEME_NONE)
+        return nb_fail(
+            error, NB_ERR_ARGUMENT,
+            "%s stores each number alone and takes no scheme; absmax and zeropoint are for int2 to int8",
+            name);
+    if (q->granularity != NB_PER_TENSOR || q->group != 0)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s has no scales per channel or group; they are for int2 to int8", name);
+    if (q->activations == NB_ACTIVATIONS_INT8)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s weights multiply f32 activations; int8 activations need int2 to int8 weights",
+                       name);
+    if (q->scales_f32)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s has no scales whose format could be chosen", name);
+    if (q->convention != NB_CONVENTION_DIVIDE)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "the labonne convention is about the scales of int2 to int8; %s has none", name);
+    return NB_OK;
+}
+
+static nb_status check_int(const nb_quantizer *q, nb_error *error)
+{
+    const char *name = q->format->name;
+    if (q->format->bits < NB_INT_MIN_BITS || q->format->bits > NB_INT_MAX_BITS)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%u bits are not to be had: integers have %d to %d",
+                       q->format->bits, NB_INT_MIN_BITS, NB_INT_MAX_BITS);
+    if (q->scheme != NB_SCHEME_ABSMAX && q->scheme != NB_SCHEME_ZEROPOINT)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s needs a scheme: absmax or zeropoint", name);
+    if (q->granularity == NB_PER_GROUP) {
+        if (q->group == 0 || q->group % BLOCK_COLUMNS != 0)
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "%s packs %d weights to a block, so a group of %u does not fit; try 32, 64 or 128",
+                           name, BLOCK_COLUMNS, q->group);
+    } else if (q->granularity != NB_PER_TENSOR && q->granularity != NB_PER_CHANNEL) {
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s shares its scales per tensor, channel or group", name);
+    } else if (q->group != 0) {
+        return nb_fail(error, NB_ERR_ARGUMENT, "a group of %u needs --per group:%u", q->group, q->group);
+    }
+    if (q->activations != NB_ACTIVATIONS_DEFAULT && q->activations != NB_ACTIVATIONS_F32 &&
+        q->activations != NB_ACTIVATIONS_INT8)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s weights multiply int8 or f32 activations", name);
+    if (q->convention != NB_CONVENTION_DIVIDE && q->convention != NB_CONVENTION_LABONNE)
+        return nb_fail(error, NB_ERR_ARGUMENT, "a convention is divide or labonne");
+    return NB_OK;
+}
+
+nb_status nb_quantizer_check(const nb_quantizer *quantizer, nb_error *error)
+{
+    if (!quantizer->format)
+        return nb_fail(error, NB_ERR_ARGUMENT, "a quantizer needs a format, such as int4 or f16");
+    return quantizer->format->kind == NB_FORMAT_INT ? check_int(quantizer, error)
+                                                    : check_float(quantizer, error);
+}
+
+/* What the matmul really multiplies with. */
+static nb_activations effective_activations(const nb_quantizer *q)
+{
+    if (q->activations != NB_ACTIVATIONS_DEFAULT)
+        return q->activations;
+    return q->format->kind == NB_FORMAT_INT ? NB_ACTIVATIONS_INT8 : NB_ACTIVATIONS_F32;
+}
+
+bool nb_quantizer_equal(const nb_quantizer *a, const nb_quantizer *b)
+{
+    if (!a->format || !b->format)
+        return a->format == b->format;
+    return a->format == b->format && a->scheme == b->scheme && a->granularity == b->granularity &&
+           a->group == b->group && a->scales_f32 == b->scales_f32 && a->convention == b->convention &&
+           effective_activations(a) == effective_activations(b);
+}
+
+double nb_quantizer_bits_per_weight(const nb_quantizer *quantizer, size_t n_rows, size_t n_cols)
+{
+    const nb_quantizer *q = quantizer;
+    double bits = q->format->bits, n_weights = (double)n_rows * (double)n_cols;
+    if (n_weights == 0)
+        return bits;
+    if (q->format->kind == NB_FORMAT_FLOAT)
+        return q->format->needs_scale ? bits + 32 / n_weights : bits;
+    double n_scales = 1;
+    if (q->granularity == NB_PER_CHANNEL)
+        n_scales = (double)n_rows;
+    else if (q->granularity == NB_PER_GROUP)
+        n_scales = (double)n_rows * (double)(n_cols / q->group + (n_cols % q->group != 0));
+    double scale_bits = (q->scales_f32 ? 32 : 16) + (q->scheme == NB_SCHEME_ZEROPOINT ? 8 : 0);
+    return bits + n_scales * scale_bits / n_weights;
+}
+
+/* ---- as text ---- */
+
+/* The one list of the words that follow the comma; parse and describe walk it. */
+typedef enum option { OPTION_F32_ACTIVATIONS, OPTION_F32_SCALES, OPTION_LABONNE, N_OPTIONS } option;
+static const char *const option_words[N_OPTIONS] = {", f32 activations", ", f32 scales", ", labonne"};
+
+static bool has_option(const nb_quantizer *q, option which)
+{
+    switch (which) {
+    case OPTION_F32_ACTIVATIONS:
+        return q->format->kind == NB_FORMAT_INT && q->activations == NB_ACTIVATIONS_F32;
+    case OPTION_F32_SCALES:
+        return q->scales_f32;
+    case OPTION_LABONNE:
+        return q->convention == NB_CONVENTION_LABONNE;
+    default:
+        return false;
+    }
+}
+
+static void set_option(nb_quantizer *q, option which)
+{
+    switch (which) {
+    case OPTION_F32_ACTIVATIONS:
+        q->activations = NB_ACTIVATIONS_F32;
+        break;
+    case OPTION_F32_SCALES:
+        q->scales_f32 = true;
+        break;
+    case OPTION_LABONNE:
+        q->convention = NB_CONVENTION_LABONNE;
+        break;
+    default:
+        break;
+    }
+}
+
+char *nb_quantizer_describe(const nb_quantizer *quantizer, char *text, size_t size)
+{
+    const nb_quantizer *q = quantizer;
+    char group[24] = "", options[64] = "";
+    if (q->granularity == NB_PER_GROUP)
+        snprintf(group, sizeof group, "group:%u", q->group);
+    size_t n = 0;
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (has_option(q, (option)i))
+            n += (size_t)snprintf(options + n, sizeof options - n, "%s", option_words[i]);
+    if (q->format->kind == NB_FORMAT_FLOAT)
+        snprintf(text, size, "%s%s", q->format->name, options);
+    else
+        snprintf(text, size, "%s %s/%s%s", q->format->name,
+                 q->scheme == NB_SCHEME_ABSMAX ? "absmax" : "zeropoint",
+                 q->granularity == NB_PER_TENSOR    ? "tensor"
+                 : q->granularity == NB_PER_CHANNEL ? "channel"
+                                                    : group,
+                 options);
+    return text;
+}
+
+/* Takes `word` from the front of *text; false if something else stands there. */
+static bool take(const char **text, const char *word)
+{
+    size_t n = strlen(word);
+    if (strncmp(*text, word, n) != 0)
+        return false;
+    *text += n;
+    return true;
+}
+
+/* "group:" has been read. */
+static bool take_group(const char **text, uint32_t *group)
+{
+    uint64_t value = 0;
+    const char *start = *text;
+    for (; **text >= '0' && **text <= '9' && value <= UINT32_MAX; (*text)++)
+        value = value * 10 + (uint64_t)(**text - '0');
+    *group = (uint32_t)value;
+    return *text != start && value <= UINT32_MAX;
+}
+
+static bool take_scheme(const char **text, nb_quantizer *q)
+{
+    if (take(text, " absmax/"))
+        q->scheme = NB_SCHEME_ABSMAX;
+    else if (take(text, " zeropoint/"))
+        q->scheme = NB_SCHEME_ZEROPOINT;
+    else
+        return false;
+    if (take(text, "tensor"))
+        q->granularity = NB_PER_TENSOR;
+    else if (take(text, "channel"))
+        q->granularity = NB_PER_CHANNEL;
+    else if (take(text, "group:"))
+        q->granularity = NB_PER_GROUP;
+    else
+        return false;
+    return q->granularity != NB_PER_GROUP || take_group(text, &q->group);
+}
+
+nb_status nb_quantizer_parse(const char *text, nb_quantizer *out, nb_error *error)
+{
+    nb_quantizer q = {0};
+    const char *rest = text;
+    char name[16];
+    size_t n = strcspn(text, " ,");
+    if (n < sizeof name) {
+        memcpy(name, text, n);
+        name[n] = 0;
+        q.format = nb_format_find(name);
+    }
+    if (!q.format)
+        return nb_fail(error, NB_ERR_ARGUMENT, "\"%.40s\" does not start with a format that nibble knows",
+                       text);
+    rest += n;
+    if (q.format->kind == NB_FORMAT_INT && !take_scheme(&rest, &q))
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "\"%.60s\" is no quantizer; one looks like \"int4 absmax/group:32\" or \"int8 "
+                       "zeropoint/channel\"",
+                       text);
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (take(&rest, option_words[i]))
+            set_option(&q, (option)i);
+    if (*rest)
+        return nb_fail(error, NB_ERR_ARGUMENT, "\"%.60s\": nothing known is called \"%.40s\"", text, rest);
+    nb_status status = nb_quantizer_check(&q, error);
+    if (status == NB_OK)
+        *out = q;
+    return status;
+}
