@@ -61,7 +61,7 @@ typedef struct nb_kernels {
     void (*rope_adjacent)(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot);
     void (*add)(float *x, const float *y, size_t n);                            /* x += y */
     void (*swiglu)(const float *gate, const float *up, size_t n, float *y);     /* y = gate / (1 + exp(-gate)) * up */
-    /* Queries i = 0..n_queries-1 of one head; query i sees keys [0, n_keys + i).
+    /* Queries i = 0..n_queries-1 of one head; query i sees keys [0, n_keys + i); n_keys > 0.
      *   k: [ceil(n/16)][head_size][16], lane = key: score = fma(q[d], k[d], score), d forwards; times scale
      *   maximum; p = exp(score - max); denominator in 16 lanes by position; the lanes folded
      *   v: [n][round_up(head_size, 16)]: out[d] = fma(p, v[d], out[d]), positions forwards; out[d] / denominator
@@ -69,8 +69,9 @@ typedef struct nb_kernels {
     void (*attention)(const float *q, size_t q_stride, size_t n_queries, size_t n_keys, const float *k,
                       const float *v, size_t head_size, float scale, float *scratch, float *out, size_t out_stride);
     void (*exp)(const float *x, size_t n, float *y); /* base/math's exp, elementwise */
-    float (*max)(const float *x, size_t n);          /* by a > b ? a : b over 16 lanes; NaN if any is NaN */
-    /* log(sum exp(x)) with the maximum taken out: f32 exp, f64 sums in 16 lanes. */
+    float (*max)(const float *x, size_t n);          /* NaN if any is NaN; a zero is +0; of nothing: -inf */
+    /* log(sum exp(x)) with the maximum taken out: f32 exp, f64 sums in 16 lanes. A maximum that is
+     * not finite is the result. */
     double (*log_sum_exp)(const float *x, size_t n);
 } nb_kernels;
 
