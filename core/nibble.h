@@ -27,6 +27,7 @@
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "model/scope.h"
+#include "quant/ladder.h"
 #include "quant/quantize.h"
 #include "quant/rtn.h"
 #include "text/generate.h"
