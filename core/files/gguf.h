@@ -22,7 +22,8 @@ typedef struct nb_gguf_value {
     nb_gguf_type type;
     nb_gguf_type element_type; /* ARRAY */
     uint64_t count;            /* ARRAY: elements; else 1 */
-    const uint8_t *data;       /* the value's or the first element's bytes, unaligned */
+    const uint8_t *data;       /* the value's or the first element's bytes, unaligned. STRING: its text; an
+                                  array's strings each have their u64 length before them */
     size_t n_bytes;            /* of them, all elements together */
 } nb_gguf_value;
 
@@ -35,19 +36,26 @@ typedef struct nb_gguf_tensor {
     uint64_t n_bytes; /* 0 for a type whose size this build does not know */
 } nb_gguf_tensor;
 
+struct nb_name_index;
+
 typedef struct nb_gguf {
-    nb_mapping *mapping;
+    nb_mapping *mapping; /* NULL if opened from memory */
+    const uint8_t *data; /* the whole file */
+    size_t size;
+    char *path; /* for sentences */
     uint32_t version;
     uint64_t n_values, n_tensors;
     nb_gguf_value *values;
     nb_gguf_tensor *tensors;
     uint64_t alignment, data_offset;
-    void *index; /* internal: finds keys and names */
+    struct nb_name_index *keys, *names; /* find values and tensors */
 } nb_gguf;
 
 /* True if the file starts like one. */
 bool nb_gguf_probe(const uint8_t *data, size_t size);
 nb_status nb_gguf_open(const char *path, nb_gguf **out, nb_error *error);
+/* The same over `size` bytes that the caller keeps until nb_gguf_close; `name` is what sentences call them. */
+nb_status nb_gguf_open_memory(const void *data, size_t size, const char *name, nb_gguf **out, nb_error *error);
 void nb_gguf_close(nb_gguf **gguf);
 
 const nb_gguf_value *nb_gguf_find(const nb_gguf *gguf, const char *key);
@@ -64,10 +72,14 @@ bool nb_gguf_array_f64(const nb_gguf_value *array, uint64_t index, double *out);
 /* All strings of an array at once: out[count] views. */
 bool nb_gguf_array_strings(const nb_gguf_value *array, nb_string *out);
 const char *nb_gguf_type_name(nb_gguf_type type);
-/* "F32", "Q4_K", "I8"; "type 77" for unknown ids (static storage per known id, "unknown" else). */
+/* "F32", "Q4_K", "I8"; "unknown" for ids that this build does not know. */
 const char *nb_ggml_type_name(uint32_t type);
 /* Elements and bytes of one block of a ggml type; false for ids that this build does not know. */
 bool nb_ggml_type_size(uint32_t type, uint32_t *block_elems, uint32_t *block_bytes);
+
+/* A name from a file, fit for a sentence: at most size - 1 bytes, whatever is not printable ASCII as '?'. Returns
+ * `text`. */
+char *nb_string_show(nb_string string, char *text, size_t size);
 
 /* ---- writing: values, then tensor infos, then their data in the same order ---- */
 

@@ -9,6 +9,10 @@
 nb_status nb_tokenizer_from_gguf(const nb_gguf *gguf, nb_tokenizer **out, nb_error *error);
 /* From llama2.c's tokenizer.bin, which does not say how many tokens it has. */
 nb_status nb_tokenizer_from_llama2c(const char *path, size_t n_tokens, nb_tokenizer **out, nb_error *error);
+/* The same from bytes that are in memory already; `name` is what sentences call them. */
+nb_status nb_tokenizer_from_llama2c_memory(const void *data, size_t size, const char *name, size_t n_tokens,
+                                           nb_tokenizer **out, nb_error *error);
+nb_status nb_vocabulary_write_gguf(const nb_vocabulary *vocabulary, nb_gguf_writer *writer, nb_error *error);
 nb_status nb_tokenizer_write_gguf(const nb_tokenizer *tokenizer, nb_gguf_writer *writer, nb_error *error);
 
 #endif

@@ -1,0 +1,232 @@
+/* What stands in a GGUF: finding it, and reading it as the number or text that the caller wants. */
+#include "base/memory.h"
+#include "files/gguf.h"
+#include "files/name_index.h"
+
+#include <math.h>
+
+typedef struct ggml_type {
+    const char *name;
+    uint32_t block_elems, block_bytes;
+} ggml_type;
+
+/* By ggml's type id; ids without a name were taken out of ggml. Source: ggml.h and ggml-common.h in the ggml
+ * repository. */
+static const ggml_type ggml_types[] = {
+    [0] = {"F32", 1, 4},         [1] = {"F16", 1, 2},         [2] = {"Q4_0", 32, 18},
+    [3] = {"Q4_1", 32, 20},      [6] = {"Q5_0", 32, 22},      [7] = {"Q5_1", 32, 24},
+    [8] = {"Q8_0", 32, 34},      [9] = {"Q8_1", 32, 36},      [10] = {"Q2_K", 256, 84},
+    [11] = {"Q3_K", 256, 110},   [12] = {"Q4_K", 256, 144},   [13] = {"Q5_K", 256, 176},
+    [14] = {"Q6_K", 256, 210},   [15] = {"Q8_K", 256, 292},   [16] = {"IQ2_XXS", 256, 66},
+    [17] = {"IQ2_XS", 256, 74},  [18] = {"IQ3_XXS", 256, 98}, [19] = {"IQ1_S", 256, 50},
+    [20] = {"IQ4_NL", 32, 18},   [21] = {"IQ3_S", 256, 110},  [22] = {"IQ2_S", 256, 82},
+    [23] = {"IQ4_XS", 256, 136}, [24] = {"I8", 1, 1},         [25] = {"I16", 1, 2},
+    [26] = {"I32", 1, 4},        [27] = {"I64", 1, 8},        [28] = {"F64", 1, 8},
+    [29] = {"IQ1_M", 256, 56},   [30] = {"BF16", 1, 2},       [34] = {"TQ1_0", 256, 54},
+    [35] = {"TQ2_0", 256, 66},   [39] = {"MXFP4", 32, 17},    [40] = {"NVFP4", 64, 36},
+    [41] = {"Q1_0", 128, 18},    [42] = {"Q2_0", 64, 18},
+};
+
+static const ggml_type *ggml_type_find(uint32_t type)
+{
+    if (type >= sizeof ggml_types / sizeof ggml_types[0] || !ggml_types[type].name)
+        return NULL;
+    return &ggml_types[type];
+}
+
+const char *nb_ggml_type_name(uint32_t type)
+{
+    const ggml_type *found = ggml_type_find(type);
+    return found ? found->name : "unknown";
+}
+
+bool nb_ggml_type_size(uint32_t type, uint32_t *block_elems, uint32_t *block_bytes)
+{
+    const ggml_type *found = ggml_type_find(type);
+    if (!found)
+        return false;
+    *block_elems = found->block_elems;
+    *block_bytes = found->block_bytes;
+    return true;
+}
+
+const char *nb_gguf_type_name(nb_gguf_type type)
+{
+    static const char *const names[NB_GGUF_TYPE_COUNT] = {
+        [NB_GGUF_U8] = "u8",         [NB_GGUF_I8] = "i8",       [NB_GGUF_U16] = "u16", [NB_GGUF_I16] = "i16",
+        [NB_GGUF_U32] = "u32",       [NB_GGUF_I32] = "i32",     [NB_GGUF_F32] = "f32", [NB_GGUF_BOOL] = "bool",
+        [NB_GGUF_STRING] = "string", [NB_GGUF_ARRAY] = "array", [NB_GGUF_U64] = "u64", [NB_GGUF_I64] = "i64",
+        [NB_GGUF_F64] = "f64",
+    };
+    return (unsigned)type < NB_GGUF_TYPE_COUNT ? names[type] : "unknown";
+}
+
+char *nb_string_show(nb_string string, char *text, size_t size)
+{
+    size_t n = nb_min_size(string.n_bytes, size - 1);
+    for (size_t i = 0; i < n; i++)
+        text[i] = string.text[i] >= ' ' && string.text[i] <= '~' ? string.text[i] : '?';
+    text[n] = '\0';
+    return text;
+}
+
+const nb_gguf_value *nb_gguf_find(const nb_gguf *gguf, const char *key)
+{
+    size_t i;
+    return nb_name_index_find(gguf->keys, nb_string_of(key), &i) ? &gguf->values[i] : NULL;
+}
+
+const nb_gguf_tensor *nb_gguf_find_tensor(const nb_gguf *gguf, const char *name)
+{
+    size_t i;
+    return nb_name_index_find(gguf->names, nb_string_of(name), &i) ? &gguf->tensors[i] : NULL;
+}
+
+/* A number as it stands in the file: one of three, so that nothing is lost on the way. */
+typedef struct number {
+    enum { UNSIGNED, SIGNED, REAL } kind;
+    uint64_t u;
+    int64_t i;
+    double f;
+} number;
+
+#define READ(type_name, data)                                                                                  \
+    type_name value;                                                                                           \
+    memcpy(&value, data, sizeof value)
+
+static bool read_number(nb_gguf_type type, const uint8_t *data, number *out)
+{
+    switch (type) {
+    case NB_GGUF_U8: *out = (number){.kind = UNSIGNED, .u = *data}; return true;
+    case NB_GGUF_U16: { READ(uint16_t, data); *out = (number){.kind = UNSIGNED, .u = value}; return true; }
+    case NB_GGUF_U32: { READ(uint32_t, data); *out = (number){.kind = UNSIGNED, .u = value}; return true; }
+    case NB_GGUF_U64: { READ(uint64_t, data); *out = (number){.kind = UNSIGNED, .u = value}; return true; }
+    case NB_GGUF_I8: { READ(int8_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
+    case NB_GGUF_I16: { READ(int16_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
+    case NB_GGUF_I32: { READ(int32_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
+    case NB_GGUF_I64: { READ(int64_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
+    case NB_GGUF_F32: { READ(float, data); *out = (number){.kind = REAL, .f = (double)value}; return true; }
+    case NB_GGUF_F64: { READ(double, data); *out = (number){.kind = REAL, .f = value}; return true; }
+    default: return false;
+    }
+}
+
+static bool number_u64(const number *n, uint64_t *out)
+{
+    switch (n->kind) {
+    case UNSIGNED: *out = n->u; return true;
+    case SIGNED: *out = (uint64_t)n->i; return n->i >= 0;
+    case REAL: break;
+    }
+    /* 2^64 itself is a double; everything below it fits. NaN fails the first comparison. */
+    if (!(n->f >= 0 && n->f < 18446744073709551616.0) || n->f != floor(n->f))
+        return false;
+    *out = (uint64_t)n->f;
+    return true;
+}
+
+static bool number_i64(const number *n, int64_t *out)
+{
+    switch (n->kind) {
+    case UNSIGNED: *out = (int64_t)n->u; return n->u <= INT64_MAX;
+    case SIGNED: *out = n->i; return true;
+    case REAL: break;
+    }
+    if (!(n->f >= -9223372036854775808.0 && n->f < 9223372036854775808.0) || n->f != floor(n->f))
+        return false;
+    *out = (int64_t)n->f;
+    return true;
+}
+
+static double number_f64(const number *n)
+{
+    return n->kind == UNSIGNED ? (double)n->u : n->kind == SIGNED ? (double)n->i : n->f;
+}
+
+static bool find_number(const nb_gguf *gguf, const char *key, number *out)
+{
+    const nb_gguf_value *value = nb_gguf_find(gguf, key);
+    return value && read_number(value->type, value->data, out);
+}
+
+bool nb_gguf_u64(const nb_gguf *gguf, const char *key, uint64_t *out)
+{
+    number n;
+    return find_number(gguf, key, &n) && number_u64(&n, out);
+}
+
+bool nb_gguf_f64(const nb_gguf *gguf, const char *key, double *out)
+{
+    number n;
+    if (!find_number(gguf, key, &n))
+        return false;
+    *out = number_f64(&n);
+    return true;
+}
+
+bool nb_gguf_bool(const nb_gguf *gguf, const char *key, bool *out)
+{
+    const nb_gguf_value *value = nb_gguf_find(gguf, key);
+    if (!value || value->type != NB_GGUF_BOOL)
+        return false;
+    *out = value->data[0] != 0;
+    return true;
+}
+
+bool nb_gguf_string(const nb_gguf *gguf, const char *key, nb_string *out)
+{
+    const nb_gguf_value *value = nb_gguf_find(gguf, key);
+    if (!value || value->type != NB_GGUF_STRING)
+        return false;
+    *out = (nb_string){(const char *)value->data, value->n_bytes};
+    return true;
+}
+
+static bool element(const nb_gguf_value *array, uint64_t index, number *out)
+{
+    if (array->type != NB_GGUF_ARRAY || index >= array->count || array->element_type == NB_GGUF_STRING)
+        return false;
+    size_t size = array->n_bytes / (size_t)array->count;
+    return read_number(array->element_type, array->data + (size_t)index * size, out);
+}
+
+bool nb_gguf_array_u64(const nb_gguf_value *array, uint64_t index, uint64_t *out)
+{
+    number n;
+    return element(array, index, &n) && number_u64(&n, out);
+}
+
+bool nb_gguf_array_i64(const nb_gguf_value *array, uint64_t index, int64_t *out)
+{
+    number n;
+    return element(array, index, &n) && number_i64(&n, out);
+}
+
+bool nb_gguf_array_f64(const nb_gguf_value *array, uint64_t index, double *out)
+{
+    number n;
+    if (!element(array, index, &n))
+        return false;
+    *out = number_f64(&n);
+    return true;
+}
+
+bool nb_gguf_array_strings(const nb_gguf_value *array, nb_string *out)
+{
+    if (array->type != NB_GGUF_ARRAY || array->element_type != NB_GGUF_STRING)
+        return false;
+    /* The lengths were checked at opening, but the file under the mapping may have changed since. */
+    size_t offset = 0;
+    for (uint64_t i = 0; i < array->count; i++) {
+        uint64_t n_bytes;
+        if (array->n_bytes - offset < sizeof n_bytes)
+            return false;
+        memcpy(&n_bytes, array->data + offset, sizeof n_bytes);
+        offset += sizeof n_bytes;
+        if (n_bytes > array->n_bytes - offset)
+            return false;
+        out[i] = (nb_string){(const char *)array->data + offset, (size_t)n_bytes};
+        offset += (size_t)n_bytes;
+    }
+    return true;
+}
