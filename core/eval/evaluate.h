@@ -19,7 +19,8 @@ void nb_perplexity_free(nb_perplexity *ppl);
 nb_status nb_perplexity_measure(nb_model *model, nb_weights weights, const char *text, size_t n_bytes, size_t max_tokens,
                                 nb_perplexity *out, nb_error *error);
 
-/* Mean of b - a per token and its standard error: the fair way to compare two models on one text. */
+/* Mean of b - a per token and its standard error (sample standard deviation / sqrt(n)): the fair way to compare two
+ * models on one text. NaN where n is too small for one. */
 void nb_paired_difference(const float *losses_a, const float *losses_b, size_t n, double *mean, double *standard_error);
 
 typedef struct nb_comparison {
@@ -34,7 +35,7 @@ void nb_comparison_free(nb_comparison *comparison);
 nb_status nb_compare(nb_model *model, const char *text, size_t n_bytes, size_t max_tokens, nb_comparison *out,
                      nb_error *error);
 
-/* Error measures between two rows, accumulated. Start from zeros. */
+/* Error measures between a row x and what it became, y, accumulated row by row. Start from zeros. */
 typedef struct nb_error_sums {
     double signal, noise, dot, other; /* sum x^2, sum (x-y)^2, sum x*y, sum y^2 */
     double max_error;
@@ -42,8 +43,8 @@ typedef struct nb_error_sums {
 } nb_error_sums;
 void nb_error_sums_add(nb_error_sums *sums, const float *x, const float *y, size_t n);
 double nb_error_sqnr(const nb_error_sums *sums);   /* dB; inf if noise is 0, NaN if the signal is */
-double nb_error_mse(const nb_error_sums *sums);
-double nb_error_cosine(const nb_error_sums *sums);
+double nb_error_mse(const nb_error_sums *sums);    /* NaN of no numbers */
+double nb_error_cosine(const nb_error_sums *sums); /* NaN if x or y is all zeros */
 
 typedef struct nb_histogram {
     double low, high;      /* edges of all bins together */
@@ -53,7 +54,9 @@ typedef struct nb_histogram {
     double min, max, mean, std;
 } nb_histogram;
 void nb_histogram_free(nb_histogram *histogram);
-/* Of a tensor's source or stored numbers. low == high: chosen from the data (symmetric around 0). */
+/* Of a tensor's source or stored numbers, in n_bins equal bins; a number on an inner edge belongs to the bin above it,
+ * one at `high` to the last. low == high: chosen from the data (symmetric around 0; -1 to 1 if all are 0). NaN
+ * counts nowhere. Refused: no bins, edges in the wrong order, the source of a tensor that has none. */
 nb_status nb_tensor_histogram(const nb_tensor *tensor, nb_weights which, double low, double high, size_t n_bins,
                               nb_histogram *out, nb_error *error);
 

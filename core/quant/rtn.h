@@ -13,19 +13,33 @@ typedef struct nb_source {
 } nb_source;
 
 typedef struct nb_rtn_stats {
-    double signal, noise, max_error; /* sum x^2, sum (x - stored)^2, in f64, by rows in order */
-    uint64_t n_clipped, n_zero;
+    double signal, noise, max_error; /* sum x^2, sum (x - stored)^2, in f64, by row groups in order */
+    uint64_t n_clipped;              /* INT: rounded to a code beyond the last one, and moved there */
+    uint64_t n_zero;                 /* stored as 0 */
 } nb_rtn_stats;
 
-/* Packs `source` as `quantizer` says, in parallel over row groups; `stats` may be NULL. NaN or Inf among the numbers
- * is refused with its place ("row 3, column 17"); `what` names the tensor there. Ticks the context
- * with bytes of source done out of `progress_total`, from `progress_done` on. */
-nb_status nb_rtn_quantize(nb_context *context, const char *what, const nb_source *source, const nb_quantizer *quantizer,
-                          nb_packed **out, nb_rtn_stats *stats, nb_error *error);
+/* Packs `source` as `quantizer` says, in parallel over row groups; `stats` may be NULL. `what` names the
+ * tensor in sentences and progress (bytes of source read; it is read twice where one scale serves the whole
+ * tensor).
+ *
+ *   absmax      s = max|x| / (2^(bits-1) - 1), q = rint(x / s)
+ *   zeropoint   s = (high - low) / (2^bits - 1) with low <= 0 <= high, z = rint(-2^(bits-1) - low / s),
+ *               q = rint(x / s) + z
+ *   labonne     m = (2^(bits-1) - 1) / max|x|, q = rint(x * m);
+ *               m = (2^bits - 1) / (high - low), z = rint(-low * m - 2^(bits-1)), q = rint(x * m + z); s = 1
+ * / m f8          s = max|x| / max_finite, code = encode(x / s)
+ *
+ * all in f32, codes clamped. An f16 scale is rounded before codes are computed from it, and never to 0; an
+ * all-zero group has s = 0, z = 0, q = 0. Refused with their place: NaN and infinity, a scale beyond f16, a
+ * zero point outside the codes (labonne), a number beyond f16 or bf16. */
+nb_status nb_rtn_quantize(nb_context *context, const char *what, const nb_source *source,
+                          const nb_quantizer *quantizer, nb_packed **out, nb_rtn_stats *stats,
+                          nb_error *error);
 
-/* One group of numbers by the textbook, for lessons and tests: scale and zero point of x[n], codes q (signed), and
- * the numbers that they stand for. Any output may be NULL. */
-void nb_rtn_group(const float *x, size_t n, const nb_quantizer *quantizer, float *scale, int32_t *zero, int32_t *codes,
-                  float *values);
+/* One group of finite numbers by the textbook, for lessons and tests: scale and zero point of x[n], codes q
+ * (signed; the bits of a FLOAT format), and the numbers that they stand for. Any output may be NULL. Nothing
+ * is refused: a scale beyond f16 becomes 65504, a zero point outside the codes is returned as it is. */
+void nb_rtn_group(const float *x, size_t n, const nb_quantizer *quantizer, float *scale, int32_t *zero,
+                  int32_t *codes, float *values);
 
 #endif
