@@ -77,6 +77,7 @@ typedef struct nb_session nb_session;
 nb_status nb_session_create(nb_model *model, nb_weights weights, size_t n_ctx, nb_session **out, nb_error *error);
 void nb_session_destroy(nb_session **session);
 void nb_session_reset(nb_session *session);
+nb_model *nb_session_model(const nb_session *session);
 size_t nb_session_position(const nb_session *session);
 size_t nb_session_n_ctx(const nb_session *session);
 uint64_t nb_session_cache_bytes(const nb_session *session);
@@ -87,5 +88,11 @@ typedef enum nb_logits { NB_LOGITS_NONE, NB_LOGITS_LAST, NB_LOGITS_ALL } nb_logi
  * the next call. ALL keeps n_tokens * n_vocab floats: feed it modest chunks. The same bits for any split. */
 nb_status nb_session_eval(nb_session *session, const int32_t *tokens, size_t n_tokens, nb_logits want,
                           const float **logits, nb_error *error);
+
+/* The same for scoring long texts in little memory: feeds at most nb_session_batch tokens, after which the logits of
+ * any of them are to be had, as many at a time as the caller likes, until the next call that feeds. */
+size_t nb_session_batch(const nb_session *session);
+nb_status nb_session_feed(nb_session *session, const int32_t *tokens, size_t n_tokens, nb_error *error);
+nb_status nb_session_logits(nb_session *session, size_t first, size_t count, const float **logits, nb_error *error);
 
 #endif

@@ -6,7 +6,7 @@
 
 /* A tensor, a glob (`blk.*.attn_*`), a layer range (`blk.2-5.ffn_*`, `blk.0`), a word (attention, mlp,
  * embeddings, head, all), or several with commas. `blk.0` is all of block 0. Word `all` is every matrix of
- * attention and mlp and, said in `left`, leaves embeddings, head and norms. */
+ * attention and mlp and, said in `left`, leaves embeddings, head and norms; with vectors_too it is every tensor. */
 typedef struct nb_scope {
     size_t *tensors; /* indices, ascending, no vectors unless wanted */
     size_t count;

@@ -15,7 +15,7 @@ typedef struct nb_tensor_loss {
 /* Stores the scope's tensors as `quantizer` says; `losses` (one per tensor) may be NULL. Pushes one undo step. */
 nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
                             nb_tensor_loss *losses, nb_error *error);
-/* Back to the source's own format. Pushes one undo step. */
+/* Back to the source's own format. Pushes one undo step, unless every tensor of the scope is in it already. */
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error);
 /* Takes the last quantize or restore back, by replaying from the sources. NB_ERR_STATE if there is none. */
 nb_status nb_model_undo(nb_model *model, nb_error *error);

@@ -1,0 +1,295 @@
+/* Sessions: a KV cache, scratch for one batch, and feeding tokens through the blocks. */
+#include "model/session.h"
+
+#include "base/memory.h"
+#include "math/math.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH_MIN = 32, BATCH_MAX = 512, LINE_FLOATS = 16, POSITIONS_MAX = 1000000 /* sines are exact so far */ };
+
+/* ---- creation ---- */
+
+/* `n` zeroed floats that begin on a cache line; *allocation is what to free. Untouched pages cost nothing,
+ * unlike those of nb_aligned_calloc: a cache for a long context is mostly never reached. */
+static float *lazy_floats(size_t n, float **allocation)
+{
+    *allocation = nb_calloc(n + LINE_FLOATS, sizeof(float));
+    if (!*allocation)
+        return NULL;
+    const uintptr_t address = (uintptr_t)*allocation;
+    return *allocation + (nb_round_up(address, 64) - address) / sizeof(float);
+}
+
+static size_t q_size(const nb_hparams *h) { return (size_t)h->n_heads * h->head_size; }
+static size_t kv_size(const nb_hparams *h) { return (size_t)h->n_kv_heads * h->head_size; }
+
+static bool create_cache(nb_session *s)
+{
+    const nb_hparams *h = &s->model->hparams;
+    const size_t padded_ctx = nb_round_up(s->n_ctx, NB_ROWS);
+    size_t heads, keys, values, total, n_bytes;
+    s->key_head = padded_ctx * h->head_size; /* at most 2^20 x 2^31 */
+    s->value_head = padded_ctx * nb_round_up(h->head_size, NB_ROWS);
+    if (!nb_mul_size(h->n_layers, h->n_kv_heads, &heads) || !nb_mul_size(heads, s->key_head, &keys) ||
+        !nb_mul_size(heads, s->value_head, &values) || !nb_add_size(keys, values, &total) ||
+        !nb_mul_size(total, sizeof(float), &n_bytes) || n_bytes > SIZE_MAX / 2)
+        return false;
+    s->keys = lazy_floats(total, &s->cache);
+    if (!s->keys)
+        return false;
+    s->values = s->keys + keys;
+    s->cache_bytes = n_bytes;
+    return true;
+}
+
+/* Frequencies in f64: base^(-2i/n_rot), divided by the model's factor where it has one. */
+static bool create_rope(nb_session *s)
+{
+    const nb_hparams *h = &s->model->hparams;
+    const nb_tensor *factors = s->model->frame.rope_freqs;
+    const size_t n_pairs = h->n_rot / 2;
+    s->inverse_frequency = nb_calloc(n_pairs, sizeof *s->inverse_frequency);
+    s->rope = nb_calloc(s->n_ctx, h->n_rot * sizeof *s->rope);
+    if (!s->inverse_frequency || !s->rope)
+        return false;
+    for (size_t i = 0; i < n_pairs; i++) {
+        s->inverse_frequency[i] = nb_pow(h->rope_base, -2.0 * (double)i / (double)h->n_rot);
+        if (factors)
+            s->inverse_frequency[i] /= (double)factors->vector[i];
+    }
+    return true;
+}
+
+/* Room for one batch, as many tokens as a modest share of memory allows. */
+static bool create_scratch(nb_session *s)
+{
+    const nb_hparams *h = &s->model->hparams;
+    const size_t n_q = q_size(h), n_kv = kv_size(h), n_threads = nb_pool_size(s->model->context->pool);
+    const size_t attention = 2 * n_q + 2 * n_kv, feed_forward = 2 * (size_t)h->n_ff;
+    const size_t row = 2 * (size_t)h->n_embd + nb_max_size(attention, feed_forward);
+    const size_t row_bytes = (row + nb_max_size(nb_max_size(n_q, h->n_embd), h->n_ff)) * sizeof(float);
+    s->batch = nb_min_size(nb_max_size(nb_model_comfort_bytes(s->model) / row_bytes, BATCH_MIN), BATCH_MAX);
+    s->batch = nb_min_size(s->batch, s->n_ctx);
+    const size_t n = s->batch, pad = LINE_FLOATS - 1;
+    s->scores_stride = NB_ROWS * nb_round_up(s->n_ctx + NB_ROWS, NB_ROWS);
+    s->scratch = nb_aligned_calloc(n * row + 8 * pad, sizeof(float));
+    float *scores = NULL;
+    s->scores = lazy_floats(n_threads * s->scores_stride, &scores);
+    s->scores_allocation = scores;
+    if (!s->scratch || !s->scores)
+        return false;
+    float *next = s->scratch;
+    s->x = next, next += nb_round_up(n * h->n_embd, LINE_FLOATS);
+    s->norm = next, next += nb_round_up(n * h->n_embd, LINE_FLOATS);
+    s->gate = next;
+    s->up = s->gate + nb_round_up(n * h->n_ff, LINE_FLOATS);
+    s->q = next, next += nb_round_up(n * n_q, LINE_FLOATS);
+    s->k = next, next += nb_round_up(n * n_kv, LINE_FLOATS);
+    s->v = next, next += nb_round_up(n * n_kv, LINE_FLOATS);
+    s->attended = next;
+    return true;
+}
+
+nb_status nb_session_create(nb_model *model, nb_weights weights, size_t n_ctx, nb_session **out, nb_error *error)
+{
+    *out = NULL;
+    if (n_ctx == 0)
+        n_ctx = model->hparams.n_ctx;
+    if (n_ctx > POSITIONS_MAX || (double)n_ctx * model->hparams.rope_scale > POSITIONS_MAX)
+        return nb_fail(error, NB_ERR_ARGUMENT, "a context of %zu tokens is more than nibble can number; use up to %d",
+                       n_ctx, POSITIONS_MAX);
+    nb_session *session = nb_calloc(1, sizeof *session);
+    if (session) {
+        session->model = model;
+        session->weights = weights;
+        session->n_ctx = n_ctx;
+        session->generation = model->generation;
+    }
+    if (!session || !create_cache(session) || !create_rope(session) || !create_scratch(session)) {
+        nb_session_destroy(&session);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for a context of %zu tokens; try a shorter one", n_ctx);
+    }
+    *out = session;
+    return NB_OK;
+}
+
+void nb_session_destroy(nb_session **session_pointer)
+{
+    nb_session *s = *session_pointer;
+    if (!s)
+        return;
+    free(s->cache);
+    free(s->inverse_frequency);
+    free(s->rope);
+    nb_aligned_free(s->scratch);
+    free(s->scores_allocation);
+    nb_acts_buffer_free(&s->acts);
+    nb_aligned_free(s->logits);
+    free(s);
+    *session_pointer = NULL;
+}
+
+void nb_session_reset(nb_session *session)
+{
+    session->position = 0;
+    session->n_kept = 0;
+    session->generation = session->model->generation;
+}
+
+nb_model *nb_session_model(const nb_session *session) { return session->model; }
+
+size_t nb_session_position(const nb_session *session) { return session->position; }
+
+size_t nb_session_n_ctx(const nb_session *session) { return session->n_ctx; }
+
+size_t nb_session_batch(const nb_session *session) { return session->batch; }
+
+uint64_t nb_session_cache_bytes(const nb_session *session) { return session->cache_bytes; }
+
+/* ---- feeding ---- */
+
+static nb_status check_call(const nb_session *s, const int32_t *tokens, size_t n_tokens, nb_error *error)
+{
+    const nb_model *model = s->model;
+    if (n_tokens == 0)
+        return nb_fail(error, NB_ERR_ARGUMENT, "there are no tokens to read");
+    if (n_tokens > s->n_ctx - s->position)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%zu tokens do not fit after the %zu that fill a context of %zu",
+                       n_tokens, s->position, s->n_ctx);
+    for (size_t i = 0; i < n_tokens; i++)
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= model->hparams.n_vocab)
+            return nb_fail(error, NB_ERR_ARGUMENT, "token %d is none of the model's %u", tokens[i],
+                           model->hparams.n_vocab);
+    if (s->position > 0 && s->weights == NB_WEIGHTS_CURRENT && s->generation != model->generation)
+        return nb_fail(error, NB_ERR_STATE, "the weights changed after this session began; reset it first");
+    if (model->n_lost > 0 && s->weights == NB_WEIGHTS_CURRENT)
+        return nb_fail(error, NB_ERR_STATE,
+                       "%zu tensors lost their numbers when memory ran out; restore all, or load %s again",
+                       model->n_lost, model->path);
+    return NB_OK;
+}
+
+static void extend_rope(nb_session *s, size_t n_positions)
+{
+    const size_t n_pairs = s->model->hparams.n_rot / 2;
+    for (; s->n_rope < n_positions; s->n_rope++) {
+        const double position = (double)s->n_rope * s->model->hparams.rope_scale;
+        float *row = s->rope + s->n_rope * 2 * n_pairs;
+        for (size_t i = 0; i < n_pairs; i++) {
+            row[2 * i] = (float)nb_cos(position * s->inverse_frequency[i]);
+            row[2 * i + 1] = (float)nb_sin(position * s->inverse_frequency[i]);
+        }
+    }
+}
+
+/* One batch through all blocks; afterwards x holds the rows that `keep` asks for. */
+static nb_status run_batch(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits keep, nb_error *error)
+{
+    nb_model *model = s->model;
+    const size_t n_layers = model->hparams.n_layers;
+    extend_rope(s, s->position + n_tokens);
+    for (size_t i = 0; i < n_tokens; i++)
+        nb_tensor_lookup(model->frame.token_embd, s->weights, (size_t)tokens[i], s->x + i * model->hparams.n_embd);
+    s->n_rows = s->n_fed = n_tokens;
+    s->n_kept = 0;
+    nb_status status = NB_OK;
+    for (size_t layer = 0; status == NB_OK && layer < n_layers; layer++)
+        status = model->architecture->block(s, layer, layer + 1 < n_layers ? NB_LOGITS_ALL : keep, error);
+    if (status != NB_OK)
+        return status;
+    s->position += n_tokens;
+    s->n_kept = s->n_rows;
+    return NB_OK;
+}
+
+/* Logits of rows [first, first + count) of x into `out`. */
+static nb_status project(nb_session *s, size_t first, size_t count, float *out, nb_error *error)
+{
+    nb_tensor *head = s->model->frame.head;
+    nb_session_norm(s, s->model->frame.output_norm, first, count);
+    nb_status status = nb_acts_prepare(s->model->context, &s->acts, s->norm, count, head->n_cols, head->n_cols,
+                                       nb_tensor_wants_int8(head, s->weights), error);
+    if (status == NB_OK)
+        status = nb_tensor_matmul(s->model, head, s->weights, &s->acts.acts, out, head->n_rows, error);
+    return status;
+}
+
+static nb_status reserve_logits(nb_session *s, size_t n_tokens, nb_error *error)
+{
+    size_t n;
+    if (nb_mul_size(n_tokens, s->model->hparams.n_vocab, &n) && n <= s->logits_capacity)
+        return NB_OK;
+    nb_aligned_free(s->logits);
+    s->logits_capacity = 0;
+    s->logits = nb_aligned_calloc(n_tokens, s->model->hparams.n_vocab * sizeof(float));
+    if (!s->logits)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for the logits of %zu tokens; feed fewer at once", n_tokens);
+    s->logits_capacity = n;
+    return NB_OK;
+}
+
+static nb_status eval_batches(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits want, nb_error *error)
+{
+    nb_status status = NB_OK;
+    for (size_t done = 0; status == NB_OK && done < n_tokens;) {
+        const size_t n = nb_min_size(s->batch, n_tokens - done);
+        const bool last = done + n == n_tokens;
+        status = run_batch(s, tokens + done, n, want == NB_LOGITS_LAST && !last ? NB_LOGITS_NONE : want, error);
+        if (status == NB_OK && want == NB_LOGITS_ALL)
+            status = project(s, 0, n, s->logits + done * s->model->hparams.n_vocab, error);
+        done += n;
+        if (status == NB_OK && !last)
+            status = nb_context_tick(s->model->context, "reading", done, n_tokens, "tokens", error);
+    }
+    if (status == NB_OK && want == NB_LOGITS_LAST)
+        status = project(s, 0, 1, s->logits, error);
+    return status;
+}
+
+/* What both ways of feeding have in common: a call that fails leaves the session where it was. */
+static nb_status begin_call(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_error *error)
+{
+    nb_status status = check_call(s, tokens, n_tokens, error);
+    if (status == NB_OK && s->position == 0)
+        s->generation = s->model->generation;
+    return status;
+}
+
+nb_status nb_session_eval(nb_session *session, const int32_t *tokens, size_t n_tokens, nb_logits want,
+                          const float **logits, nb_error *error)
+{
+    const size_t start = session->position;
+    nb_status status = begin_call(session, tokens, n_tokens, error);
+    if (status == NB_OK && want != NB_LOGITS_NONE)
+        status = reserve_logits(session, want == NB_LOGITS_ALL ? n_tokens : 1, error);
+    if (status == NB_OK)
+        status = eval_batches(session, tokens, n_tokens, want, error);
+    session->n_kept = 0;
+    if (status != NB_OK)
+        session->position = start;
+    else if (want != NB_LOGITS_NONE)
+        *logits = session->logits;
+    return status;
+}
+
+nb_status nb_session_feed(nb_session *session, const int32_t *tokens, size_t n_tokens, nb_error *error)
+{
+    nb_status status = begin_call(session, tokens, n_tokens, error);
+    if (status == NB_OK && n_tokens > session->batch)
+        status = nb_fail(error, NB_ERR_ARGUMENT, "%zu tokens at once; this session takes %zu", n_tokens, session->batch);
+    return status == NB_OK ? run_batch(session, tokens, n_tokens, NB_LOGITS_ALL, error) : status;
+}
+
+nb_status nb_session_logits(nb_session *session, size_t first, size_t count, const float **logits, nb_error *error)
+{
+    if (count == 0 || count > session->n_kept || first > session->n_kept - count)
+        return nb_fail(error, NB_ERR_ARGUMENT, "logits of tokens %zu to %zu: the last call fed %zu", first,
+                       first + count, session->n_kept);
+    nb_status status = reserve_logits(session, count, error);
+    if (status == NB_OK)
+        status = project(session, first, count, session->logits, error);
+    *logits = session->logits;
+    return status;
+}

@@ -1,0 +1,70 @@
+/* What a model is made of: for model/, which runs it, and quant/, which changes it. */
+#ifndef NB_MODEL_STATE_H
+#define NB_MODEL_STATE_H
+
+#include "base/file.h"
+#include "model/architecture.h"
+#include "model/model.h"
+
+/* How a tensor was stored before a change. */
+typedef struct nb_tensor_past {
+    size_t index;
+    nb_quantizer quantizer;
+    double sqnr;
+    bool changed;
+} nb_tensor_past;
+
+typedef struct nb_undo_step {
+    nb_tensor_past *pasts;
+    size_t count;
+} nb_undo_step;
+
+struct nb_model {
+    nb_context *context;
+    const nb_architecture *architecture;
+    nb_hparams hparams;
+    char *name, *path;
+    size_t n_tensors;
+    nb_tensor *tensors;
+    nb_frame frame;
+    nb_layer *layers; /* [n_layers] */
+    struct nb_tokenizer *tokenizer;
+    void (*release)(void *owner);
+    void *owner;
+    const nb_mapping *mapping; /* NULL: the sources are not in a file */
+    uint64_t source_bytes;
+    uint64_t generation; /* counts changes of the weights */
+    size_t n_lost;       /* tensors whose packed weights are gone because taking a change back ran out of memory */
+
+    nb_undo_step *undo;
+    size_t n_undo;
+
+    nb_packed **originals; /* [n_tensors]: whole sources, packed, of changed tensors; NULL where none is kept */
+    size_t originals_bytes;
+    nb_packed *tile; /* some row groups of a source, for the originals that are not kept */
+};
+
+/* Packs the tensor's source in its own format, with progress `what` of `total` bytes, `done` so far. */
+nb_status nb_tensor_pack_source(nb_model *model, const nb_tensor *tensor, const char *what, uint64_t done,
+                                uint64_t total, nb_packed **out, nb_error *error);
+/* Row groups [begin, end) of `packed`, a FLOAT matrix of the source's format, from the source's row groups
+ * first_source_group + begin and on. */
+void nb_tensor_pack_groups(nb_context *context, const nb_tensor *tensor, size_t first_source_group,
+                           nb_packed *packed, size_t begin, size_t end);
+/* Bytes of the tensor in its source. */
+size_t nb_tensor_source_n_bytes(const nb_tensor *tensor);
+/* The quantizer that a FLOAT source stands for. */
+nb_quantizer nb_quantizer_of_source(const nb_format *format);
+/* What may be held for comfort (caches, scratch) beside the packed weights: a 32nd part of them, 4 MiB at least. */
+size_t nb_model_comfort_bytes(const nb_model *model);
+
+/* ---- running a tensor (weights.c) ---- */
+
+/* The packed form that runs is the current one, unless `which` wants the original of a changed tensor. */
+bool nb_tensor_wants_int8(const nb_tensor *tensor, nb_weights which);
+nb_status nb_tensor_matmul(nb_model *model, nb_tensor *tensor, nb_weights which, const nb_acts *x, float *y,
+                           size_t y_stride, nb_error *error);
+void nb_tensor_lookup(const nb_tensor *tensor, nb_weights which, size_t row, float *out);
+void nb_model_forget_originals(nb_model *model);
+
+#endif
