@@ -1,40 +1,31 @@
 #include "eval/evaluate.h"
+#include "eval/lanes.h"
 #include "math/math.h"
 
 #include <math.h>
 
-/* Sums have 16 lanes: element i goes to lane i mod 16, lanes fold 16 -> 8 -> 4 -> 2 -> 1. One sum at a time,
- * so that its lanes stay in registers. */
-enum { LANES = 16 };
-
-static double fold(double lanes[LANES])
-{
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lanes[i] += lanes[i + half];
-    return lanes[0];
-}
+/* One sum at a time, so that its lanes stay in registers. */
 
 /* sum x[i] * y[i] */
 static double sum_products(const float *x, const float *y, size_t n)
 {
-    double lanes[LANES] = {0};
+    double lanes[NB_LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int lane = 0; lane < LANES; lane++)
+    for (; i + NB_LANES <= n; i += NB_LANES)
+        for (int lane = 0; lane < NB_LANES; lane++)
             lanes[lane] += (double)x[i + lane] * (double)y[i + lane];
     for (int lane = 0; i < n; i++, lane++)
         lanes[lane] += (double)x[i] * (double)y[i];
-    return fold(lanes);
+    return nb_lanes_fold(lanes);
 }
 
 /* sum (x[i] - y[i])^2 */
 static double sum_squared_differences(const float *x, const float *y, size_t n)
 {
-    double lanes[LANES] = {0};
+    double lanes[NB_LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int lane = 0; lane < LANES; lane++) {
+    for (; i + NB_LANES <= n; i += NB_LANES) {
+        for (int lane = 0; lane < NB_LANES; lane++) {
             double difference = (double)x[i + lane] - (double)y[i + lane];
             lanes[lane] += difference * difference;
         }
@@ -43,15 +34,15 @@ static double sum_squared_differences(const float *x, const float *y, size_t n)
         double difference = (double)x[i] - (double)y[i];
         lanes[lane] += difference * difference;
     }
-    return fold(lanes);
+    return nb_lanes_fold(lanes);
 }
 
 static double max_difference(const float *x, const float *y, size_t n)
 {
-    double lanes[LANES] = {0};
+    double lanes[NB_LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int lane = 0; lane < LANES; lane++) {
+    for (; i + NB_LANES <= n; i += NB_LANES) {
+        for (int lane = 0; lane < NB_LANES; lane++) {
             double difference = fabs((double)x[i + lane] - (double)y[i + lane]);
             lanes[lane] = difference > lanes[lane] ? difference : lanes[lane];
         }
@@ -61,7 +52,7 @@ static double max_difference(const float *x, const float *y, size_t n)
         lanes[0] = difference > lanes[0] ? difference : lanes[0];
     }
     double max = 0;
-    for (int lane = 0; lane < LANES; lane++)
+    for (int lane = 0; lane < NB_LANES; lane++)
         max = lanes[lane] > max ? lanes[lane] : max;
     return max;
 }
@@ -100,15 +91,15 @@ double nb_error_cosine(const nb_error_sums *sums)
 void nb_paired_difference(const float *losses_a, const float *losses_b, size_t n, double *mean,
                           double *standard_error)
 {
-    double lanes[LANES] = {0};
+    double lanes[NB_LANES] = {0};
     for (size_t i = 0; i < n; i++)
-        lanes[i % LANES] += (double)losses_b[i] - (double)losses_a[i];
-    *mean = n ? fold(lanes) / (double)n : NAN;
+        lanes[i % NB_LANES] += (double)losses_b[i] - (double)losses_a[i];
+    *mean = n ? nb_lanes_fold(lanes) / (double)n : NAN;
 
-    double squares[LANES] = {0};
+    double squares[NB_LANES] = {0};
     for (size_t i = 0; i < n; i++) {
         double deviation = (double)losses_b[i] - (double)losses_a[i] - *mean;
-        squares[i % LANES] += deviation * deviation;
+        squares[i % NB_LANES] += deviation * deviation;
     }
-    *standard_error = n > 1 ? sqrt(fold(squares) / ((double)(n - 1) * (double)n)) : NAN;
+    *standard_error = n > 1 ? sqrt(nb_lanes_fold(squares) / ((double)(n - 1) * (double)n)) : NAN;
 }
