@@ -23,31 +23,39 @@ typedef struct nb_figure {
     const char *headline; /* bold: what to see */
     const char *subline;  /* muted: tensor, count, error */
     const char *x_label, *y_label;
-    double x_low, x_high;        /* HISTOGRAM: outer edges */
-    size_t n;                    /* points or bins */
+    double x_low, x_high;           /* HISTOGRAM: outer edges */
+    size_t n;                       /* points or bins */
     nb_figure_series before, after; /* after.values NULL: one series */
     bool log_y;
-    const char *note;            /* names a clipped spike: "19.2% of weights round to 0"; NULL: made if needed */
-    const char *sentence;        /* the figure in words, for a screen reader and Markdown; required */
+    const char *note;     /* names a clipped spike: "19.2% of weights round to 0"; NULL: made if needed */
+    const char *sentence; /* the figure in words, for a screen reader and Markdown; required */
 } nb_figure;
 
 typedef enum nb_picture {
-    NB_PICTURE_AUTO, NB_PICTURE_KITTY, NB_PICTURE_SIXEL, NB_PICTURE_BRAILLE, NB_PICTURE_ASCII, NB_PICTURE_NONE,
+    NB_PICTURE_AUTO,
+    NB_PICTURE_KITTY,
+    NB_PICTURE_SIXEL,
+    NB_PICTURE_BRAILLE,
+    NB_PICTURE_ASCII,
+    NB_PICTURE_NONE,
 } nb_picture;
 
 /* What the terminal at `fd_in`/`fd_out` can show: asks it once (raw mode, at most 300 ms). */
 typedef struct nb_terminal {
     bool is_terminal, colour, utf8, dark;
+    bool truecolour; /* 24-bit colours; without, `colour` means 256 */
     nb_picture picture;
     int columns, rows;
     int cell_width, cell_height; /* pixels; 0 if unknown */
 } nb_terminal;
 void nb_terminal_probe(nb_terminal *out);
-/* NB_PICTURE_AUTO for NULL or an unknown name; "kitty", "sixel", "braille", "ascii", "none". */
+/* "kitty", "sixel", "braille", "ascii", "none"; "auto" and NULL give NB_PICTURE_AUTO. So does an unknown
+ * name, and false. */
 bool nb_picture_parse(const char *name, nb_picture *out);
 
-/* Bytes to write to the terminal (escape sequences or plain text lines), allocated; free with free(). Falls back
- * from a picture to text when gnuplot is missing or fails, and says so in *notice (may be NULL; static or ""). */
+/* Bytes to write to the terminal (escape sequences or plain text lines), allocated; free with free(). Falls
+ * back from a picture to text when gnuplot is missing or fails, and says so in *notice (may be NULL; static
+ * or ""). */
 nb_status nb_figure_render(const nb_figure *figure, const nb_terminal *terminal, char **out, size_t *n_bytes,
                            const char **notice, nb_error *error);
 /* A PNG or SVG file, by the name's ending; the file that stood there stays if gnuplot fails. */

@@ -1,0 +1,42 @@
+/* What a kind of figure is to the rest of the room. A kind is one file and one row of the table in figure.c:
+ * it checks its data and settles its axes, writes its part of a gnuplot script, and draws itself in
+ * characters where there is no gnuplot. The frame around it is everybody's: picture.c, text.c. */
+#ifndef NB_PLOTS_FIGURE_H
+#define NB_PLOTS_FIGURE_H
+
+#include "plots/buffer.h"
+#include "plots/plots.h"
+#include "plots/text.h"
+
+/* The frame that a figure's data asks for. */
+typedef struct nb_axes {
+    double x_low, x_high, y_low, y_high; /* low < high */
+    bool log_y;                          /* y_low > 0 */
+    double y_marks_high;                 /* no marks above: there stands the note */
+    bool has_note, note_is_before;       /* a bar of that series leaves the top at note_x; `note` names it */
+    bool is_empty;                       /* nothing to draw: `note` says so in the middle */
+    double note_x;
+    char note[192];
+} nb_axes;
+
+/* What to draw: all of it in colour, or one series alone, in black, for a terminal's dots. */
+typedef enum nb_layer { NB_LAYER_ALL, NB_LAYER_BEFORE, NB_LAYER_AFTER } nb_layer;
+
+typedef struct nb_palette {
+    const char *paper, *ink, *muted, *grid, *before, *after; /* '#rrggbb' */
+} nb_palette;
+
+typedef struct nb_figure_row {
+    nb_figure_kind kind;
+    const char *name;
+    nb_status (*plan)(const nb_figure *figure, nb_axes *axes, nb_error *error);
+    /* The `plot` command and its data, after the frame. A picture's plot area is `dots` wide; `line` is the
+     * width of its lines. */
+    void (*script)(nb_buffer *script, const nb_figure *figure, const nb_axes *axes, nb_layer layer,
+                   const nb_palette *palette, double dots, double line);
+    void (*text)(nb_grid *grid, const nb_figure *figure, const nb_axes *axes, bool utf8);
+} nb_figure_row;
+
+extern const nb_figure_row nb_figure_histogram;
+
+#endif

@@ -1,0 +1,106 @@
+#include "plots/scale.h"
+
+#include "base/print.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The power of ten below or at x > 0; picture geometry, so libm is allowed here. */
+static int decade(double x)
+{
+    return (int)floor(log10(x) + 1e-9);
+}
+
+/* The smallest of 1, 2, 5 times a power of ten that is not below `least`. */
+static double round_step(double least)
+{
+    double unit = pow(10, decade(least)), ratio = least / unit;
+    return unit * (ratio <= 1.0001 ? 1 : ratio <= 2.0001 ? 2 : ratio <= 5.0001 ? 5 : 10);
+}
+
+static void write_plain(char *text, size_t size, double value, double step)
+{
+    double magnitude = fabs(value) > step ? fabs(value) : step;
+    if (fabs(value) < step / 2) {
+        snprintf(text, size, "0");
+    } else if (magnitude >= 1e6 || step < 1e-5) {
+        int digits = decade(magnitude) - decade(step) + 1;
+        nb_print_general(text, size, value, digits > 9 ? 9 : digits);
+    } else {
+        int digits = -decade(step);
+        nb_print_fixed(text, size, value, digits > 0 ? digits : 0);
+    }
+}
+
+static void write_count(char *text, size_t size, double value, double step)
+{
+    static const struct {
+        double unit;
+        const char *suffix;
+    } units[] = {{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}};
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (fabs(value) < units[i].unit * 0.9999 || value > 1e15)
+            continue;
+        int digits = -decade(step / units[i].unit);
+        char number[24];
+        nb_print_fixed(number, sizeof(number), value / units[i].unit,
+                       digits > 0 ? digits < 3 ? digits : 3 : 0);
+        snprintf(text, size, "%.20s%s", number, units[i].suffix);
+        return;
+    }
+    write_plain(text, size, value, step);
+}
+
+static void add(nb_ticks *ticks, double value, double step, nb_tick_style style)
+{
+    if (ticks->n == NB_MAX_TICKS)
+        return;
+    nb_tick *tick = &ticks->items[ticks->n++];
+    tick->value = value;
+    (style == NB_TICK_COUNT ? write_count : write_plain)(tick->label, sizeof(tick->label), value, step);
+}
+
+static void choose_log(nb_ticks *ticks, double low, double high, size_t wanted, nb_tick_style style)
+{
+    int first = (int)ceil(log10(low) - 1e-9), last = decade(high);
+    int every = 1;
+    while (last - first >= every * (int)wanted)
+        every++;
+    for (int i = first; i <= last; i += every)
+        add(ticks, pow(10, i), pow(10, i), style);
+}
+
+void nb_ticks_choose(nb_ticks *ticks, double low, double high, size_t wanted, nb_tick_style style, bool log)
+{
+    *ticks = (nb_ticks){0};
+    if (!(low < high) || !isfinite(low) || !isfinite(high))
+        return;
+    if (wanted < 2)
+        wanted = 2;
+    if (wanted > NB_MAX_TICKS - 4)
+        wanted = NB_MAX_TICKS - 4;
+    if (log) {
+        choose_log(ticks, low, high, wanted, style);
+        return;
+    }
+    double step = round_step(high / (double)wanted - low / (double)wanted);
+    double first = ceil(low / step - 1e-6), last = floor(high / step + 1e-6);
+    if (!(step > 0) || !isfinite(step) || last - first > NB_MAX_TICKS)
+        return;
+    for (double i = first; i <= last; i++)
+        add(ticks, i == 0 ? 0 : i * step, step, style);
+}
+
+double nb_scale_position(double value, double low, double high, bool log)
+{
+    if (log) {
+        if (!(value > 0))
+            return 0;
+        value = log10(value);
+        low = log10(low);
+        high = log10(high);
+    }
+    double position = (value - low) / (high - low);
+    return !(position > 0) ? 0 : position > 1 ? 1 : position;
+}

@@ -1,0 +1,12 @@
+/* A gnuplot script: words that cannot become commands, and what every figure's script shares. */
+#ifndef NB_PLOTS_SCRIPT_H
+#define NB_PLOTS_SCRIPT_H
+
+#include "plots/buffer.h"
+#include "plots/plots.h"
+
+/* `text` in gnuplot's single quotes, the only form in which it runs nothing: a quote is doubled, controls
+ * (newlines most of all) and bytes that are no UTF-8 become '?'. */
+void nb_script_quote(nb_buffer *script, const char *text);
+
+#endif
