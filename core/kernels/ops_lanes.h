@@ -1,0 +1,344 @@
+/* The kernels that are no matmul, written once for 16 lanes. Included by one file per CPU level, which
+ * first defines
+ *
+ *   INLINE                           static, and inlined whatever the compiler thinks
+ *   lanes                            16 f32, lane i in element i of memory
+ *   lanes_set load store             load_part(p, n, fill), store_part: the first n < 16 elements; no others
+ *                                    are touched
+ *   lanes_add sub mul div fma        fma(a, b, c) = a b + c, rounded once
+ *   lanes_max(a, b) lanes_min(a, b)  a > b ? a : b and a < b ? a : b, so b where one is NaN
+ *   lanes_canonical                  every NaN as 7fc00000
+ *   lanes_scale(p, t)                p 2^n, rounded once, where t = n + NB_EXPF_ROUND
+ *   lanes_rotate(x, cos_sin)         8 adjacent pairs: (fma(a, c, -(b s)), fma(a, s, b c))
+ *   lanes_fold lanes_fold_max        the sum, folded 16-8-4-2-1; the maximum
+ *   lanes_f64 lanes_f64_zero add fold   16 f64, to which f32 lanes are added
+ *   nans nans_none add any           whether any lane so far was NaN
+ *   QUERIES, TILES, TILES_ALONE      attention's registers: QUERIES x TILES sums of 16 where there are several
+ *                                    queries, TILES_ALONE for one; tiles are 1, 2, 4 or 8
+ *
+ * Every output sees the operations of reference_ops.c in that order; only how many outputs are on their way
+ * at once is ours to choose. */
+#include "kernels/levels.h"
+#include "math/expf.h"
+#include "math/math.h"
+
+#include <math.h>
+#include <stdint.h>
+
+enum { LANES = 16 };
+
+INLINE lanes exp_lanes(lanes x)
+{
+    x = lanes_min(lanes_set(NB_EXPF_HIGH), x);
+    x = lanes_max(lanes_set(NB_EXPF_LOW), x);
+    const lanes t = lanes_fma(x, lanes_set(NB_EXPF_INV_LN2), lanes_set(NB_EXPF_ROUND));
+    const lanes n = lanes_sub(t, lanes_set(NB_EXPF_ROUND));
+    lanes r = lanes_fma(n, lanes_set(-NB_EXPF_LN2_HIGH), x);
+    r = lanes_fma(n, lanes_set(-NB_EXPF_LN2_LOW), r);
+    lanes p = lanes_fma(lanes_set(NB_EXPF_C6), r, lanes_set(NB_EXPF_C5));
+    p = lanes_fma(p, r, lanes_set(NB_EXPF_C4));
+    p = lanes_fma(p, r, lanes_set(NB_EXPF_C3));
+    p = lanes_fma(p, r, lanes_set(NB_EXPF_C2));
+    p = lanes_fma(p, r, lanes_set(1.0f));
+    p = lanes_fma(p, r, lanes_set(1.0f));
+    return lanes_scale(p, t);
+}
+
+static void exp_each(const float *x, size_t n, float *y)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(y + i, lanes_canonical(exp_lanes(lanes_load(x + i))));
+    if (i < n)
+        lanes_store_part(y + i, n - i, lanes_canonical(exp_lanes(lanes_load_part(x + i, n - i, 0.0f))));
+}
+
+static void rms_norm(const float *x, const float *weight, size_t n, float eps, float *y)
+{
+    lanes sums = lanes_set(0.0f);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const lanes a = lanes_load(x + i);
+        sums = lanes_fma(a, a, sums);
+    }
+    if (i < n) {
+        const lanes a = lanes_load_part(x + i, n - i, 0.0f);
+        sums = lanes_fma(a, a, sums);
+    }
+    const lanes r = lanes_set(1.0f / sqrtf(lanes_fold(sums) / (float)n + eps));
+    for (i = 0; i + LANES <= n; i += LANES)
+        lanes_store(y + i, lanes_canonical(lanes_mul(lanes_load(weight + i), lanes_mul(lanes_load(x + i), r))));
+    if (i < n) {
+        const lanes a = lanes_mul(lanes_load_part(x + i, n - i, 0.0f), r);
+        lanes_store_part(y + i, n - i, lanes_canonical(lanes_mul(lanes_load_part(weight + i, n - i, 0.0f), a)));
+    }
+}
+
+static void rope_adjacent(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot)
+{
+    const size_t n = n_rot / 2 * 2;
+    for (size_t head = 0; head < n_heads; head++, x += head_size) {
+        size_t i = 0;
+        for (; i + LANES <= n; i += LANES)
+            lanes_store(x + i, lanes_canonical(lanes_rotate(lanes_load(x + i), lanes_load(cos_sin + i))));
+        if (i < n) {
+            const lanes a = lanes_load_part(x + i, n - i, 0.0f), c = lanes_load_part(cos_sin + i, n - i, 0.0f);
+            lanes_store_part(x + i, n - i, lanes_canonical(lanes_rotate(a, c)));
+        }
+    }
+}
+
+static void add(float *x, const float *y, size_t n)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(x + i, lanes_canonical(lanes_add(lanes_load(x + i), lanes_load(y + i))));
+    if (i < n) {
+        const lanes a = lanes_load_part(x + i, n - i, 0.0f), b = lanes_load_part(y + i, n - i, 0.0f);
+        lanes_store_part(x + i, n - i, lanes_canonical(lanes_add(a, b)));
+    }
+}
+
+INLINE lanes swiglu_lanes(lanes gate, lanes up)
+{
+    const lanes minus_gate = lanes_mul(gate, lanes_set(-1.0f));
+    const lanes divisor = lanes_add(lanes_set(1.0f), exp_lanes(minus_gate));
+    return lanes_canonical(lanes_mul(lanes_div(gate, divisor), up));
+}
+
+static void swiglu(const float *gate, const float *up, size_t n, float *y)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(y + i, swiglu_lanes(lanes_load(gate + i), lanes_load(up + i)));
+    if (i < n) {
+        const lanes a = lanes_load_part(gate + i, n - i, 0.0f), b = lanes_load_part(up + i, n - i, 0.0f);
+        lanes_store_part(y + i, n - i, swiglu_lanes(a, b));
+    }
+}
+
+/* The order of comparing does not show in the result, so four maxima are on their way at once. */
+static float max_of(const float *x, size_t n)
+{
+    lanes max[4];
+    for (int a = 0; a < 4; a++)
+        max[a] = lanes_set(-INFINITY);
+    nans seen = nans_none();
+    size_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        for (int a = 0; a < 4; a++) {
+            const lanes next = lanes_load(x + i + a * LANES);
+            seen = nans_add(seen, next);
+            max[a] = lanes_max(next, max[a]);
+        }
+    }
+    for (; i < n; i += LANES) {
+        const lanes next = n - i < LANES ? lanes_load_part(x + i, n - i, -INFINITY) : lanes_load(x + i);
+        seen = nans_add(seen, next);
+        max[0] = lanes_max(next, max[0]);
+    }
+    if (nans_any(seen))
+        return NAN;
+    return lanes_fold_max(lanes_max(lanes_max(max[0], max[1]), lanes_max(max[2], max[3]))) + 0.0f;
+}
+
+static double log_sum_exp(const float *x, size_t n)
+{
+    const float max = max_of(x, n);
+    if (max != max || max == INFINITY || max == -INFINITY)
+        return max;
+    const lanes shift = lanes_set(max);
+    lanes_f64 sums = lanes_f64_zero();
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        sums = lanes_f64_add(sums, exp_lanes(lanes_sub(lanes_load(x + i), shift)));
+    if (i < n) /* exp(-inf) = 0 changes no sum */
+        sums = lanes_f64_add(sums, exp_lanes(lanes_sub(lanes_load_part(x + i, n - i, -INFINITY), shift)));
+    return (double)max + nb_log(lanes_f64_fold(sums));
+}
+
+/* ---- attention ---- */
+
+enum { MOST_TILES = TILES > TILES_ALONE ? TILES : TILES_ALONE };
+
+/* Scores of n_q queries against n_tiles tiles of 16 keys; lane = key. n_q and n_tiles are constants wherever
+ * this is inlined, so that every sum has its register. */
+INLINE void score_tiles(const float *q, size_t q_stride, size_t n_q, const float *k, size_t head_size,
+                        size_t n_tiles, float scale, float *scores, size_t stride)
+{
+    lanes sums[QUERIES][MOST_TILES];
+    for (size_t i = 0; i < n_q; i++)
+        for (size_t t = 0; t < n_tiles; t++)
+            sums[i][t] = lanes_set(0.0f);
+    for (size_t d = 0; d < head_size; d++) {
+        lanes key[MOST_TILES];
+        for (size_t t = 0; t < n_tiles; t++)
+            key[t] = lanes_load(k + (t * head_size + d) * LANES);
+        for (size_t i = 0; i < n_q; i++) {
+            const lanes query = lanes_set(q[i * q_stride + d]);
+            for (size_t t = 0; t < n_tiles; t++)
+                sums[i][t] = lanes_fma(query, key[t], sums[i][t]);
+        }
+    }
+    for (size_t i = 0; i < n_q; i++)
+        for (size_t t = 0; t < n_tiles; t++)
+            lanes_store(scores + i * stride + t * LANES, lanes_mul(sums[i][t], lanes_set(scale)));
+}
+
+/* As many tiles at once as there are registers for, then what is left by halves. */
+INLINE void score_keys(const float *q, size_t q_stride, size_t n_q, const float *k, size_t head_size,
+                       size_t n_keys, float scale, float *scores, size_t stride)
+{
+    const size_t most = n_q > 1 ? TILES : TILES_ALONE;
+    size_t left = (n_keys + LANES - 1) / LANES;
+    while (left > 0) {
+        size_t n;
+        if (left >= most)
+            score_tiles(q, q_stride, n_q, k, head_size, n = most, scale, scores, stride);
+        else if (most > 4 && left >= 4)
+            score_tiles(q, q_stride, n_q, k, head_size, n = 4, scale, scores, stride);
+        else if (most > 2 && left >= 2)
+            score_tiles(q, q_stride, n_q, k, head_size, n = 2, scale, scores, stride);
+        else
+            score_tiles(q, q_stride, n_q, k, head_size, n = 1, scale, scores, stride);
+        left -= n;
+        k += n * head_size * LANES;
+        scores += n * LANES;
+    }
+}
+
+/* p = exp(score - maximum) in place, a last partial tile filled up with zeros; returns the sum. What the
+ * maximum makes of NaN does not matter: one NaN score makes the sum NaN. */
+static float softmax_numerators(float *p, size_t n)
+{
+    const size_t whole = n / LANES * LANES;
+    const lanes nothing = lanes_set(-INFINITY);
+    const lanes last = whole < n ? lanes_load_part(p + whole, n - whole, -INFINITY) : nothing;
+    lanes max = lanes_max(last, nothing);
+    for (size_t j = 0; j < whole; j += LANES)
+        max = lanes_max(lanes_load(p + j), max);
+    const lanes shift = lanes_set(lanes_fold_max(max));
+    lanes sums = lanes_set(0.0f);
+    for (size_t j = 0; j < whole; j += LANES) {
+        const lanes e = exp_lanes(lanes_sub(lanes_load(p + j), shift));
+        lanes_store(p + j, e);
+        sums = lanes_add(sums, e);
+    }
+    if (whole < n) {
+        const lanes e = exp_lanes(lanes_sub(last, shift));
+        lanes_store(p + whole, e);
+        sums = lanes_add(sums, e);
+    }
+    return lanes_fold(sums);
+}
+
+/* Sums of p v for n_q queries and n_v times 16 outputs over n keys; lane = output. sums: [n_q][n_v][16]. */
+INLINE void weigh_values(const float *p, size_t p_stride, size_t n_q, const float *v, size_t v_stride, size_t n_v,
+                         size_t n, float *sums_out)
+{
+    lanes sums[QUERIES][MOST_TILES];
+    for (size_t i = 0; i < n_q; i++)
+        for (size_t t = 0; t < n_v; t++)
+            sums[i][t] = lanes_set(0.0f);
+    for (size_t j = 0; j < n; j++) {
+        lanes value[MOST_TILES];
+        for (size_t t = 0; t < n_v; t++)
+            value[t] = lanes_load(v + j * v_stride + t * LANES);
+        for (size_t i = 0; i < n_q; i++) {
+            const lanes weight = lanes_set(p[i * p_stride + j]);
+            for (size_t t = 0; t < n_v; t++)
+                sums[i][t] = lanes_fma(weight, value[t], sums[i][t]);
+        }
+    }
+    for (size_t i = 0; i < n_q; i++)
+        for (size_t t = 0; t < n_v; t++)
+            lanes_store(sums_out + (i * n_v + t) * LANES, sums[i][t]);
+}
+
+/* 16 n_v outputs of each query, of which n_out exist: the n keys that all of them see, then for query i the
+ * i keys after those, then the division. */
+INLINE void values_of_queries(const float *p, size_t p_stride, size_t n_q, const float *v, size_t v_stride,
+                              size_t n_v, size_t n, const float *denominators, size_t n_out, float *out,
+                              size_t out_stride)
+{
+    float sums[QUERIES * MOST_TILES * LANES];
+    weigh_values(p, p_stride, n_q, v, v_stride, n_v, n, sums);
+    for (size_t i = 0; i < n_q; i++) {
+        for (size_t t = 0; t < n_v; t++) {
+            lanes sum = lanes_load(sums + (i * n_v + t) * LANES);
+            for (size_t j = n; j < n + i; j++)
+                sum = lanes_fma(lanes_set(p[i * p_stride + j]), lanes_load(v + j * v_stride + t * LANES), sum);
+            sum = lanes_canonical(lanes_div(sum, lanes_set(denominators[i])));
+            float *to = out + i * out_stride + t * LANES;
+            if (n_out >= (t + 1) * LANES)
+                lanes_store(to, sum);
+            else
+                lanes_store_part(to, n_out - t * LANES, sum);
+        }
+    }
+}
+
+/* n_q queries at once: they share each tile of keys and each row of values. */
+INLINE void attend(const float *q, size_t q_stride, size_t n_q, size_t n_keys, const float *k, const float *v,
+                   size_t head_size, float scale, float *scratch, float *out, size_t out_stride)
+{
+    const size_t most = n_q > 1 ? TILES : TILES_ALONE;
+    const size_t n_seen = n_keys + n_q - 1;
+    const size_t stride = (n_seen + LANES - 1) / LANES * LANES;
+    const size_t v_stride = (head_size + LANES - 1) / LANES * LANES;
+    float denominators[QUERIES];
+    score_keys(q, q_stride, n_q, k, head_size, n_seen, scale, scratch, stride);
+    for (size_t i = 0; i < n_q; i++)
+        denominators[i] = softmax_numerators(scratch + i * stride, n_keys + i);
+    for (size_t d = 0; d < head_size;) {
+        const size_t left = head_size - d;
+        const size_t n_v = (left + LANES - 1) / LANES;
+        size_t n;
+        if (n_v >= most)
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = most, n_keys, denominators, left, out + d,
+                              out_stride);
+        else if (most > 4 && n_v >= 4)
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 4, n_keys, denominators, left, out + d,
+                              out_stride);
+        else if (most > 3 && n_v == 3)
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 3, n_keys, denominators, left, out + d,
+                              out_stride);
+        else if (most > 2 && n_v >= 2)
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 2, n_keys, denominators, left, out + d,
+                              out_stride);
+        else
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 1, n_keys, denominators, left, out + d,
+                              out_stride);
+        d += n * LANES;
+    }
+}
+
+static void attention(const float *q, size_t q_stride, size_t n_queries, size_t n_keys, const float *k,
+                      const float *v, size_t head_size, float scale, float *scratch, float *out,
+                      size_t out_stride)
+{
+    size_t n;
+    for (size_t i = 0; i < n_queries; i += n) {
+        const float *from = q + i * q_stride;
+        float *to = out + i * out_stride;
+        const size_t left = n_queries - i;
+        if (left >= QUERIES)
+            attend(from, q_stride, n = QUERIES, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
+        else if (left >= QUERIES / 2 && QUERIES / 2 > 1)
+            attend(from, q_stride, n = QUERIES / 2, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
+        else
+            attend(from, q_stride, n = 1, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
+    }
+}
+
+static void fill_ops(nb_kernels *kernels)
+{
+    kernels->rms_norm = rms_norm;
+    kernels->rope_adjacent = rope_adjacent;
+    kernels->add = add;
+    kernels->swiglu = swiglu;
+    kernels->attention = attention;
+    kernels->exp = exp_each;
+    kernels->max = max_of;
+    kernels->log_sum_exp = log_sum_exp;
+}
