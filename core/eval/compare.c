@@ -1,12 +1,11 @@
 /* The original and the stored weights over one text, side by side, a few positions' logits at a time. */
 #include "base/memory.h"
+#include "eval/lanes.h"
 #include "eval/perplexity.h"
 #include "math/math.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-enum { LANES = 16 };
 
 void nb_comparison_free(nb_comparison *comparison)
 {
@@ -42,21 +41,18 @@ static size_t likeliest(const float *x, size_t n, float maximum)
 static double kl_divergence(const nb_kernels *kernels, const float *a, const float *b, size_t n, float max_a,
                             double log_sum_a, double log_sum_b, float *p)
 {
-    double lanes[LANES] = {0};
+    double lanes[NB_LANES] = {0};
     const double shift = log_sum_a - log_sum_b;
     for (size_t i = 0; i < n; i++)
         p[i] = a[i] - max_a;
     kernels->exp(p, n, p);
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
+    for (; i + NB_LANES <= n; i += NB_LANES)
+        for (size_t l = 0; l < NB_LANES; l++)
             lanes[l] += (double)p[i + l] * ((double)a[i + l] - (double)b[i + l] - shift);
     for (size_t l = 0; i + l < n; l++)
         lanes[l] += (double)p[i + l] * ((double)a[i + l] - (double)b[i + l] - shift);
-    for (size_t half = LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lanes[l] += lanes[l + half];
-    return lanes[0] / nb_exp(log_sum_a - (double)max_a);
+    return nb_lanes_fold(lanes) / nb_exp(log_sum_a - (double)max_a);
 }
 
 static void compare_rows(void *user, size_t begin, size_t end, unsigned thread)

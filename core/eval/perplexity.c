@@ -13,20 +13,14 @@ void nb_perplexity_free(nb_perplexity *ppl)
     *ppl = (nb_perplexity){0};
 }
 
-static double *as_doubles(const float *a, const float *b, size_t n)
-{
-    double *x = nb_calloc(n, sizeof *x);
-    for (size_t i = 0; x && i < n; i++)
-        x[i] = b ? (double)b[i] - (double)a[i] : (double)a[i];
-    return x;
-}
-
 nb_status nb_perplexity_summarise(const nb_scored_text *text, nb_perplexity *out, nb_error *error)
 {
     double loss_error;
-    double *losses = as_doubles(out->losses, NULL, text->n_targets);
+    double *losses = nb_calloc(text->n_targets, sizeof *losses);
     if (!losses)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for the losses of %zu tokens", text->n_targets);
+    for (size_t i = 0; i < text->n_targets; i++)
+        losses[i] = (double)out->losses[i];
     nb_mean_and_error(losses, text->n_targets, &out->mean_loss, &loss_error);
     free(losses);
     out->n_tokens = text->n_targets;
@@ -34,15 +28,6 @@ nb_status nb_perplexity_summarise(const nb_scored_text *text, nb_perplexity *out
     out->standard_error = out->ppl * loss_error; /* d exp(m) = exp(m) dm */
     out->bits_per_byte = out->mean_loss * (double)text->n_targets / (nb_log(2.0) * (double)text->n_bytes);
     return NB_OK;
-}
-
-void nb_paired_difference(const float *losses_a, const float *losses_b, size_t n, double *mean, double *standard_error)
-{
-    *mean = *standard_error = NAN;
-    double *differences = as_doubles(losses_a, losses_b, n);
-    if (differences)
-        nb_mean_and_error(differences, n, mean, standard_error);
-    free(differences);
 }
 
 /* ---- measuring ---- */

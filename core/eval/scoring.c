@@ -1,6 +1,7 @@
 #include "eval/scoring.h"
 
 #include "base/memory.h"
+#include "eval/lanes.h"
 #include "model/state.h"
 #include "text/tokenizer.h"
 
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WINDOW_MAX = 512, LANES = 16, CHUNK_BYTES = 2 << 20, CHUNK_MIN = 8, CHUNK_MAX = 64, SESSIONS_MAX = 2 };
+enum { WINDOW_MAX = 512, CHUNK_BYTES = 2 << 20, CHUNK_MIN = 8, CHUNK_MAX = 64, SESSIONS_MAX = 2 };
 
 /* ---- the text ---- */
 
@@ -153,23 +154,15 @@ nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *cons
 
 /* ---- statistics ---- */
 
-static double fold(double *lanes)
-{
-    for (size_t half = LANES / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++)
-            lanes[i] += lanes[i + half];
-    return lanes[0];
-}
-
 void nb_mean_and_error(const double *x, size_t n, double *mean, double *standard_error)
 {
-    double sums[LANES] = {0}, squares[LANES] = {0};
+    double sums[NB_LANES] = {0}, squares[NB_LANES] = {0};
     for (size_t i = 0; i < n; i++)
-        sums[i % LANES] += x[i];
-    *mean = n > 0 ? fold(sums) / (double)n : NAN;
+        sums[i % NB_LANES] += x[i];
+    *mean = n > 0 ? nb_lanes_fold(sums) / (double)n : NAN;
     for (size_t i = 0; i < n; i++) {
         const double distance = x[i] - *mean;
-        squares[i % LANES] = fma(distance, distance, squares[i % LANES]);
+        squares[i % NB_LANES] = fma(distance, distance, squares[i % NB_LANES]);
     }
-    *standard_error = n > 1 ? sqrt(fold(squares) / (double)(n - 1) / (double)n) : NAN;
+    *standard_error = n > 1 ? sqrt(nb_lanes_fold(squares) / (double)(n - 1) / (double)n) : NAN;
 }
