@@ -18,7 +18,10 @@ typedef struct cursor {
     nb_error *error;
 } cursor;
 
-static uint64_t left(const cursor *c) { return c->gguf->size - c->offset; }
+static uint64_t left(const cursor *c)
+{
+    return c->gguf->size - c->offset;
+}
 
 static const uint8_t *take(cursor *c, uint64_t n, const char *what)
 {
@@ -69,17 +72,6 @@ static void fail_at(cursor *c, nb_string name, const char *what)
                             nb_string_show(name, shown, sizeof shown), what, c->offset);
 }
 
-/* Bytes of one value of a type with a fixed size; 0 for strings, arrays and unknown types. */
-static uint64_t type_size(uint32_t type)
-{
-    static const uint8_t sizes[NB_GGUF_TYPE_COUNT] = {
-        [NB_GGUF_U8] = 1,  [NB_GGUF_I8] = 1,  [NB_GGUF_U16] = 2,  [NB_GGUF_I16] = 2, [NB_GGUF_U32] = 4,
-        [NB_GGUF_I32] = 4, [NB_GGUF_F32] = 4, [NB_GGUF_BOOL] = 1, [NB_GGUF_U64] = 8, [NB_GGUF_I64] = 8,
-        [NB_GGUF_F64] = 8,
-    };
-    return type < NB_GGUF_TYPE_COUNT ? sizes[type] : 0;
-}
-
 static void take_array(cursor *c, nb_gguf_value *value)
 {
     uint32_t element_type = take_u32(c, "an array's type");
@@ -87,7 +79,7 @@ static void take_array(cursor *c, nb_gguf_value *value)
     if (c->status != NB_OK)
         return;
     bool strings = element_type == NB_GGUF_STRING;
-    uint64_t size = strings ? sizeof(uint64_t) : type_size(element_type);
+    uint64_t size = strings ? sizeof(uint64_t) : nb_gguf_type_size(element_type);
     if (element_type == NB_GGUF_ARRAY) {
         fail_at(c, value->key, "is an array of arrays, which GGUF readers refuse");
         return;
@@ -133,7 +125,7 @@ static void take_value(cursor *c, nb_gguf_value *value)
         value->data = (const uint8_t *)text.text;
         value->n_bytes = text.n_bytes;
     } else {
-        value->n_bytes = (size_t)type_size(type);
+        value->n_bytes = nb_gguf_type_size(type);
         value->data = take(c, value->n_bytes, "a value");
     }
     if (c->status == NB_OK && type == NB_GGUF_BOOL && value->data[0] > 1)
@@ -183,24 +175,26 @@ static void take_header(cursor *c, nb_gguf *gguf)
     if (c->status != NB_OK)
         return;
     if (gguf->version == 0x03000000 || gguf->version == 0x02000000) {
-        c->status = nb_fail(c->error, NB_ERR_UNSUPPORTED, "%s: a big-endian GGUF; convert it to little-endian first",
-                            gguf->path);
+        c->status = nb_fail(c->error, NB_ERR_UNSUPPORTED,
+                            "%s: a big-endian GGUF; convert it to little-endian first", gguf->path);
         return;
     }
     if (gguf->version != 2 && gguf->version != 3) {
-        c->status = nb_fail(c->error, NB_ERR_UNSUPPORTED,
-                            "%s: GGUF version %" PRIu32 "; nibble reads versions 2 and 3, so convert the model again",
-                            gguf->path, gguf->version);
+        c->status =
+            nb_fail(c->error, NB_ERR_UNSUPPORTED,
+                    "%s: GGUF version %" PRIu32 "; nibble reads versions 2 and 3, so convert the model again",
+                    gguf->path, gguf->version);
         return;
     }
     gguf->n_tensors = take_u64(c, "the number of tensors");
     gguf->n_values = take_u64(c, "the number of keys");
     if (c->status == NB_OK &&
         (gguf->n_values > left(c) / MIN_VALUE_BYTES || gguf->n_tensors > left(c) / MIN_TENSOR_BYTES))
-        c->status = nb_fail(c->error, NB_ERR_FILE,
-                            "%s: claims %" PRIu64 " keys and %" PRIu64 " tensors, which its %zu bytes cannot hold; "
-                            "the file is cut short or damaged",
-                            gguf->path, gguf->n_values, gguf->n_tensors, gguf->size);
+        c->status =
+            nb_fail(c->error, NB_ERR_FILE,
+                    "%s: claims %" PRIu64 " keys and %" PRIu64 " tensors, which its %zu bytes cannot hold; "
+                    "the file is cut short or damaged",
+                    gguf->path, gguf->n_values, gguf->n_tensors, gguf->size);
 }
 
 static void take_values(cursor *c, nb_gguf *gguf)
@@ -235,10 +229,11 @@ static void place_tensors(cursor *c, nb_gguf *gguf)
             fail_at(c, tensor->name, "does not start at a multiple of the file's alignment");
         else if (tensor->offset > room || tensor->n_bytes > room - tensor->offset)
             c->status = nb_fail(c->error, NB_ERR_FILE,
-                                "%s: the numbers of %s (%" PRIu64 " bytes, %" PRIu64 " into the data) reach beyond the "
+                                "%s: the numbers of %s (%" PRIu64 " bytes, %" PRIu64
+                                " into the data) reach beyond the "
                                 "end of the file; it is cut short, fetch it again",
-                                gguf->path, nb_string_show(tensor->name, shown, sizeof shown), tensor->n_bytes,
-                                tensor->offset);
+                                gguf->path, nb_string_show(tensor->name, shown, sizeof shown),
+                                tensor->n_bytes, tensor->offset);
         else
             tensor->offset += gguf->data_offset;
     }
@@ -248,7 +243,8 @@ static nb_status parse(nb_gguf *gguf, nb_error *error)
 {
     cursor c = {gguf, 0, NB_OK, error};
     if (!nb_gguf_probe(gguf->data, gguf->size))
-        return nb_fail(error, NB_ERR_FILE, "%s: not a GGUF file: it does not start with \"GGUF\"", gguf->path);
+        return nb_fail(error, NB_ERR_FILE, "%s: not a GGUF file: it does not start with \"GGUF\"",
+                       gguf->path);
     take_header(&c, gguf);
     if (c.status != NB_OK)
         return c.status;
@@ -269,10 +265,13 @@ static nb_status parse(nb_gguf *gguf, nb_error *error)
     return c.status;
 }
 
-bool nb_gguf_probe(const uint8_t *data, size_t size) { return size >= 4 && memcmp(data, "GGUF", 4) == 0; }
+bool nb_gguf_probe(const uint8_t *data, size_t size)
+{
+    return size >= 4 && memcmp(data, "GGUF", 4) == 0;
+}
 
-static nb_status open_view(const void *data, size_t size, const char *name, nb_mapping *mapping, nb_gguf **out,
-                           nb_error *error)
+static nb_status open_view(const void *data, size_t size, const char *name, nb_mapping *mapping,
+                           nb_gguf **out, nb_error *error)
 {
     *out = NULL;
     nb_gguf *gguf = nb_calloc(1, sizeof *gguf);

@@ -12,8 +12,19 @@
 #include <stdint.h>
 
 typedef enum nb_gguf_type {
-    NB_GGUF_U8, NB_GGUF_I8, NB_GGUF_U16, NB_GGUF_I16, NB_GGUF_U32, NB_GGUF_I32, NB_GGUF_F32,
-    NB_GGUF_BOOL, NB_GGUF_STRING, NB_GGUF_ARRAY, NB_GGUF_U64, NB_GGUF_I64, NB_GGUF_F64,
+    NB_GGUF_U8,
+    NB_GGUF_I8,
+    NB_GGUF_U16,
+    NB_GGUF_I16,
+    NB_GGUF_U32,
+    NB_GGUF_I32,
+    NB_GGUF_F32,
+    NB_GGUF_BOOL,
+    NB_GGUF_STRING,
+    NB_GGUF_ARRAY,
+    NB_GGUF_U64,
+    NB_GGUF_I64,
+    NB_GGUF_F64,
     NB_GGUF_TYPE_COUNT,
 } nb_gguf_type;
 
@@ -54,8 +65,10 @@ typedef struct nb_gguf {
 /* True if the file starts like one. */
 bool nb_gguf_probe(const uint8_t *data, size_t size);
 nb_status nb_gguf_open(const char *path, nb_gguf **out, nb_error *error);
-/* The same over `size` bytes that the caller keeps until nb_gguf_close; `name` is what sentences call them. */
-nb_status nb_gguf_open_memory(const void *data, size_t size, const char *name, nb_gguf **out, nb_error *error);
+/* The same over `size` bytes that the caller keeps until nb_gguf_close; `name` is what sentences call them.
+ */
+nb_status nb_gguf_open_memory(const void *data, size_t size, const char *name, nb_gguf **out,
+                              nb_error *error);
 void nb_gguf_close(nb_gguf **gguf);
 
 const nb_gguf_value *nb_gguf_find(const nb_gguf *gguf, const char *key);
@@ -72,13 +85,15 @@ bool nb_gguf_array_f64(const nb_gguf_value *array, uint64_t index, double *out);
 /* All strings of an array at once: out[count] views. */
 bool nb_gguf_array_strings(const nb_gguf_value *array, nb_string *out);
 const char *nb_gguf_type_name(nb_gguf_type type);
+/* Bytes of one value; 0 for strings, arrays and numbers that are no nb_gguf_type. */
+size_t nb_gguf_type_size(uint32_t type);
 /* "F32", "Q4_K", "I8"; "unknown" for ids that this build does not know. */
 const char *nb_ggml_type_name(uint32_t type);
 /* Elements and bytes of one block of a ggml type; false for ids that this build does not know. */
 bool nb_ggml_type_size(uint32_t type, uint32_t *block_elems, uint32_t *block_bytes);
 
-/* A name from a file, fit for a sentence: at most size - 1 bytes, whatever is not printable ASCII as '?'. Returns
- * `text`. */
+/* A name from a file, fit for a sentence: at most size - 1 bytes, whatever is not printable ASCII as '?'.
+ * Returns `text`. */
 char *nb_string_show(nb_string string, char *text, size_t size);
 
 /* ---- writing: values, then tensor infos, then their data in the same order ---- */
@@ -91,13 +106,16 @@ nb_status nb_gguf_add_u64(nb_gguf_writer *w, const char *key, uint64_t value, nb
 nb_status nb_gguf_add_f32(nb_gguf_writer *w, const char *key, float value, nb_error *error);
 nb_status nb_gguf_add_bool(nb_gguf_writer *w, const char *key, bool value, nb_error *error);
 nb_status nb_gguf_add_string(nb_gguf_writer *w, const char *key, const char *value, nb_error *error);
-nb_status nb_gguf_add_f32_array(nb_gguf_writer *w, const char *key, const float *values, size_t n, nb_error *error);
-nb_status nb_gguf_add_i32_array(nb_gguf_writer *w, const char *key, const int32_t *values, size_t n, nb_error *error);
-nb_status nb_gguf_add_string_array(nb_gguf_writer *w, const char *key, const nb_string *values, size_t n, nb_error *error);
+nb_status nb_gguf_add_f32_array(nb_gguf_writer *w, const char *key, const float *values, size_t n,
+                                nb_error *error);
+nb_status nb_gguf_add_i32_array(nb_gguf_writer *w, const char *key, const int32_t *values, size_t n,
+                                nb_error *error);
+nb_status nb_gguf_add_string_array(nb_gguf_writer *w, const char *key, const nb_string *values, size_t n,
+                                   nb_error *error);
 /* As it stands in another file (or replaces one of the same key). */
 nb_status nb_gguf_add_value(nb_gguf_writer *w, const nb_gguf_value *value, nb_error *error);
-nb_status nb_gguf_add_tensor(nb_gguf_writer *w, const char *name, uint32_t n_dims, const uint64_t *dims, uint32_t type,
-                             nb_error *error);
+nb_status nb_gguf_add_tensor(nb_gguf_writer *w, const char *name, uint32_t n_dims, const uint64_t *dims,
+                             uint32_t type, nb_error *error);
 /* Data of the tensors, in the order in which they were added, in as many pieces as wanted; padding is
  * the writer's business. */
 nb_status nb_gguf_write_data(nb_gguf_writer *w, const void *data, size_t n_bytes, nb_error *error);

@@ -53,12 +53,23 @@ bool nb_ggml_type_size(uint32_t type, uint32_t *block_elems, uint32_t *block_byt
 const char *nb_gguf_type_name(nb_gguf_type type)
 {
     static const char *const names[NB_GGUF_TYPE_COUNT] = {
-        [NB_GGUF_U8] = "u8",         [NB_GGUF_I8] = "i8",       [NB_GGUF_U16] = "u16", [NB_GGUF_I16] = "i16",
-        [NB_GGUF_U32] = "u32",       [NB_GGUF_I32] = "i32",     [NB_GGUF_F32] = "f32", [NB_GGUF_BOOL] = "bool",
-        [NB_GGUF_STRING] = "string", [NB_GGUF_ARRAY] = "array", [NB_GGUF_U64] = "u64", [NB_GGUF_I64] = "i64",
+        [NB_GGUF_U8] = "u8",       [NB_GGUF_I8] = "i8",     [NB_GGUF_U16] = "u16",
+        [NB_GGUF_I16] = "i16",     [NB_GGUF_U32] = "u32",   [NB_GGUF_I32] = "i32",
+        [NB_GGUF_F32] = "f32",     [NB_GGUF_BOOL] = "bool", [NB_GGUF_STRING] = "string",
+        [NB_GGUF_ARRAY] = "array", [NB_GGUF_U64] = "u64",   [NB_GGUF_I64] = "i64",
         [NB_GGUF_F64] = "f64",
     };
     return (unsigned)type < NB_GGUF_TYPE_COUNT ? names[type] : "unknown";
+}
+
+size_t nb_gguf_type_size(uint32_t type)
+{
+    static const uint8_t sizes[NB_GGUF_TYPE_COUNT] = {
+        [NB_GGUF_U8] = 1,  [NB_GGUF_I8] = 1,  [NB_GGUF_U16] = 2, [NB_GGUF_I16] = 2,
+        [NB_GGUF_U32] = 4, [NB_GGUF_I32] = 4, [NB_GGUF_F32] = 4, [NB_GGUF_BOOL] = 1,
+        [NB_GGUF_U64] = 8, [NB_GGUF_I64] = 8, [NB_GGUF_F64] = 8,
+    };
+    return type < NB_GGUF_TYPE_COUNT ? sizes[type] : 0;
 }
 
 char *nb_string_show(nb_string string, char *text, size_t size)
@@ -90,33 +101,76 @@ typedef struct number {
     double f;
 } number;
 
-#define READ(type_name, data)                                                                                  \
-    type_name value;                                                                                           \
-    memcpy(&value, data, sizeof value)
+static bool set_unsigned(number *n, uint64_t value)
+{
+    *n = (number){.kind = UNSIGNED, .u = value};
+    return true;
+}
+
+static bool set_signed(number *n, int64_t value)
+{
+    *n = (number){.kind = SIGNED, .i = value};
+    return true;
+}
+
+static bool set_real(number *n, double value)
+{
+    *n = (number){.kind = REAL, .f = value};
+    return true;
+}
 
 static bool read_number(nb_gguf_type type, const uint8_t *data, number *out)
 {
+    union {
+        uint8_t u8;
+        int8_t i8;
+        uint16_t u16;
+        int16_t i16;
+        uint32_t u32;
+        int32_t i32;
+        uint64_t u64;
+        int64_t i64;
+        float f32;
+        double f64;
+    } raw;
+    memcpy(&raw, data, nb_gguf_type_size(type));
     switch (type) {
-    case NB_GGUF_U8: *out = (number){.kind = UNSIGNED, .u = *data}; return true;
-    case NB_GGUF_U16: { READ(uint16_t, data); *out = (number){.kind = UNSIGNED, .u = value}; return true; }
-    case NB_GGUF_U32: { READ(uint32_t, data); *out = (number){.kind = UNSIGNED, .u = value}; return true; }
-    case NB_GGUF_U64: { READ(uint64_t, data); *out = (number){.kind = UNSIGNED, .u = value}; return true; }
-    case NB_GGUF_I8: { READ(int8_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
-    case NB_GGUF_I16: { READ(int16_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
-    case NB_GGUF_I32: { READ(int32_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
-    case NB_GGUF_I64: { READ(int64_t, data); *out = (number){.kind = SIGNED, .i = value}; return true; }
-    case NB_GGUF_F32: { READ(float, data); *out = (number){.kind = REAL, .f = (double)value}; return true; }
-    case NB_GGUF_F64: { READ(double, data); *out = (number){.kind = REAL, .f = value}; return true; }
-    default: return false;
+    case NB_GGUF_U8:
+        return set_unsigned(out, raw.u8);
+    case NB_GGUF_U16:
+        return set_unsigned(out, raw.u16);
+    case NB_GGUF_U32:
+        return set_unsigned(out, raw.u32);
+    case NB_GGUF_U64:
+        return set_unsigned(out, raw.u64);
+    case NB_GGUF_I8:
+        return set_signed(out, raw.i8);
+    case NB_GGUF_I16:
+        return set_signed(out, raw.i16);
+    case NB_GGUF_I32:
+        return set_signed(out, raw.i32);
+    case NB_GGUF_I64:
+        return set_signed(out, raw.i64);
+    case NB_GGUF_F32:
+        return set_real(out, (double)raw.f32);
+    case NB_GGUF_F64:
+        return set_real(out, raw.f64);
+    default:
+        return false;
     }
 }
 
 static bool number_u64(const number *n, uint64_t *out)
 {
     switch (n->kind) {
-    case UNSIGNED: *out = n->u; return true;
-    case SIGNED: *out = (uint64_t)n->i; return n->i >= 0;
-    case REAL: break;
+    case UNSIGNED:
+        *out = n->u;
+        return true;
+    case SIGNED:
+        *out = (uint64_t)n->i;
+        return n->i >= 0;
+    case REAL:
+        break;
     }
     /* 2^64 itself is a double; everything below it fits. NaN fails the first comparison. */
     if (!(n->f >= 0 && n->f < 18446744073709551616.0) || n->f != floor(n->f))
@@ -128,9 +182,14 @@ static bool number_u64(const number *n, uint64_t *out)
 static bool number_i64(const number *n, int64_t *out)
 {
     switch (n->kind) {
-    case UNSIGNED: *out = (int64_t)n->u; return n->u <= INT64_MAX;
-    case SIGNED: *out = n->i; return true;
-    case REAL: break;
+    case UNSIGNED:
+        *out = (int64_t)n->u;
+        return n->u <= INT64_MAX;
+    case SIGNED:
+        *out = n->i;
+        return true;
+    case REAL:
+        break;
     }
     if (!(n->f >= -9223372036854775808.0 && n->f < 9223372036854775808.0) || n->f != floor(n->f))
         return false;

@@ -64,8 +64,14 @@ static void put(buffer *b, const void *data, size_t size)
     b->size = needed;
 }
 
-static void put_u32(buffer *b, uint32_t value) { put(b, &value, sizeof value); }
-static void put_u64(buffer *b, uint64_t value) { put(b, &value, sizeof value); }
+static void put_u32(buffer *b, uint32_t value)
+{
+    put(b, &value, sizeof value);
+}
+static void put_u64(buffer *b, uint64_t value)
+{
+    put(b, &value, sizeof value);
+}
 static void put_string(buffer *b, nb_string string)
 {
     put_u64(b, string.n_bytes);
@@ -164,8 +170,8 @@ static nb_status entry_end(nb_gguf_writer *w, const buffer *b, nb_error *error)
     return b && !b->failed ? NB_OK : no_memory(w, error);
 }
 
-static nb_status add_plain(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *value, size_t size,
-                           nb_error *error)
+static nb_status add_plain(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *value,
+                           size_t size, nb_error *error)
 {
     buffer *b = entry_begin(w, nb_string_of(key), type);
     if (b)
@@ -212,7 +218,8 @@ static buffer *array_begin(nb_gguf_writer *w, nb_string key, nb_gguf_type elemen
     return b;
 }
 
-nb_status nb_gguf_add_f32_array(nb_gguf_writer *w, const char *key, const float *values, size_t n, nb_error *error)
+nb_status nb_gguf_add_f32_array(nb_gguf_writer *w, const char *key, const float *values, size_t n,
+                                nb_error *error)
 {
     buffer *b = array_begin(w, nb_string_of(key), NB_GGUF_F32, n);
     if (b)
@@ -220,7 +227,8 @@ nb_status nb_gguf_add_f32_array(nb_gguf_writer *w, const char *key, const float 
     return entry_end(w, b, error);
 }
 
-nb_status nb_gguf_add_i32_array(nb_gguf_writer *w, const char *key, const int32_t *values, size_t n, nb_error *error)
+nb_status nb_gguf_add_i32_array(nb_gguf_writer *w, const char *key, const int32_t *values, size_t n,
+                                nb_error *error)
 {
     buffer *b = array_begin(w, nb_string_of(key), NB_GGUF_I32, n);
     if (b)
@@ -264,15 +272,16 @@ static nb_status tensor_size(const nb_gguf_writer *w, pending_tensor *t, nb_erro
     for (uint32_t i = 0; i < t->n_dims; i++)
         fits = fits && !__builtin_mul_overflow(n_elements, t->dims[i], &n_elements);
     if (!nb_ggml_type_size(t->type, &block_elems, &block_bytes) || t->dims[0] % block_elems != 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s: %s cannot be stored as %s with rows of %" PRIu64 " numbers", w->path,
-                       t->name, nb_ggml_type_name(t->type), t->dims[0]);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s: %s cannot be stored as %s with rows of %" PRIu64 " numbers", w->path, t->name,
+                       nb_ggml_type_name(t->type), t->dims[0]);
     if (!fits || __builtin_mul_overflow(n_elements / block_elems, (uint64_t)block_bytes, &t->n_bytes))
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: %s is larger than any file", w->path, t->name);
     return NB_OK;
 }
 
-nb_status nb_gguf_add_tensor(nb_gguf_writer *w, const char *name, uint32_t n_dims, const uint64_t *dims, uint32_t type,
-                             nb_error *error)
+nb_status nb_gguf_add_tensor(nb_gguf_writer *w, const char *name, uint32_t n_dims, const uint64_t *dims,
+                             uint32_t type, nb_error *error)
 {
     assert(!w->header_written && n_dims >= 1 && n_dims <= MAX_DIMS);
     char *copy = nb_strdup(name);
@@ -380,7 +389,8 @@ nb_status nb_gguf_writer_commit(nb_gguf_writer **writer, nb_error *error)
     while (w->current < w->n_tensors && w->tensors[w->current].n_bytes == 0)
         w->current++;
     if (status == NB_OK && w->current < w->n_tensors)
-        status = nb_fail(error, NB_ERR_STATE, "%s: the numbers of %s are missing", w->path, w->tensors[w->current].name);
+        status = nb_fail(error, NB_ERR_STATE, "%s: the numbers of %s are missing", w->path,
+                         w->tensors[w->current].name);
     if (status == NB_OK)
         status = nb_writer_commit(&w->file, error);
     nb_gguf_writer_abort(writer);

@@ -1,7 +1,6 @@
 #include "files/hparams.h"
 
-#include "base/print.h"
-#include "files/layout.h"
+#include "model/architecture.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -83,18 +82,22 @@ static void refuse_unsupported(keys *k, const nb_hparams *h)
     if (whole(k, "expert_count", 0) > 0)
         fail(k, NB_ERR_UNSUPPORTED, "expert_count", "asks for experts, which nibble does not run yet");
     if (whole(k, "attention.value_length", h->head_size) != h->head_size)
-        fail(k, NB_ERR_UNSUPPORTED, "attention.value_length", "differs from key_length, which nibble does not run yet");
+        fail(k, NB_ERR_UNSUPPORTED, "attention.value_length",
+             "differs from key_length, which nibble does not run yet");
     double factor = real(k, "rope.scaling.attn_factor", false, 1.0);
     if (factor < 1.0 || factor > 1.0)
         fail(k, NB_ERR_UNSUPPORTED, "rope.scaling.attn_factor", "is not 1, which nibble does not run yet");
     uint64_t parts;
     if (nb_gguf_u64(k->gguf, "split.count", &parts) && parts > 1)
-        fail(k, NB_ERR_UNSUPPORTED, "split.count", "says that this is one part of a split model; join the parts first");
+        fail(k, NB_ERR_UNSUPPORTED, "split.count",
+             "says that this is one part of a split model; join the parts first");
     snprintf(full, sizeof full, "%s.rope.scaling.type", k->architecture);
     nb_string type;
-    if (nb_gguf_string(k->gguf, full, &type) && !nb_string_equal(type, "none") && !nb_string_equal(type, "linear")) {
+    if (nb_gguf_string(k->gguf, full, &type) && !nb_string_equal(type, "none") &&
+        !nb_string_equal(type, "linear")) {
         char shown[48], what[96];
-        snprintf(what, sizeof what, "is %s; nibble runs none and linear", nb_string_show(type, shown, sizeof shown));
+        snprintf(what, sizeof what, "is %s; nibble runs none and linear",
+                 nb_string_show(type, shown, sizeof shown));
         fail(k, NB_ERR_UNSUPPORTED, full, what);
     }
 }
@@ -115,9 +118,9 @@ static uint32_t vocabulary_size(keys *k)
 {
     const nb_gguf_value *tokens = nb_gguf_find(k->gguf, "tokenizer.ggml.tokens");
     const nb_gguf_tensor *embeddings = nb_gguf_find_tensor(k->gguf, "token_embd.weight");
-    uint64_t size = tokens && tokens->type == NB_GGUF_ARRAY    ? tokens->count
-                    : embeddings && embeddings->n_dims == 2    ? embeddings->dims[1]
-                                                               : 0;
+    uint64_t size = tokens && tokens->type == NB_GGUF_ARRAY ? tokens->count
+                    : embeddings && embeddings->n_dims == 2 ? embeddings->dims[1]
+                                                            : 0;
     return whole(k, "vocab_size", size < REQUIRED ? (uint32_t)size : 0);
 }
 
@@ -135,17 +138,30 @@ nb_status nb_hparams_check(const nb_hparams *h, const char *path, nb_error *erro
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         if (limits[i].value == 0 || limits[i].value > limits[i].most)
-            return nb_fail(error, NB_ERR_FILE, "%s: a %s of %" PRIu32 " makes no model (1 to %" PRIu32 " does)", path,
+            return nb_fail(error, NB_ERR_FILE,
+                           "%s: a %s of %" PRIu32 " makes no model (1 to %" PRIu32 " does)", path,
                            limits[i].name, limits[i].value, limits[i].most);
     if (h->n_heads % h->n_kv_heads != 0)
-        return nb_fail(error, NB_ERR_FILE, "%s: %" PRIu32 " heads cannot share %" PRIu32 " KV heads evenly", path,
-                       h->n_heads, h->n_kv_heads);
+        return nb_fail(error, NB_ERR_FILE, "%s: %" PRIu32 " heads cannot share %" PRIu32 " KV heads evenly",
+                       path, h->n_heads, h->n_kv_heads);
     if (h->n_rot % 2 != 0 || h->n_rot > h->head_size)
-        return nb_fail(error, NB_ERR_FILE, "%s: %" PRIu32 " rotated numbers do not fit heads of %" PRIu32 " in pairs", path,
+        return nb_fail(error, NB_ERR_FILE,
+                       "%s: %" PRIu32 " rotated numbers do not fit heads of %" PRIu32 " in pairs", path,
                        h->n_rot, h->head_size);
     if (!(h->rope_base > 0))
         return nb_fail(error, NB_ERR_FILE, "%s: a RoPE base of 0 makes no model", path);
     return NB_OK;
+}
+
+static nb_status refuse_architecture(const nb_gguf *gguf, const char *name, nb_error *error)
+{
+    char known[128] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < nb_architecture_count() && n < sizeof known; i++)
+        n +=
+            (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", nb_architecture_at(i)->name);
+    return nb_fail(error, NB_ERR_UNSUPPORTED, "%s: architecture %s is not supported yet: nibble runs %s",
+                   gguf->path, name, known);
 }
 
 nb_status nb_hparams_from_gguf(const nb_gguf *gguf, nb_hparams *h, nb_error *error)
@@ -153,12 +169,12 @@ nb_status nb_hparams_from_gguf(const nb_gguf *gguf, nb_hparams *h, nb_error *err
     nb_string name;
     char shown[48];
     if (!nb_gguf_string(gguf, "general.architecture", &name))
-        return nb_fail(error, NB_ERR_FILE, "%s: key general.architecture is missing, so this is no language model",
-                       gguf->path);
-    keys k = {gguf, nb_layout_architecture(name), NB_OK, error};
-    if (!k.architecture)
-        return nb_fail(error, NB_ERR_UNSUPPORTED, "%s: architecture %s is not supported yet: nibble runs llama",
-                       gguf->path, nb_string_show(name, shown, sizeof shown));
+        return nb_fail(error, NB_ERR_FILE,
+                       "%s: key general.architecture is missing, so this is no language model", gguf->path);
+    const nb_architecture *architecture = nb_architecture_find(nb_string_show(name, shown, sizeof shown));
+    if (!architecture)
+        return refuse_architecture(gguf, shown, error);
+    keys k = {gguf, architecture->name, NB_OK, error};
     *h = (nb_hparams){.architecture = k.architecture};
     h->n_layers = whole(&k, "block_count", REQUIRED);
     h->n_embd = whole(&k, "embedding_length", REQUIRED);
@@ -177,29 +193,37 @@ nb_status nb_hparams_from_gguf(const nb_gguf *gguf, nb_hparams *h, nb_error *err
     return k.status == NB_OK ? nb_hparams_check(h, gguf->path, error) : k.status;
 }
 
-/* A rope base that f32 holds exactly is written as everybody does. One that it does not keeps its bits only as f64,
- * which this writer has no use for elsewhere: it goes out as a value. */
+/* As f32, which is what everybody writes, or as f64 where f32 would lose bits. */
 static nb_status write_real(nb_gguf_writer *writer, const char *key, double value, nb_error *error)
 {
     float narrow = (float)value;
     if (!((double)narrow < value || (double)narrow > value))
         return nb_gguf_add_f32(writer, key, narrow, error);
-    nb_gguf_value wide = {.key = nb_string_of(key), .type = NB_GGUF_F64, .count = 1,
-                          .data = (const uint8_t *)&value, .n_bytes = sizeof value};
+    nb_gguf_value wide = {.key = nb_string_of(key),
+                          .type = NB_GGUF_F64,
+                          .count = 1,
+                          .data = (const uint8_t *)&value,
+                          .n_bytes = sizeof value};
     return nb_gguf_add_value(writer, &wide, error);
 }
 
-nb_status nb_hparams_write_gguf(const nb_hparams *h, const char *name, nb_gguf_writer *writer, nb_error *error)
+nb_status nb_hparams_write_gguf(const nb_hparams *h, const char *name, nb_gguf_writer *writer,
+                                nb_error *error)
 {
     const struct whole_key {
         const char *name;
         uint32_t value;
     } wholes[] = {
-        {"vocab_size", h->n_vocab},           {"context_length", h->n_ctx},
-        {"embedding_length", h->n_embd},      {"block_count", h->n_layers},
-        {"feed_forward_length", h->n_ff},     {"attention.head_count", h->n_heads},
-        {"attention.head_count_kv", h->n_kv_heads}, {"attention.key_length", h->head_size},
-        {"attention.value_length", h->head_size},   {"rope.dimension_count", h->n_rot},
+        {"vocab_size", h->n_vocab},
+        {"context_length", h->n_ctx},
+        {"embedding_length", h->n_embd},
+        {"block_count", h->n_layers},
+        {"feed_forward_length", h->n_ff},
+        {"attention.head_count", h->n_heads},
+        {"attention.head_count_kv", h->n_kv_heads},
+        {"attention.key_length", h->head_size},
+        {"attention.value_length", h->head_size},
+        {"rope.dimension_count", h->n_rot},
     };
     char key[128];
     nb_status status = nb_gguf_add_string(writer, "general.architecture", h->architecture, error);

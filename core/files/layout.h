@@ -1,8 +1,8 @@
-/* Which tensors an architecture has, in which shapes: one list that reading, making and checking files share. */
+/* Which tensors a model of some shape has, from its architecture's table: what reading, making and writing
+ * files share. */
 #ifndef NB_FILES_LAYOUT_H
 #define NB_FILES_LAYOUT_H
 
-#include "base/view.h"
 #include "model/model.h"
 
 typedef struct nb_layout_tensor {
@@ -13,12 +13,9 @@ typedef struct nb_layout_tensor {
     bool is_vector;
 } nb_layout_tensor;
 
-/* The architecture's name in static storage, or NULL if it has no layout here. */
-const char *nb_layout_architecture(nb_string name);
-
-/* The tensors of a model of this shape, in the order of the file: the head only if it is not tied, rope factors
- * (n_rot / 2 divisors) only if `rope_factors`. *out is allocated; free with free(). */
-nb_status nb_layout_create(const nb_hparams *hparams, bool rope_factors, nb_layout_tensor **out, size_t *count,
+/* The tensors in the order of the file: embeddings, blocks, then the rest. The head only if it is not tied,
+ * what is optional (RoPE factors) only if `optional`. *out is allocated; free with free(). */
+nb_status nb_layout_create(const nb_hparams *hparams, bool optional, nb_layout_tensor **out, size_t *count,
                            nb_error *error);
 
 #endif

@@ -20,9 +20,9 @@ static bool read_header(const uint8_t *data, size_t size, nb_llama2c *m)
     memcpy(h, data, sizeof h);
     /* A vocabulary size below 0 says that the classifier has weights of its own. */
     int64_t vocab = h[5] < 0 ? -(int64_t)h[5] : h[5];
-    bool sane = h[0] > 0 && h[0] <= MAX_DIM && h[1] > 0 && h[1] <= MAX_DIM && h[2] > 0 && h[2] <= MAX_LAYERS &&
-                h[3] > 0 && h[3] <= h[0] && h[4] > 0 && h[4] <= h[3] && vocab > 0 && vocab <= MAX_VOCAB && h[6] > 0 &&
-                h[6] <= MAX_SEQ;
+    bool sane = h[0] > 0 && h[0] <= MAX_DIM && h[1] > 0 && h[1] <= MAX_DIM && h[2] > 0 &&
+                h[2] <= MAX_LAYERS && h[3] > 0 && h[3] <= h[0] && h[4] > 0 && h[4] <= h[3] && vocab > 0 &&
+                vocab <= MAX_VOCAB && h[6] > 0 && h[6] <= MAX_SEQ;
     if (!sane || h[0] % h[3] != 0 || h[3] % h[4] != 0 || (h[0] / h[3]) % 2 != 0)
         return false;
     m->dim = (uint32_t)h[0];
@@ -36,8 +36,8 @@ static bool read_header(const uint8_t *data, size_t size, nb_llama2c *m)
     return true;
 }
 
-/* Hands out the next rows * cols floats, counting them all; `base` may be NULL to count only. The limits above
- * keep every product below 2^54 and the sum below 2^60. */
+/* Hands out the next rows * cols floats, counting them all; `base` may be NULL to count only. The limits
+ * above keep every product below 2^54 and the sum below 2^60. */
 typedef struct carver {
     const float *base;
     uint64_t count;
@@ -81,11 +81,13 @@ bool nb_llama2c_probe(const uint8_t *data, size_t size)
 static nb_status parse(nb_llama2c *m, const uint8_t *data, size_t size, const char *path, nb_error *error)
 {
     if (size >= sizeof versioned_magic && memcmp(data, versioned_magic, sizeof versioned_magic) == 0)
-        return nb_fail(error, NB_ERR_UNSUPPORTED,
-                       "%s: a llama2.c model of version 1 or 2; nibble reads version 0, so export it with --version 0",
-                       path);
+        return nb_fail(
+            error, NB_ERR_UNSUPPORTED,
+            "%s: a llama2.c model of version 1 or 2; nibble reads version 0, so export it with --version 0",
+            path);
     if (!read_header(data, size, m))
-        return nb_fail(error, NB_ERR_FILE, "%s: not a llama2.c model: its first 28 bytes are no shape of one", path);
+        return nb_fail(error, NB_ERR_FILE, "%s: not a llama2.c model: its first 28 bytes are no shape of one",
+                       path);
     uint64_t wanted = place(m, NULL);
     if (wanted != size)
         return nb_fail(error, NB_ERR_FILE,
@@ -96,7 +98,8 @@ static nb_status parse(nb_llama2c *m, const uint8_t *data, size_t size, const ch
     return NB_OK;
 }
 
-nb_status nb_llama2c_open_memory(const void *data, size_t size, const char *name, nb_llama2c **out, nb_error *error)
+nb_status nb_llama2c_open_memory(const void *data, size_t size, const char *name, nb_llama2c **out,
+                                 nb_error *error)
 {
     *out = NULL;
     nb_llama2c *m = nb_calloc(1, sizeof *m);

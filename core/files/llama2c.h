@@ -13,15 +13,17 @@ typedef struct nb_llama2c {
     uint32_t dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len;
     bool shared_classifier;
     /* f32, row-major, into the mapping. Per-layer ones hold all layers, one after another. */
-    const float *token_embd, *attn_norm, *wq, *wk, *wv, *wo, *ffn_norm, *w1_gate, *w2_down, *w3_up, *output_norm, *output;
+    const float *token_embd, *attn_norm, *wq, *wk, *wv, *wo, *ffn_norm, *w1_gate, *w2_down, *w3_up,
+        *output_norm, *output;
 } nb_llama2c;
 
 /* Plausible header and exactly the size that it implies. */
 bool nb_llama2c_probe(const uint8_t *data, size_t size);
 nb_status nb_llama2c_open(const char *path, nb_llama2c **out, nb_error *error);
-/* The same over `size` bytes, aligned to 4, that the caller keeps until nb_llama2c_close; `name` is what sentences
- * call them. */
-nb_status nb_llama2c_open_memory(const void *data, size_t size, const char *name, nb_llama2c **out, nb_error *error);
+/* The same over `size` bytes, aligned to 4, that the caller keeps until nb_llama2c_close; `name` is what
+ * sentences call them. */
+nb_status nb_llama2c_open_memory(const void *data, size_t size, const char *name, nb_llama2c **out,
+                                 nb_error *error);
 void nb_llama2c_close(nb_llama2c **model);
 
 #endif

@@ -6,7 +6,8 @@
 #include "text/tokenizer.h"
 
 typedef struct nb_load_options {
-    const char *tokenizer; /* llama2.c: path of tokenizer.bin; NULL: a tokenizer.bin or tok*.bin beside the model */
+    const char
+        *tokenizer; /* llama2.c: path of tokenizer.bin; NULL: a tokenizer.bin or tok*.bin beside the model */
 } nb_load_options;
 
 /* A GGUF (v3; f32, f16, bf16 tensors, or nibble's own saved formats) or a llama2.c v0 file. Packs

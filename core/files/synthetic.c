@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Large matrices draw from a table of 2^16 normal numbers, four to a random word: writing a billion weights then
- * takes seconds. */
+/* Large matrices draw from a table of 2^16 normal numbers, four to a random word: writing a billion weights
+ * then takes seconds. */
 enum { TABLE = 1 << 16, CHUNK = 1 << 16, N_FIXED_TOKENS = 3 + 256, TOKEN_BYTES = 24 };
 
 typedef struct maker {
@@ -30,14 +30,42 @@ bool nb_synthetic_shape(const char *name, nb_synthetic *out)
         const char *name;
         nb_synthetic shape;
     } shapes[] = {
-        {"tiny", {.n_layers = 2, .n_embd = 48, .n_heads = 4, .n_kv_heads = 2, .n_ff = 88, .n_vocab = 288, .n_ctx = 128,
-                  .tied = true}},
-        {"15M", {.n_layers = 6, .n_embd = 288, .n_heads = 6, .n_kv_heads = 6, .n_ff = 768, .n_vocab = 32000,
-                 .n_ctx = 256, .tied = true}},
-        {"110M", {.n_layers = 12, .n_embd = 768, .n_heads = 12, .n_kv_heads = 12, .n_ff = 2048, .n_vocab = 32000,
-                  .n_ctx = 1024, .tied = true}},
-        {"1.1B", {.n_layers = 22, .n_embd = 2048, .n_heads = 32, .n_kv_heads = 4, .n_ff = 5632, .n_vocab = 32000,
-                  .n_ctx = 2048, .tied = false}},
+        {"tiny",
+         {.n_layers = 2,
+          .n_embd = 48,
+          .n_heads = 4,
+          .n_kv_heads = 2,
+          .n_ff = 88,
+          .n_vocab = 288,
+          .n_ctx = 128,
+          .tied = true}},
+        {"15M",
+         {.n_layers = 6,
+          .n_embd = 288,
+          .n_heads = 6,
+          .n_kv_heads = 6,
+          .n_ff = 768,
+          .n_vocab = 32000,
+          .n_ctx = 256,
+          .tied = true}},
+        {"110M",
+         {.n_layers = 12,
+          .n_embd = 768,
+          .n_heads = 12,
+          .n_kv_heads = 12,
+          .n_ff = 2048,
+          .n_vocab = 32000,
+          .n_ctx = 1024,
+          .tied = true}},
+        {"1.1B",
+         {.n_layers = 22,
+          .n_embd = 2048,
+          .n_heads = 32,
+          .n_kv_heads = 4,
+          .n_ff = 5632,
+          .n_vocab = 32000,
+          .n_ctx = 2048,
+          .tied = false}},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         if (strcmp(shapes[i].name, name) == 0) {
@@ -52,8 +80,8 @@ bool nb_synthetic_shape(const char *name, nb_synthetic *out)
 
 /* ---- the vocabulary ---- */
 
-/* Token `id` of a byte-level SentencePiece-style vocabulary: three special ones, the bytes, then every string over
- * U+2581 and a to z, short ones first, so that a longer one can be merged from two that exist. */
+/* Token `id` of a byte-level SentencePiece-style vocabulary: three special ones, the bytes, then every string
+ * over U+2581 and a to z, short ones first, so that a longer one can be merged from two that exist. */
 static void spell_token(size_t id, char text[TOKEN_BYTES])
 {
     static const char *const special[3] = {"<unk>", "<s>", "</s>"};
@@ -87,8 +115,15 @@ static void spell_token(size_t id, char text[TOKEN_BYTES])
 
 static nb_status write_vocabulary(size_t n_tokens, nb_gguf_writer *writer, nb_error *error)
 {
-    nb_vocabulary v = {.model = "llama", .pre = "default", .n_tokens = n_tokens, .bos = 1, .eos = 2, .eot = -1,
-                       .unknown = 0, .add_bos = true, .add_space_prefix = true};
+    nb_vocabulary v = {.model = "llama",
+                       .pre = "default",
+                       .n_tokens = n_tokens,
+                       .bos = 1,
+                       .eos = 2,
+                       .eot = -1,
+                       .unknown = 0,
+                       .add_bos = true,
+                       .add_space_prefix = true};
     v.texts = nb_calloc(n_tokens, sizeof *v.texts);
     v.scores = nb_calloc(n_tokens, sizeof *v.scores);
     v.types = nb_calloc(n_tokens, sizeof *v.types);
@@ -99,8 +134,10 @@ static nb_status write_vocabulary(size_t n_tokens, nb_gguf_writer *writer, nb_er
             spell_token(id, spellings[id]);
             v.texts[id] = nb_string_of(spellings[id]);
             v.scores[id] = id < N_FIXED_TOKENS ? 0.0f : -(float)(id - N_FIXED_TOKENS);
-            v.types[id] = id == 0 ? NB_TOKEN_UNKNOWN : id < 3 ? NB_TOKEN_CONTROL : id < N_FIXED_TOKENS ? NB_TOKEN_BYTE
-                                                                                                     : NB_TOKEN_NORMAL;
+            v.types[id] = id == 0               ? NB_TOKEN_UNKNOWN
+                          : id < 3              ? NB_TOKEN_CONTROL
+                          : id < N_FIXED_TOKENS ? NB_TOKEN_BYTE
+                                                : NB_TOKEN_NORMAL;
         }
         status = nb_vocabulary_write_gguf(&v, writer, error);
     } else {
@@ -121,8 +158,8 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Keeps every matmul's output about as large as its input, and the sum that runs through the blocks from growing
- * with their number. The head's makes logits that differ by a few. */
+/* Keeps every matmul's output about as large as its input, and the sum that runs through the blocks from
+ * growing with their number. The head's makes logits that differ by a few. */
 static float deviation(const maker *m, const nb_layout_tensor *t)
 {
     double variance = 1.0 / (double)t->n_cols;
@@ -227,19 +264,32 @@ static nb_status write_file(maker *m, const nb_synthetic *shape, const char *pat
 
 nb_status nb_synthetic_write(const char *path, const nb_synthetic *shape, nb_error *error)
 {
-    uint32_t head_size = shape->head_size || shape->n_heads == 0 ? shape->head_size : shape->n_embd / shape->n_heads;
+    uint32_t head_size =
+        shape->head_size || shape->n_heads == 0 ? shape->head_size : shape->n_embd / shape->n_heads;
     maker m = {.format = shape->format,
-               .hparams = {.architecture = "llama", .n_layers = shape->n_layers, .n_embd = shape->n_embd,
-                           .n_heads = shape->n_heads, .n_kv_heads = shape->n_kv_heads, .head_size = head_size,
-                           .n_rot = head_size, .n_ff = shape->n_ff, .n_vocab = shape->n_vocab, .n_ctx = shape->n_ctx,
-                           .norm_eps = 1e-5f, .rope_base = 10000.0, .rope_scale = 1.0, .tied = shape->tied}};
+               .hparams = {.architecture = "llama",
+                           .n_layers = shape->n_layers,
+                           .n_embd = shape->n_embd,
+                           .n_heads = shape->n_heads,
+                           .n_kv_heads = shape->n_kv_heads,
+                           .head_size = head_size,
+                           .n_rot = head_size,
+                           .n_ff = shape->n_ff,
+                           .n_vocab = shape->n_vocab,
+                           .n_ctx = shape->n_ctx,
+                           .norm_eps = 1e-5f,
+                           .rope_base = 10000.0,
+                           .rope_scale = 1.0,
+                           .tied = shape->tied}};
     nb_status status = nb_hparams_check(&m.hparams, "synthetic model", error);
     if (status != NB_OK)
         return status;
-    if (shape->format != &nb_format_f32 && shape->format != &nb_format_f16 && shape->format != &nb_format_bf16)
+    if (shape->format != &nb_format_f32 && shape->format != &nb_format_f16 &&
+        shape->format != &nb_format_bf16)
         return nb_fail(error, NB_ERR_ARGUMENT, "synthetic model: its matrices can be f32, f16 or bf16");
     if (shape->n_vocab < N_FIXED_TOKENS)
-        return nb_fail(error, NB_ERR_ARGUMENT, "synthetic model: a vocabulary needs at least %d tokens", N_FIXED_TOKENS);
+        return nb_fail(error, NB_ERR_ARGUMENT, "synthetic model: a vocabulary needs at least %d tokens",
+                       N_FIXED_TOKENS);
     m.normal = nb_calloc(TABLE, sizeof *m.normal);
     m.values = nb_calloc(TABLE, sizeof *m.values);
     m.table = nb_calloc(TABLE, sizeof(float));

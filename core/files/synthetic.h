@@ -8,13 +8,13 @@
 typedef struct nb_synthetic {
     uint32_t n_layers, n_embd, n_heads, n_kv_heads, head_size /* 0: n_embd / n_heads */, n_ff, n_vocab, n_ctx;
     bool tied;
-    bool rope_factors;         /* add rope_freqs.weight */
-    const nb_format *format;   /* of the matrices: f32, f16 or bf16 */
+    bool rope_factors;       /* add rope_freqs.weight */
+    const nb_format *format; /* of the matrices: f32, f16 or bf16 */
     uint64_t seed;
 } nb_synthetic;
 
-/* Writes a llama GGUF with normal weights scaled so that activations stay sane, norms near 1, and a byte-level
- * SentencePiece-style vocabulary of n_vocab (at least 259) tokens. */
+/* Writes a llama GGUF with normal weights scaled so that activations stay sane, norms near 1, and a
+ * byte-level SentencePiece-style vocabulary of n_vocab (at least 259) tokens. */
 nb_status nb_synthetic_write(const char *path, const nb_synthetic *shape, nb_error *error);
 /* "15M", "110M", "1.1B", "tiny"; false if unknown. */
 bool nb_synthetic_shape(const char *name, nb_synthetic *out);

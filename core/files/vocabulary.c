@@ -1,5 +1,5 @@
-/* Tokenizers from files. What a file says is gathered into an nb_vocabulary whose strings point into the file;
- * nb_tokenizer_create copies what it keeps. */
+/* Tokenizers from files. What a file says is gathered into an nb_vocabulary whose strings point into the
+ * file; nb_tokenizer_create copies what it keeps. */
 #include "files/vocabulary.h"
 
 #include "base/memory.h"
@@ -193,11 +193,12 @@ nb_status nb_tokenizer_from_gguf(const nb_gguf *gguf, nb_tokenizer **out, nb_err
 
 /* ---- tokenizer.bin ---- */
 
-/* What tokenizer.bin spells with a space is U+2581 in GGUF's spelling, three bytes for one; and tokens 1 and 2
- * have line ends around their names. */
+/* What tokenizer.bin spells with a space is U+2581 in GGUF's spelling, three bytes for one; and tokens 1 and
+ * 2 have line ends around their names. */
 static nb_string gguf_spelling(nb_string text, size_t id, char **storage)
 {
-    if ((id == 1 || id == 2) && text.n_bytes >= 2 && text.text[0] == '\n' && text.text[text.n_bytes - 1] == '\n')
+    if ((id == 1 || id == 2) && text.n_bytes >= 2 && text.text[0] == '\n' &&
+        text.text[text.n_bytes - 1] == '\n')
         return (nb_string){text.text + 1, text.n_bytes - 2};
     char *start = *storage, *end = start;
     for (size_t i = 0; i < text.n_bytes; i++) {
@@ -223,8 +224,8 @@ static int32_t llama2c_type(nb_string text, size_t id)
 }
 
 /* Fills texts, scores and types of n_tokens entries of (f32 score, u32 length, bytes). */
-static nb_status read_entries(const uint8_t *data, size_t size, const char *name, nb_vocabulary *v, char *storage,
-                              nb_error *error)
+static nb_status read_entries(const uint8_t *data, size_t size, const char *name, nb_vocabulary *v,
+                              char *storage, nb_error *error)
 {
     size_t offset = 4; /* the longest token's length, which nobody needs */
     for (size_t id = 0; id < v->n_tokens; id++) {
@@ -232,14 +233,15 @@ static nb_status read_entries(const uint8_t *data, size_t size, const char *name
         uint32_t n_bytes;
         if (size < offset || size - offset < sizeof score + sizeof n_bytes)
             return nb_fail(error, NB_ERR_FILE,
-                           "%s: ends after %zu of %zu tokens; it is another model's tokenizer, or cut short", name, id,
-                           v->n_tokens);
+                           "%s: ends after %zu of %zu tokens; it is another model's tokenizer, or cut short",
+                           name, id, v->n_tokens);
         memcpy(&score, data + offset, sizeof score);
         memcpy(&n_bytes, data + offset + sizeof score, sizeof n_bytes);
         offset += sizeof score + sizeof n_bytes;
         if (n_bytes > size - offset)
             return nb_fail(error, NB_ERR_FILE,
-                           "%s: token %zu at byte %zu claims %" PRIu32 " bytes, more than are left; the file is damaged or "
+                           "%s: token %zu at byte %zu claims %" PRIu32
+                           " bytes, more than are left; the file is damaged or "
                            "no tokenizer.bin",
                            name, id, offset, n_bytes);
         if (isnan(score))
@@ -251,8 +253,8 @@ static nb_status read_entries(const uint8_t *data, size_t size, const char *name
     }
     if (offset != size)
         return nb_fail(error, NB_ERR_FILE,
-                       "%s: has %zu bytes beyond the model's %zu tokens; it is another model's tokenizer", name,
-                       size - offset, v->n_tokens);
+                       "%s: has %zu bytes beyond the model's %zu tokens; it is another model's tokenizer",
+                       name, size - offset, v->n_tokens);
     return NB_OK;
 }
 
@@ -262,10 +264,17 @@ nb_status nb_tokenizer_from_llama2c_memory(const void *data, size_t size, const 
     *out = NULL;
     if (n_tokens < 3 || n_tokens > size / 8 || size > SIZE_MAX / 3)
         return nb_fail(error, NB_ERR_FILE,
-                       "%s: %zu bytes cannot hold %zu tokens; it is another model's tokenizer, or cut short", name, size,
-                       n_tokens);
-    nb_vocabulary v = {.model = "llama", .pre = "default", .n_tokens = n_tokens, .bos = 1, .eos = 2, .eot = -1,
-                       .unknown = 0, .add_bos = true, .add_space_prefix = true};
+                       "%s: %zu bytes cannot hold %zu tokens; it is another model's tokenizer, or cut short",
+                       name, size, n_tokens);
+    nb_vocabulary v = {.model = "llama",
+                       .pre = "default",
+                       .n_tokens = n_tokens,
+                       .bos = 1,
+                       .eos = 2,
+                       .eot = -1,
+                       .unknown = 0,
+                       .add_bos = true,
+                       .add_space_prefix = true};
     v.texts = nb_calloc(n_tokens, sizeof *v.texts);
     v.scores = nb_calloc(n_tokens, sizeof *v.scores);
     v.types = nb_calloc(n_tokens, sizeof *v.types);

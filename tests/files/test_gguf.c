@@ -12,18 +12,161 @@
 /* A file as ggml's own reader accepts it: two keys and a tensor "t" = [1, -2]. */
 static const uint8_t golden[192] = {
     /* GGUF, version 3, 1 tensor, 2 keys */
-    0x47, 0x47, 0x55, 0x46, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+    0x47,
+    0x47,
+    0x55,
+    0x46,
+    3,
+    0,
+    0,
+    0,
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    2,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
     /* general.architecture = "llama" */
-    0x14, 0, 0, 0, 0, 0, 0, 0, 'g', 'e', 'n', 'e', 'r', 'a', 'l', '.', 'a', 'r', 'c', 'h', 'i', 't', 'e', 'c', 't',
-    'u', 'r', 'e', 8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 'l', 'l', 'a', 'm', 'a',
+    0x14,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    'g',
+    'e',
+    'n',
+    'e',
+    'r',
+    'a',
+    'l',
+    '.',
+    'a',
+    'r',
+    'c',
+    'h',
+    'i',
+    't',
+    'e',
+    'c',
+    't',
+    'u',
+    'r',
+    'e',
+    8,
+    0,
+    0,
+    0,
+    5,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    'l',
+    'l',
+    'a',
+    'm',
+    'a',
     /* general.alignment = 32 */
-    0x11, 0, 0, 0, 0, 0, 0, 0, 'g', 'e', 'n', 'e', 'r', 'a', 'l', '.', 'a', 'l', 'i', 'g', 'n', 'm', 'e', 'n', 't',
-    4, 0, 0, 0, 0x20, 0, 0, 0,
+    0x11,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    'g',
+    'e',
+    'n',
+    'e',
+    'r',
+    'a',
+    'l',
+    '.',
+    'a',
+    'l',
+    'i',
+    'g',
+    'n',
+    'm',
+    'e',
+    'n',
+    't',
+    4,
+    0,
+    0,
+    0,
+    0x20,
+    0,
+    0,
+    0,
     /* t: 2 dimensions, {2, 1}, F32, at 0 of the data */
-    1, 0, 0, 0, 0, 0, 0, 0, 't', 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    't',
+    2,
+    0,
+    0,
+    0,
+    2,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
     /* zeros up to a multiple of 32; the data, padded too */
-    [160] = 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0,
+    [160] = 0,
+    0,
+    0x80,
+    0x3f,
+    0,
+    0,
+    0,
+    0xc0,
 };
 enum {
     AT_VERSION = 4,
@@ -68,7 +211,8 @@ static void golden_bytes_are_read(void **state)
     nb_string text;
     uint64_t alignment;
     float numbers[2];
-    assert_int_equal(nb_gguf_open(temporary_file("golden.gguf", golden, sizeof golden), &gguf, &error), NB_OK);
+    assert_int_equal(nb_gguf_open(temporary_file("golden.gguf", golden, sizeof golden), &gguf, &error),
+                     NB_OK);
     assert_int_equal(gguf->version, 3);
     assert_int_equal(gguf->n_values, 2);
     assert_int_equal(gguf->n_tensors, 1);
@@ -208,7 +352,8 @@ static void twins_are_refused(void **state)
     }
 }
 
-/* Writes one value with nb_gguf_add_value, which is how types without a function of their own get into a file. */
+/* Writes one value with nb_gguf_add_value, which is how types without a function of their own get into a
+ * file. */
 static void add(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *data, size_t size)
 {
     nb_gguf_value value = {.key = nb_string_of(key), .type = type, .count = 1, .data = data, .n_bytes = size};
@@ -237,8 +382,9 @@ static nb_gguf *write_values(void)
     assert_int_equal(nb_gguf_add_bool(w, "no", false, &error), NB_OK);
     assert_int_equal(nb_gguf_add_f32_array(w, "floats", (float[]){1.5f, 2.0f}, 2, &error), NB_OK);
     assert_int_equal(nb_gguf_add_i32_array(w, "ints", (int32_t[]){-1, 5}, 2, &error), NB_OK);
-    assert_int_equal(nb_gguf_add_string_array(w, "strings", (nb_string[]){{"a", 1}, {"", 0}, {"b\0c", 3}}, 3, &error),
-                     NB_OK);
+    assert_int_equal(
+        nb_gguf_add_string_array(w, "strings", (nb_string[]){{"a", 1}, {"", 0}, {"b\0c", 3}}, 3, &error),
+        NB_OK);
     assert_int_equal(nb_gguf_add_f32_array(w, "empty", NULL, 0, &error), NB_OK);
     assert_int_equal(nb_gguf_writer_commit(&w, &error), NB_OK);
     assert_int_equal(nb_gguf_open(path, &gguf, &error), NB_OK);
@@ -252,9 +398,17 @@ static void check_values(const nb_gguf *gguf)
         double value;
         bool is_u64;
     } numbers[] = {
-        {"u8", 200, true}, {"i8", -3, false}, {"u16", 60000, true}, {"i16", -30000, false},
-        {"i32", 7, true}, {"i64", -1, false}, {"f64", 0.1, false}, {"whole", 4096, true},
-        {"f32", -0.5, false}, {"u64", 18446744073709551615.0, true}, {"huge", 18446744073709551616.0, false},
+        {"u8", 200, true},
+        {"i8", -3, false},
+        {"u16", 60000, true},
+        {"i16", -30000, false},
+        {"i32", 7, true},
+        {"i64", -1, false},
+        {"f64", 0.1, false},
+        {"whole", 4096, true},
+        {"f32", -0.5, false},
+        {"u64", 18446744073709551615.0, true},
+        {"huge", 18446744073709551616.0, false},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         double f;

@@ -1,0 +1,29 @@
+/* How a tensor that GGUF has no type for is kept in one (DESIGN, section 5). NAME is "blk.0.attn_q":
+ *
+ *   NAME.codes  I8 {bytes of a row, rows}: a row's codes, N bits each, the first in the lowest bits, every
+ * row filled up to a byte. intN: u = q + 2^(N-1). f8: the codes themselves NAME.scale  intN: F16, or F32
+ * where the quantizer says so, {groups of a row, rows}, or {1} per tensor. f8: F32 {1}, what decoded codes
+ * are multiplied by NAME.zero   I8 like .scale: the zero point z, with zeropoint only nibble.tensor.NAME the
+ * quantizer, as nb_quantizer_describe puts it nibble.format_version  1 */
+#ifndef NB_FILES_SAVED_H
+#define NB_FILES_SAVED_H
+
+#include "files/gguf.h"
+#include "model/model.h"
+
+#define NB_SAVED_VERSION_KEY "nibble.format_version"
+enum { NB_SAVED_VERSION = 1 };
+
+/* Whether the file keeps the tensor this way. */
+bool nb_saved_is(const nb_gguf *gguf, const char *name);
+/* Fills in quantizer and packed of a tensor that has its name and shape. */
+nb_status nb_saved_read(nb_context *context, const nb_gguf *gguf, nb_tensor *tensor, nb_error *error);
+
+/* True if GGUF has a type for how the tensor is stored. */
+bool nb_saved_is_plain(const nb_tensor *tensor);
+/* Its keys and tensor infos; then, in the same order of tensors, its data. Plain ones go as NAME.weight. */
+nb_status nb_saved_declare(const nb_tensor *tensor, nb_gguf_writer *writer, nb_error *error);
+nb_status nb_saved_write(nb_context *context, const nb_tensor *tensor, nb_gguf_writer *writer,
+                         nb_error *error);
+
+#endif
