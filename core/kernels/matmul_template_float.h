@@ -1,0 +1,195 @@
+/* Part of matmul_template.h: f32 activations. acc = fma(w, x, acc), columns forwards. */
+
+typedef enum { LOAD_F32, LOAD_F16, LOAD_BF16, LOAD_E4M3, LOAD_E5M2 } float_load;
+
+INLINE size_t load_bytes(float_load load)
+{
+    return load == LOAD_F32 ? 4 : load == LOAD_F16 || load == LOAD_BF16 ? 2 : 1;
+}
+
+INLINE vf load_weights(float_load load, const uint8_t *codes)
+{
+    switch (load) {
+    case LOAD_F16: return vf_load_f16(codes);
+    case LOAD_BF16: return vf_load_bf16(codes);
+    case LOAD_E4M3: return vf_load_e4m3(codes);
+    case LOAD_E5M2: return vf_load_e5m2(codes);
+    default: return vf_load((const float *)(const void *)codes);
+    }
+}
+
+/* n columns. w: [groups][n][16] codes, group_bytes apart; x: [tokens][n], x_stride apart. */
+INLINE void float_tile(float_load load, bool from_memory, int groups, int tokens, size_t n, const uint8_t *w,
+                       size_t group_bytes, const float *x, size_t x_stride, const tile_out *out,
+                       const tile_ends *ends)
+{
+    const size_t column_bytes = NB_ROWS * load_bytes(load), strip_bytes = LANES * load_bytes(load);
+    const int strips = groups * STRIPS_PER_GROUP;
+    tile_sums acc;
+    load_sums(strips, tokens, out, ends, acc);
+    for (size_t k = 0; k < n; k++) {
+        vf weights[MAX_STRIPS];
+        UNROLL for (int g = 0; g < groups; g++) {
+            const uint8_t *column = w + (size_t)g * group_bytes + k * column_bytes;
+            if (from_memory)
+                __builtin_prefetch(column + PREFETCH_BYTES);
+            UNROLL for (int s = 0; s < STRIPS_PER_GROUP; s++)
+                weights[g * STRIPS_PER_GROUP + s] = load_weights(load, column + (size_t)s * strip_bytes);
+        }
+        UNROLL for (int t = 0; t < tokens; t++) {
+            const vf act = vf_set1(x[(size_t)t * x_stride + k]);
+            UNROLL for (int s = 0; s < strips; s++)
+                acc[s][t] = vf_fma(weights[s], act, acc[s][t]);
+        }
+    }
+    store_sums(strips, tokens, out, ends, acc);
+}
+
+/* --- few tokens: straight from the packed codes --- */
+
+INLINE void float_direct(float_load load, int tokens, const nb_packed *w, size_t begin, size_t end, const nb_acts *x,
+                         float *y, size_t y_stride)
+{
+    const tile_ends ends = {true, true, w->quantizer.format->needs_scale, w->tensor_scale};
+    tile_spare spare;
+    size_t group = begin;
+#define DIRECT_PASS(GROUPS)                                                                                          \
+    for (; group + (GROUPS) <= end; group += (GROUPS)) {                                                             \
+        tile_out out = enter_tile(w, group, (GROUPS), tokens, true, y, y_stride, spare);                            \
+        float_tile(load, true, (GROUPS), tokens, w->n_cols, w->codes + group * w->row_group_bytes,                  \
+                   w->row_group_bytes, x->f32, x->f32_stride, &out, &ends);                                         \
+        leave_tile(&out, tokens);                                                                                    \
+    }
+    DIRECT_PASS(DIRECT_GROUPS(tokens))
+    DIRECT_PASS(1)
+#undef DIRECT_PASS
+}
+
+/* --- many tokens: over a panel of f32 --- */
+
+enum {
+    PANEL_GROUPS = 8,
+    PANEL_COLUMNS = 512,
+    X_STRIDE = PANEL_COLUMNS + 16, /* no power of two: the rows of a tile must not meet in the cache */
+};
+
+/* Writes columns [k, k + n) of a row group as f32: panel[n][16]. */
+typedef void fill_panel_fn(const nb_packed *w, size_t group, size_t k, size_t n, float *panel);
+
+typedef void float_panel_fn(size_t n, const float *panel, size_t group_floats, const float *x, const tile_out *out,
+                            const tile_ends *ends);
+
+typedef struct {
+    int tokens, groups;
+    float_panel_fn *run, *run_one; /* over `groups` row groups; over one */
+} float_panel_tile;
+
+#define FLOAT_PANEL(NAME, GROUPS, TOKENS)                                                                            \
+    static void NAME(size_t n, const float *panel, size_t group_floats, const float *x, const tile_out *out,         \
+                     const tile_ends *ends)                                                                          \
+    {                                                                                                                \
+        float_tile(LOAD_F32, false, GROUPS, TOKENS, n, (const uint8_t *)panel, group_floats * sizeof *panel, x,      \
+                   X_STRIDE, out, ends);                                                                             \
+    }
+#define FLOAT_PANEL_PAIR(GROUPS, TOKENS)                                                                             \
+    FLOAT_PANEL(float_panel_##TOKENS, GROUPS, TOKENS)                                                                \
+    FLOAT_PANEL(float_panel_one_##TOKENS, 1, TOKENS)
+#define FLOAT_PANEL_ROW(GROUPS, TOKENS) {TOKENS, GROUPS, float_panel_##TOKENS, float_panel_one_##TOKENS},
+
+FLOAT_PANEL_TILES(FLOAT_PANEL_PAIR)
+static const float_panel_tile float_panel_tiles[] = {FLOAT_PANEL_TILES(FLOAT_PANEL_ROW)};
+
+typedef struct {
+    const nb_packed *w;
+    const nb_acts *x;
+    float *y;
+    size_t y_stride;
+    const float *panel; /* [n_groups][group_floats], the first for row group `group` */
+    size_t group, n_groups, group_floats;
+    size_t k, n; /* the columns */
+    tile_ends ends;
+} float_pass;
+
+/* Tokens [token, token + tile->tokens) over all row groups of the panel. */
+static void float_panel_tokens(const float_pass *p, const float_panel_tile *tile, size_t token)
+{
+    _Alignas(64) float x[MAX_TOKENS * X_STRIDE];
+    tile_spare spare;
+    for (int t = 0; t < tile->tokens; t++)
+        memcpy(x + t * X_STRIDE, p->x->f32 + (token + (size_t)t) * p->x->f32_stride + p->k, p->n * sizeof *x);
+    for (size_t g = 0, step; g < p->n_groups; g += step) {
+        bool whole = p->n_groups - g >= (size_t)tile->groups;
+        step = whole ? (size_t)tile->groups : 1;
+        tile_out out = enter_tile(p->w, p->group + g, (int)step, tile->tokens, p->ends.first,
+                                  p->y + token * p->y_stride, p->y_stride, spare);
+        (whole ? tile->run : tile->run_one)(p->n, p->panel + g * p->group_floats, p->group_floats, x, &out, &p->ends);
+        leave_tile(&out, tile->tokens);
+    }
+}
+
+static void float_panel_pass(const float_pass *p)
+{
+    const float_panel_tile *tile = float_panel_tiles;
+    for (size_t token = 0; token < p->x->n_tokens; token += (size_t)tile->tokens) {
+        while ((size_t)tile->tokens > p->x->n_tokens - token)
+            tile++;
+        float_panel_tokens(p, tile, token);
+    }
+}
+
+/* All tokens over [begin, end), panel by panel. Without `fill` the packed codes are the panel: f32. */
+static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begin, size_t end, const nb_acts *x,
+                            float *y, size_t y_stride)
+{
+    _Alignas(64) float panel[PANEL_GROUPS * PANEL_COLUMNS * NB_ROWS];
+    float_pass p = {.w = w, .x = x, .y = y, .y_stride = y_stride};
+    p.ends.scale = w->tensor_scale;
+    p.ends.scaled = w->quantizer.format->needs_scale;
+    p.group_floats = fill == NULL ? w->row_group_bytes / sizeof *panel : PANEL_COLUMNS * NB_ROWS;
+    for (p.group = begin; p.group < end; p.group += p.n_groups) {
+        p.n_groups = nb_min_size(end - p.group, PANEL_GROUPS);
+        for (p.k = 0; p.k < w->n_cols; p.k += p.n) {
+            p.n = nb_min_size(w->n_cols - p.k, PANEL_COLUMNS);
+            p.ends.first = p.k == 0;
+            p.ends.last = p.k + p.n == w->n_cols;
+            p.panel = panel;
+            if (fill == NULL)
+                p.panel = (const float *)(const void *)(w->codes + p.group * w->row_group_bytes) + p.k * NB_ROWS;
+            for (size_t g = 0; fill != NULL && g < p.n_groups; g++)
+                fill(w, p.group + g, p.k, p.n, panel + g * p.group_floats);
+            float_panel_pass(&p);
+        }
+    }
+}
+
+/* --- one matmul a format --- */
+
+#define FLOAT_FILL(NAME, LOAD)                                                                                       \
+    static void NAME(const nb_packed *w, size_t group, size_t k, size_t n, float *panel)                      \
+    {                                                                                                                \
+        const size_t strip_bytes = LANES * load_bytes(LOAD);                                                         \
+        const uint8_t *codes = w->codes + group * w->row_group_bytes + k * STRIPS_PER_GROUP * strip_bytes;          \
+        for (size_t s = 0; s < n * STRIPS_PER_GROUP; s++)                                                            \
+            vf_store(panel + s * LANES, load_weights(LOAD, codes + s * strip_bytes));                                \
+    }
+#define FLOAT_MATMUL(NAME, LOAD, FILL)                                                                               \
+    static void matmul_##NAME(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,              \
+                              size_t y_stride)                                                                       \
+    {                                                                                                                \
+        switch (x->n_tokens) {                                                                                       \
+        case 1: float_direct(LOAD, 1, w, begin, end, x, y, y_stride); break;                                         \
+        case 2: float_direct(LOAD, 2, w, begin, end, x, y, y_stride); break;                                         \
+        case 3: float_direct(LOAD, 3, w, begin, end, x, y, y_stride); break;                                         \
+        case 4: float_direct(LOAD, 4, w, begin, end, x, y, y_stride); break;                                         \
+        default: float_by_panels(FILL, w, begin, end, x, y, y_stride);                                               \
+        }                                                                                                            \
+    }
+FLOAT_FILL(fill_f16, LOAD_F16)
+FLOAT_FILL(fill_bf16, LOAD_BF16)
+FLOAT_FILL(fill_e4m3, LOAD_E4M3)
+FLOAT_FILL(fill_e5m2, LOAD_E5M2)
+FLOAT_MATMUL(f32, LOAD_F32, NULL)
+FLOAT_MATMUL(f16, LOAD_F16, fill_f16)
+FLOAT_MATMUL(bf16, LOAD_BF16, fill_bf16)
+FLOAT_MATMUL(f8_e4m3, LOAD_E4M3, fill_e4m3)
+FLOAT_MATMUL(f8_e5m2, LOAD_E5M2, fill_e5m2)

@@ -1,0 +1,343 @@
+#include "kernels/packed.h"
+
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A row group's codes start on a cache line, so that the kernels' full-width loads never straddle one. */
+enum { ALIGNMENT = 64, QUADS = NB_BLOCK / 4, QUAD_CODES = NB_ROWS * 4 };
+
+static bool is_int(const nb_packed *packed) { return packed->quantizer.format->kind == NB_FORMAT_INT; }
+static unsigned bits_of(const nb_packed *packed) { return packed->quantizer.format->bits; }
+static bool has_zeros(const nb_packed *packed) { return packed->quantizer.scheme == NB_SCHEME_ZEROPOINT; }
+
+/* --- create and destroy --- */
+
+/* Fills in the strides and counts; false if a size does not fit. */
+static bool lay_out_float(nb_packed *packed)
+{
+    size_t bytes;
+    if (!nb_mul_size(packed->n_cols, NB_ROWS * (bits_of(packed) / 8), &bytes) ||
+        !nb_add_size(bytes, ALIGNMENT - 1, &bytes))
+        return false;
+    packed->row_group_bytes = bytes / ALIGNMENT * ALIGNMENT;
+    return true;
+}
+
+static bool lay_out_int(nb_packed *packed)
+{
+    const nb_quantizer *quantizer = &packed->quantizer;
+    packed->n_blocks = nb_div_up(packed->n_cols, NB_BLOCK);
+    if (!nb_mul_size(packed->n_blocks, 64 * bits_of(packed), &packed->row_group_bytes))
+        return false;
+    packed->blocks_per_scale =
+        quantizer->granularity == NB_PER_GROUP ? quantizer->group / NB_BLOCK : packed->n_blocks;
+    packed->n_scales = nb_div_up(packed->n_blocks, packed->blocks_per_scale);
+    packed->scale_stride = quantizer->granularity == NB_PER_TENSOR ? 0 : NB_ROWS * packed->n_scales;
+    packed->zero_stride = has_zeros(packed) ? packed->scale_stride : 0;
+    return true;
+}
+
+static bool allocate(nb_packed *packed)
+{
+    size_t code_bytes, scales = 0, zeros = 0, scale_bytes = 0;
+    if (!nb_mul_size(packed->n_row_groups, packed->row_group_bytes, &code_bytes))
+        return false;
+    packed->codes = nb_aligned_calloc(code_bytes, 1);
+    if (packed->codes == NULL)
+        return false;
+    if (is_int(packed)) {
+        size_t element = packed->quantizer.scales_f32 ? sizeof(float) : sizeof(uint16_t);
+        scales = packed->scale_stride == 0 ? NB_ROWS : packed->n_row_groups * packed->scale_stride;
+        zeros = packed->zero_stride == 0 ? NB_ROWS : packed->n_row_groups * packed->zero_stride;
+        scale_bytes = scales * element; /* smaller than the codes, so it cannot overflow */
+        packed->scales = nb_aligned_calloc(scale_bytes, 1);
+        packed->zeros = nb_aligned_calloc(zeros, 1);
+        if (packed->scales == NULL || packed->zeros == NULL)
+            return false;
+    }
+    packed->n_bytes = code_bytes + scale_bytes + zeros;
+    return true;
+}
+
+/* Codes that stand for 0 until real ones come: what is never set (rows and columns of padding) stays so. */
+static void fill_with_zero_weights(nb_packed *packed)
+{
+    unsigned bits = bits_of(packed);
+    memset(packed->zeros, 1 << (bits - 1), packed->zero_stride == 0
+                                               ? (size_t)NB_ROWS
+                                               : packed->n_row_groups * packed->zero_stride);
+    /* only the top bit of each code is set: all of the last plane's top bits */
+    size_t top_plane = bits == 8 ? 512 : bits & 1 ? 64 : bits & 2 ? 128 : 256;
+    int top_bits = bits == 8 ? 0x80 : bits & 1 ? 0xff : bits & 2 ? 0xaa : 0x88;
+    size_t block_bytes = 64 * bits, n_blocks = packed->n_row_groups * packed->n_blocks;
+    for (size_t b = 0; b < n_blocks; b++)
+        memset(packed->codes + b * block_bytes + block_bytes - top_plane, top_bits, top_plane);
+}
+
+nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t n_cols, nb_packed **out,
+                           nb_error *error)
+{
+    *out = NULL;
+    nb_status status = nb_quantizer_check(quantizer, error);
+    if (status != NB_OK)
+        return status;
+    if (n_rows == 0 || n_cols == 0)
+        return nb_fail(error, NB_ERR_ARGUMENT, "a matrix of %zu rows and %zu columns has no weights to pack",
+                       n_rows, n_cols);
+    nb_packed *packed = nb_calloc(1, sizeof *packed);
+    if (packed == NULL)
+        return nb_fail(error, NB_ERR_MEMORY, "not enough memory for a packed matrix; close other programs");
+    *packed = (nb_packed){.quantizer = *quantizer,
+                          .n_rows = n_rows,
+                          .n_cols = n_cols,
+                          .n_row_groups = nb_div_up(n_rows, NB_ROWS),
+                          .tensor_scale = 1.0f};
+    if (!(is_int(packed) ? lay_out_int(packed) : lay_out_float(packed)) || !allocate(packed)) {
+        nb_packed_destroy(&packed);
+        return nb_fail(error, NB_ERR_MEMORY,
+                       "not enough memory to pack a matrix of %zu rows and %zu columns as %s; try fewer bits", n_rows,
+                       n_cols, quantizer->format->name);
+    }
+    if (is_int(packed))
+        fill_with_zero_weights(packed);
+    *out = packed;
+    return NB_OK;
+}
+
+void nb_packed_destroy(nb_packed **packed)
+{
+    if (*packed == NULL)
+        return;
+    nb_aligned_free((*packed)->codes);
+    nb_aligned_free((*packed)->scales);
+    nb_aligned_free((*packed)->zeros);
+    free(*packed);
+    *packed = NULL;
+}
+
+/* --- INT: a block's 512 codes, quad after quad, to bit planes and back --- */
+
+typedef struct {
+    unsigned bits;  /* of a code that this plane holds: 8, 4, 2 or 1 */
+    unsigned shift; /* where they sit in the code */
+    size_t offset;  /* of the plane in its block */
+} plane;
+
+static int planes_of(unsigned bits, plane planes[3])
+{
+    int n = 0;
+    unsigned shift = 0;
+    size_t offset = 0;
+    for (unsigned width = 8; width > 0; width /= 2)
+        if (bits == 8 ? width == 8 : (bits & width) != 0) {
+            planes[n++] = (plane){width, shift, offset};
+            shift += width;
+            offset += 64 * width;
+        }
+    return n;
+}
+
+static void pack_block(unsigned bits, uint8_t codes[QUADS][QUAD_CODES], uint8_t *block)
+{
+    plane planes[3];
+    int n_planes = planes_of(bits, planes);
+    for (int p = 0; p < n_planes; p++) {
+        unsigned width = planes[p].bits, mask = (1u << width) - 1;
+        for (unsigned line = 0; line < width; line++) {
+            uint8_t *out = block + planes[p].offset + line * QUAD_CODES;
+            for (unsigned i = 0; i < QUAD_CODES; i++) {
+                unsigned byte = 0;
+                for (unsigned part = 0; part * width < 8; part++)
+                    byte |= (codes[line + part * width][i] >> planes[p].shift & mask) << part * width;
+                out[i] = (uint8_t)byte;
+            }
+        }
+    }
+}
+
+/* Row r's 32 codes of a block. */
+static void unpack_row(unsigned bits, const uint8_t *block, size_t r, uint8_t codes[NB_BLOCK])
+{
+    plane planes[3];
+    int n_planes = planes_of(bits, planes);
+    memset(codes, 0, NB_BLOCK);
+    for (int p = 0; p < n_planes; p++) {
+        unsigned width = planes[p].bits, mask = (1u << width) - 1;
+        for (unsigned k = 0; k < NB_BLOCK; k++) {
+            unsigned quad = k / 4, shift = quad / width * width;
+            unsigned byte = block[planes[p].offset + quad % width * QUAD_CODES + 4 * r + k % 4];
+            codes[k] |= (uint8_t)((byte >> shift & mask) << planes[p].shift);
+        }
+    }
+}
+
+static size_t rows_in(const nb_packed *packed, size_t row_group)
+{
+    return nb_min_size(NB_ROWS, packed->n_rows - row_group * NB_ROWS);
+}
+
+static uint8_t zero_at(const nb_packed *packed, size_t row_group, size_t scale_group, size_t row)
+{
+    if (!has_zeros(packed))
+        return packed->zeros[row];
+    return packed->zeros[row_group * packed->zero_stride + scale_group * NB_ROWS + row];
+}
+
+static float scale_at(const nb_packed *packed, size_t row_group, size_t scale_group, size_t row)
+{
+    size_t i = row_group * packed->scale_stride + scale_group * NB_ROWS + row;
+    return packed->quantizer.scales_f32 ? ((const float *)packed->scales)[i]
+                                        : nb_f32_from_f16(((const uint16_t *)packed->scales)[i]);
+}
+
+/* Where row r's scales and zero points stand in the caller's arrays. PER_TENSOR has one of each, the same
+ * in all rows, so row 0's stand for all 16. */
+static size_t source_row(const nb_packed *packed, size_t r) { return packed->scale_stride == 0 ? 0 : r; }
+
+static void set_scales(nb_packed *packed, size_t row_group, const float *scales, const uint8_t *zeros)
+{
+    bool shared = packed->scale_stride == 0;
+    if (shared && row_group != 0)
+        return; /* other threads may be setting other row groups */
+    size_t n_rows = shared ? NB_ROWS : rows_in(packed, row_group);
+    for (size_t g = 0; g < packed->n_scales; g++)
+        for (size_t r = 0; r < n_rows; r++) {
+            size_t from = source_row(packed, r) * packed->n_scales + g;
+            size_t to = row_group * packed->scale_stride + g * NB_ROWS + r;
+            if (packed->quantizer.scales_f32)
+                ((float *)packed->scales)[to] = scales[from];
+            else
+                ((uint16_t *)packed->scales)[to] = nb_f16_from_f32(scales[from]);
+            if (has_zeros(packed))
+                packed->zeros[to] = zeros[from];
+        }
+}
+
+/* The code that stands for 0 in padding: what the kernels will subtract there. */
+static uint8_t padding_code(const nb_packed *packed, size_t r, size_t n_rows, size_t scale_group,
+                            const uint8_t *zeros)
+{
+    if (has_zeros(packed) && (r < n_rows || packed->scale_stride == 0))
+        return zeros[source_row(packed, r) * packed->n_scales + scale_group];
+    return (uint8_t)(1u << (bits_of(packed) - 1));
+}
+
+void nb_packed_set_int(nb_packed *packed, size_t row_group, const uint8_t *codes, const float *scales,
+                       const uint8_t *zeros)
+{
+    unsigned bits = bits_of(packed);
+    size_t n_rows = rows_in(packed, row_group), n_cols = packed->n_cols;
+    set_scales(packed, row_group, scales, zeros);
+    for (size_t b = 0; b < packed->n_blocks; b++) {
+        uint8_t quads[QUADS][QUAD_CODES];
+        size_t n = nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK);
+        for (size_t r = 0; r < NB_ROWS; r++) {
+            uint8_t row[NB_BLOCK];
+            if (r >= n_rows || n < NB_BLOCK)
+                memset(row, padding_code(packed, r, n_rows, b / packed->blocks_per_scale, zeros), sizeof row);
+            if (r < n_rows)
+                memcpy(row, codes + r * n_cols + b * NB_BLOCK, n);
+            for (size_t quad = 0; quad < QUADS; quad++)
+                memcpy(&quads[quad][4 * r], &row[4 * quad], 4);
+        }
+        pack_block(bits, quads, packed->codes + row_group * packed->row_group_bytes + b * 64 * bits);
+    }
+}
+
+void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes, float *scales, uint8_t *zeros)
+{
+    unsigned bits = bits_of(packed);
+    size_t n_rows = rows_in(packed, row_group), n_cols = packed->n_cols;
+    const uint8_t *blocks = packed->codes + row_group * packed->row_group_bytes;
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t b = 0; b < packed->n_blocks; b++) {
+            uint8_t row[NB_BLOCK];
+            unpack_row(bits, blocks + b * 64 * bits, r, row);
+            memcpy(codes + r * n_cols + b * NB_BLOCK, row, nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK));
+        }
+        for (size_t g = 0; g < packed->n_scales; g++) {
+            scales[r * packed->n_scales + g] = scale_at(packed, row_group, g, r);
+            if (zeros != NULL)
+                zeros[r * packed->n_scales + g] = zero_at(packed, row_group, g, r);
+        }
+    }
+}
+
+/* --- FLOAT: rows to columns of 16 codes and back --- */
+
+#define INTERLEAVE(NAME, TYPE)                                                                                       \
+    static void set_##NAME(size_t n_rows, size_t n_cols, const uint8_t *rows, size_t row_bytes, uint8_t *columns)   \
+    {                                                                                                               \
+        for (size_t k = 0; k < n_cols; k++)                                                                         \
+            for (size_t r = 0; r < n_rows; r++)                                                                     \
+                memcpy(columns + (k * NB_ROWS + r) * sizeof(TYPE), rows + r * row_bytes + k * sizeof(TYPE),         \
+                       sizeof(TYPE));                                                                               \
+    }                                                                                                               \
+    static void get_##NAME(size_t n_rows, size_t n_cols, const uint8_t *columns, uint8_t *rows, size_t row_bytes)   \
+    {                                                                                                               \
+        for (size_t k = 0; k < n_cols; k++)                                                                         \
+            for (size_t r = 0; r < n_rows; r++)                                                                     \
+                memcpy(rows + r * row_bytes + k * sizeof(TYPE), columns + (k * NB_ROWS + r) * sizeof(TYPE),         \
+                       sizeof(TYPE));                                                                               \
+    }
+INTERLEAVE(u8, uint8_t)
+INTERLEAVE(u16, uint16_t)
+INTERLEAVE(u32, uint32_t)
+
+void nb_packed_set_float(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes)
+{
+    size_t n_rows = rows_in(packed, row_group);
+    uint8_t *columns = packed->codes + row_group * packed->row_group_bytes;
+    (bits_of(packed) == 8    ? set_u8
+     : bits_of(packed) == 16 ? set_u16
+                             : set_u32)(n_rows, packed->n_cols, rows, row_bytes, columns);
+}
+
+void nb_packed_get_float(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes)
+{
+    size_t n_rows = rows_in(packed, row_group);
+    const uint8_t *columns = packed->codes + row_group * packed->row_group_bytes;
+    (bits_of(packed) == 8    ? get_u8
+     : bits_of(packed) == 16 ? get_u16
+                             : get_u32)(n_rows, packed->n_cols, columns, rows, row_bytes);
+}
+
+/* --- what a row stands for --- */
+
+static void decode_float_row(const nb_packed *packed, size_t row, float *out)
+{
+    const nb_format *format = packed->quantizer.format;
+    size_t size = format->bits / 8;
+    const uint8_t *code = packed->codes + row / NB_ROWS * packed->row_group_bytes + row % NB_ROWS * size;
+    for (size_t k = 0; k < packed->n_cols; k++, code += NB_ROWS * size) {
+        nb_format_decode_row(format, code, 1, &out[k]);
+        if (format->needs_scale)
+            out[k] *= packed->tensor_scale;
+    }
+}
+
+static void decode_int_row(const nb_packed *packed, size_t row, float *out)
+{
+    unsigned bits = bits_of(packed);
+    size_t row_group = row / NB_ROWS, r = row % NB_ROWS;
+    const uint8_t *blocks = packed->codes + row_group * packed->row_group_bytes;
+    for (size_t b = 0; b < packed->n_blocks; b++) {
+        uint8_t codes[NB_BLOCK];
+        size_t n = nb_min_size(NB_BLOCK, packed->n_cols - b * NB_BLOCK), g = b / packed->blocks_per_scale;
+        float scale = scale_at(packed, row_group, g, r);
+        int zero = zero_at(packed, row_group, g, r);
+        unpack_row(bits, blocks + b * 64 * bits, r, codes);
+        for (size_t k = 0; k < n; k++)
+            out[b * NB_BLOCK + k] = scale * (float)(codes[k] - zero);
+    }
+}
+
+void nb_packed_decode_row(const nb_packed *packed, size_t row, float *out)
+{
+    if (is_int(packed))
+        decode_int_row(packed, row, out);
+    else
+        decode_float_row(packed, row, out);
+}

@@ -1,0 +1,159 @@
+/* The definition of every matmul: plain C that a reader can follow, never optimised. A SIMD level performs
+ * the same IEEE-754 operations in the same order on each output and must give the same bits. */
+#include "base/memory.h"
+#include "kernels/levels.h"
+
+#include <math.h>
+#include <string.h>
+
+/* x86 and ARM make different NaNs; what leaves a kernel is this one. */
+static float canonical(float value)
+{
+    const uint32_t nan_bits = 0x7fc00000;
+    if (value != value)
+        memcpy(&value, &nan_bits, sizeof value);
+    return value;
+}
+
+static size_t last_row(const nb_packed *w, size_t group_end) { return nb_min_size(w->n_rows, group_end * NB_ROWS); }
+
+/* --- FLOAT: acc = fma(decode(w), x, acc), columns forwards --- */
+
+static void matmul_float(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                         size_t y_stride)
+{
+    const nb_format *format = w->quantizer.format;
+    const size_t code_bytes = format->bits / 8;
+    for (size_t t = 0; t < x->n_tokens; t++)
+        for (size_t row = group_begin * NB_ROWS; row < last_row(w, group_end); row++) {
+            const uint8_t *code = w->codes + row / NB_ROWS * w->row_group_bytes + row % NB_ROWS * code_bytes;
+            float acc = 0.0f;
+            for (size_t k = 0; k < w->n_cols; k++, code += NB_ROWS * code_bytes) {
+                uint32_t bits = 0;
+                memcpy(&bits, code, code_bytes);
+                acc = fmaf(format->decode(bits), x->f32[t * x->f32_stride + k], acc);
+            }
+            if (format->needs_scale)
+                acc = w->tensor_scale * acc;
+            y[t * y_stride + row] = canonical(acc);
+        }
+}
+
+/* --- INT: codes, scales and zero points as packed.h lays them out --- */
+
+/* The code of column 32 b + k in row r of a row group whose codes start at `codes`. */
+static int code_at(unsigned bits, const uint8_t *codes, size_t b, size_t k, size_t r)
+{
+    const uint8_t *plane = codes + b * 64 * bits;
+    size_t quad = k / 4, i = 4 * r + k % 4;
+    if (bits == 8)
+        return plane[quad * 64 + i];
+    int code = 0, low = 0;
+    for (unsigned width = 4; width > 0; width /= 2)
+        if (bits & width) {
+            code |= (plane[quad % width * 64 + i] >> quad / width * width & ((1 << width) - 1)) << low;
+            low += (int)width;
+            plane += 64 * width;
+        }
+    return code;
+}
+
+static float scale_at(const nb_packed *w, size_t row, size_t b)
+{
+    size_t i = row / NB_ROWS * w->scale_stride + b / w->blocks_per_scale * NB_ROWS + row % NB_ROWS;
+    return w->quantizer.scales_f32 ? ((const float *)w->scales)[i] : nb_f32_from_f16(((const uint16_t *)w->scales)[i]);
+}
+
+static int zero_at(const nb_packed *w, size_t row, size_t b)
+{
+    if (w->quantizer.scheme == NB_SCHEME_ABSMAX)
+        return w->zeros[row % NB_ROWS];
+    return w->zeros[row / NB_ROWS * w->zero_stride + b / w->blocks_per_scale * NB_ROWS + row % NB_ROWS];
+}
+
+/* A block's sum is exact in int32: 32 * 255 * 127. */
+static void matmul_int(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                       size_t y_stride)
+{
+    const unsigned bits = w->quantizer.format->bits;
+    for (size_t t = 0; t < x->n_tokens; t++)
+        for (size_t row = group_begin * NB_ROWS; row < last_row(w, group_end); row++) {
+            const uint8_t *codes = w->codes + row / NB_ROWS * w->row_group_bytes;
+            float acc = 0.0f;
+            for (size_t b = 0; b < w->n_blocks; b++) {
+                const nb_act_block *block = &x->blocks[t * x->n_blocks + b];
+                int zero = zero_at(w, row, b);
+                int32_t sum = 0;
+                for (size_t k = 0; k < NB_BLOCK; k++)
+                    sum += (code_at(bits, codes, b, k, row % NB_ROWS) - zero) * block->q[k];
+                acc = fmaf(scale_at(w, row, b) * block->scale, (float)sum, acc);
+            }
+            y[t * y_stride + row] = canonical(acc);
+        }
+}
+
+static void matmul_int_f32(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                           size_t y_stride)
+{
+    const unsigned bits = w->quantizer.format->bits;
+    for (size_t t = 0; t < x->n_tokens; t++)
+        for (size_t row = group_begin * NB_ROWS; row < last_row(w, group_end); row++) {
+            const uint8_t *codes = w->codes + row / NB_ROWS * w->row_group_bytes;
+            float acc = 0.0f;
+            for (size_t k = 0; k < w->n_cols; k++) {
+                size_t b = k / NB_BLOCK;
+                int code = code_at(bits, codes, b, k % NB_BLOCK, row % NB_ROWS) - zero_at(w, row, b);
+                acc = fmaf(scale_at(w, row, b) * (float)code, x->f32[t * x->f32_stride + k], acc);
+            }
+            y[t * y_stride + row] = canonical(acc);
+        }
+}
+
+/* --- activations --- */
+
+static int8_t quantize_one(float value, float inverse)
+{
+    float scaled = value * inverse;
+    if (scaled != scaled)
+        return 0; /* 0 * Inf: the inverse of a tiny maximum overflows */
+    scaled = scaled < -127.0f ? -127.0f : scaled;
+    scaled = scaled > 127.0f ? 127.0f : scaled;
+    return (int8_t)rintf(scaled);
+}
+
+static void quantize_block(const float *x, size_t n, nb_act_block *block)
+{
+    float amax = 0.0f;
+    bool finite = true;
+    for (size_t k = 0; k < n; k++) {
+        finite = finite && isfinite(x[k]);
+        amax = fabsf(x[k]) > amax ? fabsf(x[k]) : amax;
+    }
+    *block = (nb_act_block){.scale = finite ? amax / 127.0f : canonical(NAN)};
+    if (!finite || amax == 0.0f)
+        return;
+    for (size_t k = 0; k < n; k++) {
+        block->q[k] = quantize_one(x[k], 127.0f / amax);
+        block->minus_sum -= block->q[k];
+    }
+}
+
+static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide)
+{
+    (void)wide; /* the definition reads the blocks */
+    for (size_t b = 0; b * NB_BLOCK < n_cols; b++)
+        quantize_block(x + b * NB_BLOCK, nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK), &blocks[b]);
+}
+
+void nb_kernels_fill_matmul_scalar(nb_kernels *k)
+{
+    k->matmul_f32 = k->matmul_f16 = k->matmul_bf16 = matmul_float;
+    k->matmul_f8_e4m3 = k->matmul_f8_e5m2 = matmul_float;
+    for (unsigned bits = 2; bits <= 8; bits++) {
+        k->matmul_int[bits] = matmul_int;
+        k->matmul_int_f32[bits] = matmul_int_f32;
+    }
+    k->quantize_acts = quantize_acts;
+    k->wants_wide = false;
+    k->row_group_grain = 1;
+}
