@@ -5,6 +5,7 @@
 #include "plots/gnuplot.h"
 #include "plots/kitty.h"
 #include "plots/picture.h"
+#include "plots/svg.h"
 #include "plots/words.h"
 
 #include <stdlib.h>
@@ -96,7 +97,7 @@ static nb_canvas fit_canvas(const nb_terminal *terminal, nb_device device, int *
     int most_columns = terminal->columns > 0 ? terminal->columns - 1 : 79;
     int most_rows = terminal->rows > 0 ? terminal->rows - 3 : 21;
     *columns = most_columns < PICTURE_COLUMNS ? most_columns : PICTURE_COLUMNS;
-    *rows = *columns * cell_width * 9 / 16 / cell_height;
+    *rows = *columns * cell_width * 3 / 5 / cell_height;
     *rows = *rows < most_rows ? *rows : most_rows;
     return (nb_canvas){.device = device,
                        .width = *columns * cell_width,
@@ -237,29 +238,6 @@ nb_status nb_figure_render(const nb_figure *figure, const nb_terminal *terminal,
 
 /* ---- in a file ---- */
 
-/* A screen reader reads an SVG's title: the figure's sentence instead of "Gnuplot". */
-static void add_with_title(nb_buffer *svg, const char *bytes, size_t n_bytes, const char *sentence)
-{
-    static const char usual[] = "<title>Gnuplot</title>";
-    const char *title = strstr(bytes, usual);
-    if (!title || !sentence) {
-        nb_buffer_add(svg, bytes, n_bytes);
-        return;
-    }
-    nb_buffer_add(svg, bytes, (size_t)(title - bytes));
-    nb_buffer_text(svg, "<title>");
-    while (*sentence) {
-        unsigned rune = nb_rune_next(&sentence);
-        if (rune == '<' || rune == '&' || rune == '>')
-            nb_buffer_text(svg, rune == '<' ? "&lt;" : rune == '>' ? "&gt;" : "&amp;");
-        else
-            nb_buffer_rune(svg, nb_rune_is_control(rune) ? ' ' : rune);
-    }
-    nb_buffer_text(svg, "</title>");
-    title += sizeof(usual) - 1;
-    nb_buffer_add(svg, title, n_bytes - (size_t)(title - bytes));
-}
-
 static bool device_of(const char *path, nb_device *device)
 {
     size_t n = strlen(path);
@@ -299,7 +277,7 @@ nb_status nb_figure_save(const nb_figure *figure, const char *path, nb_error *er
     if (status != NB_OK)
         return status;
     if (canvas.device == NB_DEVICE_SVG)
-        add_with_title(&file, bytes, n_bytes, figure->sentence);
+        nb_svg_finish(&file, bytes, figure->sentence);
     else
         nb_buffer_add(&file, bytes, n_bytes);
     free(bytes);

@@ -15,7 +15,7 @@ typedef struct layout {
     double left, right, top, bottom; /* the plot area's edges */
     double pad;
     double headline_y, subline_y, legend_x, legend_y;
-    double headline_room, subline_room;
+    double room;       /* between the pads */
     bool legend_below; /* it has a row of its own, from the left */
 } layout;
 
@@ -52,7 +52,7 @@ static void place_legend(layout *layout, const nb_figure *figure, const nb_canva
         layout->legend_y = 1.0 * em;
         layout->top = fmax(header, layout->legend_y + 2.6 * em) + 2.0 * em;
     }
-    layout->headline_room = layout->subline_room = room;
+    layout->room = room;
 }
 
 static layout make_layout(const nb_figure *figure, const nb_canvas *canvas, const nb_ticks *y_ticks)
@@ -64,7 +64,7 @@ static layout make_layout(const nb_figure *figure, const nb_canvas *canvas, cons
     bool has_x = figure->x_label && figure->x_label[0], has_y = figure->y_label && figure->y_label[0];
     layout.left = layout.pad + ((has_y ? 1.7 : 0.2) + widest + 0.7) * em;
     layout.right = canvas->width - layout.pad - 0.6 * em;
-    layout.bottom = canvas->height - (has_x ? 3.6 : 2.3) * em;
+    layout.bottom = canvas->height - (has_x ? 3.9 : 2.3) * em;
     place_legend(&layout, figure, canvas);
     return layout;
 }
@@ -81,8 +81,11 @@ static void add_label(nb_buffer *script, const nb_canvas *canvas, double x, doub
                       const char *text, double room, bool bold, double ems, const char *colour)
 {
     nb_buffer fitted = {0};
-    nb_words_fit(&fitted, or_empty(text), room / (ems * canvas->em),
-                 bold ? nb_width_sans_bold : nb_width_sans, false);
+    nb_rune_width *width = bold ? nb_width_sans_bold : nb_width_sans;
+    double needed = nb_words_width(or_empty(text), width) * ems * canvas->em;
+    if (needed > room)
+        ems *= fmax(room / needed, 0.8); /* smaller letters first, then fewer */
+    nb_words_fit(&fitted, or_empty(text), room / (ems * canvas->em), width, false);
     if (fitted.failed)
         script->failed = true;
     nb_buffer_text(script, "set label ");
@@ -90,7 +93,7 @@ static void add_label(nb_buffer *script, const nb_canvas *canvas, double x, doub
     nb_buffer_free(&fitted);
     nb_buffer_format(script,
                      " at screen %.5f,%.5f %s font 'DejaVu Sans%s,%.2f' tc rgb '%s' noenhanced front\n",
-                     x / canvas->width, 1 - y / canvas->height, where, bold ? " Bold" : "",
+                     x / canvas->width, 1 - y / canvas->height, where, bold ? ":Bold" : "",
                      font_size(canvas, ems), colour);
 }
 
@@ -154,8 +157,8 @@ static void add_axes(nb_buffer *script, const nb_axes *axes, const layout *layou
                      const nb_ticks *y_ticks, const nb_palette *palette)
 {
     nb_ticks x_ticks;
-    nb_ticks_choose(&x_ticks, axes->x_low, axes->x_high,
-                    (size_t)((layout->right - layout->left) / (7 * canvas->em)), NB_TICK_PLAIN, false);
+    nb_ticks_fit(&x_ticks, axes->x_low, axes->x_high, (layout->right - layout->left) / canvas->em, 2,
+                 nb_width_sans);
     nb_buffer_format(script,
                      "set lmargin at screen %.5f\nset rmargin at screen %.5f\n"
                      "set tmargin at screen %.5f\nset bmargin at screen %.5f\n",
@@ -169,6 +172,8 @@ static void add_axes(nb_buffer *script, const nb_axes *axes, const layout *layou
                      "set border 1 lc rgb '%s' lw 1\nset grid ytics back lt 1 lw 1 lc rgb '%s'\n"
                      "set tics nomirror textcolor rgb '%s'\nset xtics out scale 0.4\nset ytics scale 0\n",
                      palette->muted, palette->grid, palette->muted);
+    if (canvas->device == NB_DEVICE_SVG)
+        nb_buffer_text(script, "set xtics offset 0,0.35\n"); /* it sets them lower than the others do */
     add_ticks(script, 'x', &x_ticks);
     add_ticks(script, 'y', y_ticks);
 }
@@ -190,10 +195,10 @@ static void add_note(nb_buffer *script, const nb_axes *axes, const layout *layou
     double room = (at_right ? layout->right - x : x - layout->left) - 0.8 * em, screen_x = x / canvas->width;
     nb_buffer_format(
         script,
-        "set arrow from screen %.5f,%.5f to screen %.5f,%.5f head filled size screen %.5f,18,60 lw 1 "
+        "set arrow from screen %.5f,%.5f to screen %.5f,%.5f head filled size screen %.5f,22,60 lw 1 "
         "lc rgb '%s' front\n",
         screen_x, 1 - (layout->top + 1.3 * em) / canvas->height, screen_x,
-        1 - (layout->top - 0.25 * em) / canvas->height, 0.7 * em / canvas->width, colour);
+        1 - (layout->top - 0.25 * em) / canvas->height, 0.9 * em / canvas->width, colour);
     add_label(script, canvas, x + (at_right ? 0.8 : -0.8) * em, layout->top + 0.75 * em,
               at_right ? "left" : "right", axes->note, room, false, 0.9, colour);
 }
@@ -223,17 +228,17 @@ void nb_picture_script(nb_buffer *script, const nb_figure_row *row, const nb_fig
     add_terminal(script, canvas, palette);
     add_axes(script, axes, &layout, canvas, &y_ticks, palette);
     add_key(script, &layout, canvas, palette);
-    add_label(script, canvas, layout.pad, layout.headline_y, "left", figure->headline, layout.headline_room,
-              true, 1.25, palette->ink);
-    add_label(script, canvas, layout.pad, layout.subline_y, "left", figure->subline, layout.subline_room,
-              false, 0.95, palette->muted);
+    add_label(script, canvas, layout.pad, layout.headline_y, "left", figure->headline, layout.room, true,
+              1.25, palette->ink);
+    add_label(script, canvas, layout.pad, layout.subline_y, "left", figure->subline, layout.room, false, 0.95,
+              palette->muted);
     if (figure->x_label && figure->x_label[0])
-        add_label(script, canvas, middle, canvas->height - 1.1 * em, "center", figure->x_label,
+        add_label(script, canvas, middle, canvas->height - 1.05 * em, "center", figure->x_label,
                   layout.right - layout.left, false, 1, palette->muted);
     if (figure->y_label && figure->y_label[0])
         add_label(script, canvas, layout.pad + 0.2 * em, (layout.top + layout.bottom) / 2,
                   "center rotate by 90", figure->y_label, layout.bottom - layout.top, false, 1,
                   palette->muted);
     add_note(script, axes, &layout, canvas, palette);
-    row->script(script, figure, axes, NB_LAYER_ALL, palette, layout.right - layout.left, 2);
+    row->script(script, figure, axes, NB_LAYER_ALL, palette, layout.right - layout.left, 2.6);
 }

@@ -85,11 +85,28 @@ void nb_ticks_choose(nb_ticks *ticks, double low, double high, size_t wanted, nb
         return;
     }
     double step = round_step(high / (double)wanted - low / (double)wanted);
+    if (style == NB_TICK_COUNT && high >= 1 && step < 1)
+        step = 1; /* there is no half a count */
     double first = ceil(low / step - 1e-6), last = floor(high / step + 1e-6);
     if (!(step > 0) || !isfinite(step) || last - first > NB_MAX_TICKS)
         return;
     for (double i = first; i <= last; i++)
         add(ticks, i == 0 ? 0 : i * step, step, style);
+}
+
+void nb_ticks_fit(nb_ticks *ticks, double low, double high, double room, double gap, nb_rune_width *width)
+{
+    for (size_t wanted = NB_MAX_TICKS; wanted >= 2; wanted--) {
+        double widest = 0;
+        nb_ticks_choose(ticks, low, high, wanted, NB_TICK_PLAIN, false);
+        for (size_t i = 0; i < ticks->n; i++)
+            widest = fmax(widest, nb_words_width(ticks->items[i].label, width));
+        if (ticks->n < 2)
+            return;
+        double apart = room * (ticks->items[1].value - ticks->items[0].value) / (high - low);
+        if (apart >= widest + gap)
+            return;
+    }
 }
 
 double nb_scale_position(double value, double low, double high, bool log)

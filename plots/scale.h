@@ -2,6 +2,8 @@
 #ifndef NB_PLOTS_SCALE_H
 #define NB_PLOTS_SCALE_H
 
+#include "plots/words.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -25,6 +27,9 @@ typedef enum nb_tick_style {
 /* About `wanted` marks (at least two where the range allows) at multiples of 1, 2 or 5 times a power of ten
  * within [low, high], low < high. On a log axis (low > 0) at powers of ten. */
 void nb_ticks_choose(nb_ticks *ticks, double low, double high, size_t wanted, nb_tick_style style, bool log);
+
+/* As many marks from `low` to `high` as stand `gap` apart along `room`, both in the unit of `width`. */
+void nb_ticks_fit(nb_ticks *ticks, double low, double high, double room, double gap, nb_rune_width *width);
 
 /* Where `value` lies between low (0) and high (1); outside values are clamped, and on a log axis what is
  * not positive lies at 0. */

@@ -161,7 +161,7 @@ static void draw_x_axis(nb_grid *grid, const nb_figure *figure, const nb_axes *a
 {
     int row = grid->top + grid->height, free_from = 0;
     nb_ticks ticks;
-    nb_ticks_choose(&ticks, axes->x_low, axes->x_high, (size_t)grid->width / 10, NB_TICK_PLAIN, false);
+    nb_ticks_fit(&ticks, axes->x_low, axes->x_high, grid->width, 2, nb_width_columns);
     nb_grid_put(grid, grid->left - 1, row, utf8 ? 0x2514 : '+', NB_STYLE_MUTED);
     for (int column = 0; column < grid->width; column++)
         nb_grid_put(grid, grid->left + column, row, utf8 ? 0x2500 : '-', NB_STYLE_MUTED);
@@ -172,7 +172,7 @@ static void draw_x_axis(nb_grid *grid, const nb_figure *figure, const nb_axes *a
         begin = begin + n > grid->columns ? grid->columns - n : begin;
         if (begin < free_from)
             continue;
-        free_from = begin + n + 2;
+        free_from = begin + n + 1;
         nb_grid_put(grid, column, row, utf8 ? 0x252c : '+', NB_STYLE_MUTED);
         nb_grid_write(grid, begin, row + 1, ticks.items[i].label, NB_STYLE_MUTED);
     }
@@ -223,15 +223,20 @@ void nb_text_note(nb_grid *grid, const nb_axes *axes, bool utf8)
     if (!axes->has_note)
         return;
     nb_style style = axes->note_is_before ? NB_STYLE_BEFORE : NB_STYLE_AFTER;
+    double position = nb_scale_position(axes->note_x, axes->x_low, axes->x_high, false);
+    int column = grid->left + (int)fmin(position * grid->width, grid->width - 1);
     nb_buffer note = {0};
-    nb_words_fit(&note, axes->note, grid->width / 2 - 3, nb_width_columns, !utf8);
+    nb_words_fit(&note, axes->note, grid->width, nb_width_columns, !utf8);
     if (note.bytes && !note.failed) {
-        double position = nb_scale_position(axes->note_x, axes->x_low, axes->x_high, false);
-        int column = grid->left + (int)fmin(position * grid->width, grid->width - 1),
-            n = columns_of(note.bytes);
+        int n = columns_of(note.bytes), begin = column + 2;
+        bool at_right = begin + n <= grid->columns, at_left = column - 1 - n >= grid->left;
+        if (!at_right && at_left)
+            begin = column - 1 - n;
+        else if (!at_right) /* beside it there is no room: on top of it, as its name */
+            begin = column - n / 2 < grid->left ? grid->left : column - n / 2;
+        begin = begin + n > grid->columns ? grid->columns - n : begin;
         nb_grid_put(grid, column, grid->top, utf8 ? 0x25b2 : '^', style);
-        nb_grid_write(grid, column + 2 + n <= grid->columns ? column + 2 : column - 1 - n, grid->top,
-                      note.bytes, style);
+        nb_grid_write(grid, begin, grid->top, note.bytes, style);
     }
     nb_buffer_free(&note);
 }

@@ -192,6 +192,16 @@ static const char *longest_tail(const char *begin, const char *end, double room,
     return begin;
 }
 
+/* "a  b" becomes "a b". */
+static void close_gaps(char *text)
+{
+    char *kept = text;
+    for (const char *at = text; *at; at++)
+        if (*at != ' ' || at == text || at[-1] != ' ')
+            *kept++ = *at;
+    *kept = '\0';
+}
+
 void nb_words_fit(nb_buffer *out, const char *text, double room, nb_rune_width *width, bool ascii)
 {
     nb_buffer cleaned = {0};
@@ -201,6 +211,8 @@ void nb_words_fit(nb_buffer *out, const char *text, double room, nb_rune_width *
         out->failed = true;
         return;
     }
+    if (cleaned.bytes && nb_words_width(cleaned.bytes, width) > room)
+        close_gaps(cleaned.bytes);
     const char *all = cleaned.bytes ? cleaned.bytes : "", *end = all + strlen(all);
     const char *dots = ascii ? ".." : "…";
     double dots_width = nb_words_width(dots, width), excess = nb_words_width(all, width) - room;

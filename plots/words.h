@@ -24,8 +24,9 @@ double nb_width_sans(unsigned rune);
 double nb_width_sans_bold(unsigned rune);
 
 double nb_words_width(const char *text, nb_rune_width *width);
-/* Writes `text`, controls as '?', in at most `room`: first the longest word loses its middle
- * (model.layers…q_proj.weight), then the end goes. With `ascii`, marks have plain stand-ins. */
+/* Writes `text`, controls as '?', in at most `room`: first double spaces close up, then the
+ * longest word loses its middle (model.layers…q_proj.weight), then the end goes. With `ascii`, marks have
+ * plain stand-ins. */
 void nb_words_fit(nb_buffer *out, const char *text, double room, nb_rune_width *width, bool ascii);
 
 #endif
