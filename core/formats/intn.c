@@ -9,11 +9,11 @@
     }
 
 const nb_format nb_format_ints[] = {
-    INT_FORMAT(2, "2-bit integers with scales: 3 or 4 values", 0.60f),
-    INT_FORMAT(3, "3-bit integers with scales: 7 or 8 values", 0.22f),
-    INT_FORMAT(4, "4-bit integers with scales: 15 or 16 values", 0.10f),
-    INT_FORMAT(5, "5-bit integers with scales: 31 or 32 values", 0.045f),
-    INT_FORMAT(6, "6-bit integers with scales: 63 or 64 values", 0.022f),
-    INT_FORMAT(7, "7-bit integers with scales: 127 or 128 values", 0.011f),
-    INT_FORMAT(8, "8-bit integers with scales: 255 or 256 values", 0.0054f),
+    INT_FORMAT(2, "2-bit integers with scales: 3 or 4 values", 0.68f),
+    INT_FORMAT(3, "3-bit integers with scales: 7 or 8 values", 0.235f),
+    INT_FORMAT(4, "4-bit integers with scales: 15 or 16 values", 0.101f),
+    INT_FORMAT(5, "5-bit integers with scales: 31 or 32 values", 0.047f),
+    INT_FORMAT(6, "6-bit integers with scales: 63 or 64 values", 0.023f),
+    INT_FORMAT(7, "7-bit integers with scales: 127 or 128 values", 0.0113f),
+    INT_FORMAT(8, "8-bit integers with scales: 255 or 256 values", 0.0056f),
 };
