@@ -50,8 +50,11 @@ void nb_check_end(nb_check *check);
 /* Starts a case, described for whoever reads about its failure, and forgets the buffers of the last one. */
 void nb_check_case(nb_check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A buffer that ends (or begins) at an unreadable page, filled with a pattern. It ends at a multiple of 64, so
- * it is aligned to 64 if n_bytes is a multiple of 64. At most 24 to a case, 16 MiB each. */
+/* Calls `check_one`, which checks one kernel; if that touches an unreadable page, the kernel is reported as bad. */
+void nb_check_run(nb_check *check, void (*check_one)(nb_check *check));
+
+/* A buffer that ends (or begins) at an unreadable page, filled with a pattern. It is aligned to 64 if
+ * n_bytes is a multiple of 64, else as n_bytes is. At most 24 to a case, 16 MiB each. */
 void *nb_check_input(nb_check *check, size_t n_bytes);
 
 /* Two such buffers with the same content, for the definition and for the kernel. */
