@@ -109,7 +109,6 @@ static size_t likeliest(const nb_kernels *kernels, const float *logits, size_t n
 static uint64_t rank_key(float below, size_t candidate)
 {
     uint32_t bits;
-    below = below == 0 ? 0 : below; /* -0 is 0 */
     memcpy(&bits, &below, sizeof bits);
     bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
     return (uint64_t)bits << 32 | (UINT32_MAX - (uint32_t)candidate);
