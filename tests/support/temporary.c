@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 static char folder[256];
+static char **paths; /* every one that was handed out */
+static size_t n_paths;
 
 static void give_up(const char *what, const char *path)
 {
@@ -16,6 +18,9 @@ static void give_up(const char *what, const char *path)
 
 static void remove_folder(void)
 {
+    while (n_paths > 0)
+        free(paths[--n_paths]);
+    free(paths);
     DIR *dir = opendir(folder);
     if (!dir)
         return;
@@ -30,8 +35,6 @@ static void remove_folder(void)
 
 const char *temporary_path(const char *name)
 {
-    static char paths[16][512];
-    static size_t next;
     if (!folder[0]) {
         const char *base = getenv("TMPDIR");
         snprintf(folder, sizeof folder, "%s/nibble-test-XXXXXX", base && base[0] ? base : "/tmp");
@@ -39,8 +42,15 @@ const char *temporary_path(const char *name)
             give_up("make the folder", folder);
         atexit(remove_folder);
     }
-    char *path = paths[next++ % 16];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    char **grown = realloc(paths, (n_paths + 1) * sizeof *paths);
+    if (grown)
+        paths = grown;
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = grown ? malloc(size) : NULL;
+    if (!path)
+        give_up("remember", name);
+    snprintf(path, size, "%s/%s", folder, name);
+    paths[n_paths++] = path;
     return path;
 }
 

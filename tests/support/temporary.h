@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The path of `name` in this program's temporary folder; valid for the next 16 calls. */
+/* The path of `name` in this program's temporary folder, valid until it ends. */
 const char *temporary_path(const char *name);
 /* Writes `size` bytes there, and returns the path as above. */
 const char *temporary_file(const char *name, const void *data, size_t size);
