@@ -201,6 +201,9 @@ nb_status nb_writer_open(const char *path, nb_writer **out, nb_error *error)
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return nb_fail(error, NB_ERR_ARGUMENT, "%s is a folder; name a file in it", path);
+    /* A device or a pipe would be renamed away, and be a file from then on. */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s is no regular file; name another", path);
     char *target = realpath(path, NULL); /* write through a symbolic link, not over it */
     nb_writer *writer = nb_calloc(1, sizeof *writer);
     char *copy = nb_strdup(target ? target : path);

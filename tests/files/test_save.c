@@ -1,0 +1,509 @@
+/* Saving and loading again gives the same bits, whatever a tensor is stored as; a save that fails leaves what
+ * was there. */
+#include "files/gguf.h"
+#include "files/load.h"
+#include "kernels/packed.h"
+#include "quant/quantize.h"
+#include "tests/support/models.h"
+#include "tests/support/temporary.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+/* cmocka wants the three above first. */
+#include <cmocka.h>
+
+/* Rows of 72, 104 and 40 numbers and 40 or 88 rows: tails in every direction. */
+static const nb_synthetic shape = {.n_layers = 2,
+                                   .n_embd = 72,
+                                   .n_heads = 5,
+                                   .n_kv_heads = 5,
+                                   .head_size = 8,
+                                   .n_ff = 104,
+                                   .n_vocab = 265,
+                                   .n_ctx = 32,
+                                   .format = &nb_format_f32,
+                                   .seed = 5};
+static nb_context *context;
+
+static int start(void **state)
+{
+    (void)state;
+    nb_context_options options = {.n_threads = 2};
+    return nb_context_create(&options, &context, NULL) == NB_OK ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    nb_context_destroy(&context);
+    return 0;
+}
+
+static nb_model *load(const char *path)
+{
+    nb_model *model;
+    nb_error error = {""};
+    if (nb_model_load(context, path, NULL, &model, &error) != NB_OK)
+        fail_msg("%s", error.text);
+    return model;
+}
+
+static void refused(const char *path, nb_status expected, const char *words)
+{
+    nb_model *model;
+    nb_error error = {""};
+    nb_status status = nb_model_load(context, path, NULL, &model, &error);
+    assert_null(model);
+    if (status != expected || !strstr(error.text, words))
+        fail_msg("status %d, \"%s\" does not say \"%s\"", status, error.text, words);
+}
+
+static void save(nb_model *model, const char *path)
+{
+    nb_error error = {""};
+    if (nb_model_save(model, path, &error) != NB_OK)
+        fail_msg("%s", error.text);
+}
+
+static void quantize(nb_model *model, const char *scope_text, const char *quantizer_text)
+{
+    nb_quantizer quantizer;
+    nb_scope scope;
+    nb_error error = {""};
+    if (nb_quantizer_parse(quantizer_text, &quantizer, &error) != NB_OK ||
+        nb_scope_resolve(model, scope_text, false, &scope, &error) != NB_OK ||
+        nb_model_quantize(model, &scope, &quantizer, NULL, &error) != NB_OK)
+        fail_msg("%s", error.text);
+    nb_scope_free(&scope);
+}
+
+/* ---- the same bits ---- */
+
+static size_t scale_bytes(const nb_packed *p)
+{
+    size_t n = p->scale_stride ? p->n_row_groups * p->scale_stride : NB_ROWS;
+    return n * (p->quantizer.scales_f32 ? 4 : 2);
+}
+
+static void same_packed(const nb_packed *a, const nb_packed *b)
+{
+    assert_true(nb_quantizer_equal(&a->quantizer, &b->quantizer));
+    assert_int_equal(a->n_bytes, b->n_bytes);
+    assert_int_equal(a->row_group_bytes, b->row_group_bytes);
+    assert_memory_equal(a->codes, b->codes, a->n_row_groups * a->row_group_bytes);
+    assert_memory_equal(&a->tensor_scale, &b->tensor_scale, sizeof a->tensor_scale);
+    if (a->quantizer.format->kind != NB_FORMAT_INT)
+        return;
+    assert_memory_equal(a->scales, b->scales, scale_bytes(a));
+    assert_memory_equal(a->zeros, b->zeros, a->zero_stride ? a->n_row_groups * a->zero_stride : NB_ROWS);
+}
+
+static void same_logits(nb_model *a, nb_model *b)
+{
+    static const int32_t tokens[] = {1, 260, 13, 99, 261, 7};
+    nb_session *sessions[2];
+    const float *logits[2];
+    nb_model *models[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(nb_session_create(models[i], NB_WEIGHTS_CURRENT, 16, &sessions[i], NULL), NB_OK);
+        assert_int_equal(nb_session_eval(sessions[i], tokens, 6, NB_LOGITS_ALL, &logits[i], NULL), NB_OK);
+    }
+    assert_memory_equal(logits[0], logits[1], 6 * nb_model_hparams(a)->n_vocab * sizeof(float));
+    assert_true(isfinite(logits[0][0]) && logits[0][0] != logits[0][1]);
+    nb_session_destroy(&sessions[0]);
+    nb_session_destroy(&sessions[1]);
+}
+
+static void same_model(nb_model *a, nb_model *b)
+{
+    assert_string_equal(nb_model_name(a), nb_model_name(b));
+    assert_int_equal(nb_model_tensor_count(a), nb_model_tensor_count(b));
+    assert_int_equal(nb_model_n_bytes(a), nb_model_n_bytes(b));
+    for (size_t i = 0; i < nb_model_tensor_count(a); i++) {
+        const nb_tensor *s = nb_model_tensor(a, i), *t = nb_model_tensor(b, i);
+        assert_string_equal(s->name, t->name);
+        assert_true(s->role == t->role && s->layer == t->layer && s->tied == t->tied);
+        assert_true(s->n_rows == t->n_rows && s->n_cols == t->n_cols && s->is_vector == t->is_vector);
+        assert_false(t->changed);
+        if (s->is_vector)
+            assert_memory_equal(s->vector, t->vector, s->n_cols * sizeof(float));
+        else
+            same_packed(s->packed, t->packed);
+    }
+    same_logits(a, b);
+}
+
+static void every_quantizer_comes_back(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"absmax", "zeropoint"},
+                             *const shares[] = {"tensor", "channel", "group:32", "group:64"},
+                             *const options[] = {"", ", f32 activations", ", f32 scales", ", labonne"};
+    const char *source = make_gguf("source.gguf", &shape), *saved = temporary_path("saved.gguf");
+    int turn = 0;
+    for (unsigned bits = 2; bits <= 8; bits++)
+        for (int scheme = 0; scheme < 2; scheme++)
+            for (int share = 0; share < 4; share++, turn++) {
+                char text[80];
+                nb_model *model = load(source), *back;
+                /* labonne's zero points do not fit every group */
+                const char *option = options[turn % (scheme == 0 ? 4 : 3)];
+                snprintf(text, sizeof text, "int%u %s/%s%s", bits, schemes[scheme], shares[share], option);
+                quantize(model, turn % 3 == 0 ? "all,embeddings,head" : "attention", text);
+                save(model, saved);
+                back = load(saved);
+                same_model(model, back);
+                nb_model_destroy(&model);
+                nb_model_destroy(&back);
+            }
+}
+
+static void floats_come_back(void **state)
+{
+    (void)state;
+    static const char *const formats[] = {"f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"};
+    const char *saved = temporary_path("saved.gguf");
+    for (int stored = 0; stored < 3; stored++)
+        for (int i = 0; i < 5; i++) {
+            nb_synthetic s = shape;
+            s.format = nb_format_find(formats[stored]);
+            s.tied = i % 2 == 1;
+            s.rope_factors = i == 2;
+            nb_model *model = load(make_gguf("source.gguf", &s)), *back;
+            quantize(model, "all,embeddings", formats[i]);
+            save(model, saved);
+            back = load(saved);
+            same_model(model, back);
+            nb_model_destroy(&model);
+            nb_model_destroy(&back);
+        }
+}
+
+/* Formats side by side, the file's bytes as documented. */
+static void the_layout_is_as_documented(void **state)
+{
+    (void)state;
+    nb_model *model = load(make_gguf("source.gguf", &shape));
+    const char *saved = temporary_path("saved.gguf");
+    nb_gguf *g;
+    nb_string text;
+    quantize(model, "blk.0.attn_q", "int3 zeropoint/group:32");
+    quantize(model, "blk.0.attn_k", "f8_e4m3");
+    quantize(model, "blk.0.attn_v", "int5 absmax/tensor, f32 scales");
+    save(model, saved);
+    assert_int_equal(nb_gguf_open(saved, &g, NULL), NB_OK);
+    const nb_gguf_tensor *codes = nb_gguf_find_tensor(g, "blk.0.attn_q.codes"),
+                         *scale = nb_gguf_find_tensor(g, "blk.0.attn_q.scale"),
+                         *zero = nb_gguf_find_tensor(g, "blk.0.attn_q.zero");
+    assert_string_equal(nb_ggml_type_name(codes->type), "I8");
+    assert_true(codes->dims[0] == 27 && codes->dims[1] == 40); /* 72 codes of 3 bits */
+    assert_true(scale->type == 1 && scale->dims[0] == 3 && scale->dims[1] == 40);
+    assert_true(zero->type == 24 && zero->dims[0] == 3 && zero->dims[1] == 40);
+    assert_true(nb_gguf_string(g, "nibble.tensor.blk.0.attn_q", &text));
+    assert_true(nb_string_equal(text, "int3 zeropoint/group:32"));
+    /* Row 5, column 50: its code, scale and zero point give the number that the model runs. */
+    const size_t bit = 3 * 50;
+    const uint8_t *row = g->data + codes->offset + 5 * 27;
+    const int u = (row[bit / 8] | row[bit / 8 + 1] << 8) >> bit % 8 & 7;
+    uint16_t half;
+    memcpy(&half, g->data + scale->offset + 2 * (5 * 3 + 1), 2);
+    const int z = (int8_t)g->data[zero->offset + 5 * 3 + 1];
+    float numbers[72];
+    nb_tensor_current_row(nb_model_tensor(model, (size_t)nb_model_find_tensor(model, "blk.0.attn_q")), 5,
+                          numbers);
+    assert_true(numbers[50] == nb_f32_from_f16(half) * (float)(u - 4 - z));
+    scale = nb_gguf_find_tensor(g, "blk.0.attn_k.scale");
+    assert_true(scale->type == 0 && scale->dims[0] == 1 && scale->n_dims == 1);
+    scale = nb_gguf_find_tensor(g, "blk.0.attn_v.scale");
+    assert_true(scale->type == 0 && scale->dims[0] == 1 && scale->n_dims == 1);
+    assert_null(nb_gguf_find_tensor(g, "blk.0.attn_v.zero"));
+    assert_null(nb_gguf_find_tensor(g, "blk.0.attn_v.weight"));
+    assert_non_null(nb_gguf_find_tensor(g, "blk.1.attn_v.weight"));
+    uint64_t version;
+    assert_true(nb_gguf_u64(g, "nibble.format_version", &version) && version == 1);
+    nb_gguf_close(&g);
+    nb_model_destroy(&model);
+}
+
+static void a_plain_file_stays_plain(void **state)
+{
+    (void)state;
+    nb_synthetic s = shape;
+    s.format = &nb_format_bf16;
+    const char *source = make_gguf("source.gguf", &s), *saved = temporary_path("saved.gguf");
+    nb_model *model = load(source);
+    save(model, saved);
+    nb_model_destroy(&model);
+    size_t sizes[2];
+    uint8_t *bytes[2] = {read_whole_file(source, &sizes[0]), read_whole_file(saved, &sizes[1])};
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+}
+
+/* ---- keys ---- */
+
+static const char *add_keys(const char *from)
+{
+    nb_gguf *g;
+    nb_gguf_writer *w;
+    const char *path = temporary_path("keys.gguf");
+    assert_int_equal(nb_gguf_open(from, &g, NULL), NB_OK);
+    assert_int_equal(nb_gguf_writer_create(path, &w, NULL), NB_OK);
+    for (uint64_t i = 0; i < g->n_values; i++)
+        nb_gguf_add_value(w, &g->values[i], NULL);
+    nb_gguf_add_string(w, "tokenizer.chat_template", "{{ messages }}", NULL);
+    nb_gguf_add_string(w, "general.license", "none", NULL);
+    nb_gguf_add_string(w, "general.name", "a name", NULL);
+    nb_gguf_add_u32(w, "general.file_type", 0, NULL);
+    nb_gguf_add_u32(w, "general.alignment", 128, NULL);
+    for (uint64_t i = 0; i < g->n_tensors; i++) {
+        char name[64];
+        const nb_gguf_tensor *t = &g->tensors[i];
+        nb_gguf_add_tensor(w, nb_string_show(t->name, name, sizeof name), t->n_dims, t->dims, t->type, NULL);
+    }
+    for (uint64_t i = 0; i < g->n_tensors; i++)
+        nb_gguf_write_data(w, g->data + g->tensors[i].offset, g->tensors[i].n_bytes, NULL);
+    assert_int_equal(nb_gguf_writer_commit(&w, NULL), NB_OK);
+    nb_gguf_close(&g);
+    return path;
+}
+
+static void keys_are_carried_over(void **state)
+{
+    (void)state;
+    nb_model *model = load(add_keys(make_gguf("source.gguf", &shape)));
+    const char *saved = temporary_path("saved.gguf");
+    quantize(model, "mlp", "int4 absmax/group:32");
+    save(model, saved);
+    nb_model_destroy(&model);
+    /* and once more, from what was saved */
+    model = load(saved);
+    assert_string_equal(nb_model_name(model), "a name");
+    save(model, saved);
+    nb_model_destroy(&model);
+    nb_gguf *g;
+    nb_string text;
+    assert_int_equal(nb_gguf_open(saved, &g, NULL), NB_OK);
+    assert_true(nb_gguf_string(g, "tokenizer.chat_template", &text) &&
+                nb_string_equal(text, "{{ messages }}"));
+    assert_true(nb_gguf_string(g, "general.license", &text) && nb_string_equal(text, "none"));
+    assert_null(nb_gguf_find(g, "general.file_type"));
+    assert_int_equal(g->alignment, 32);
+    assert_non_null(nb_gguf_find(g, "nibble.tensor.blk.1.ffn_up"));
+    assert_non_null(nb_gguf_find(g, "tokenizer.ggml.tokens"));
+    nb_gguf_close(&g);
+}
+
+static void a_llama2c_model_becomes_a_gguf(void **state)
+{
+    (void)state;
+    const llama2c_shape s = {24, 36, 2, 6, 3, 270, 40};
+    size_t size;
+    uint8_t *bytes = make_llama2c(&s, 7, &size);
+    const char *path = temporary_file("story.bin", bytes, size), *saved = temporary_path("story.gguf");
+    free(bytes);
+    bytes = make_tokenizer_bin(270, &size);
+    temporary_file("tok270.bin", bytes, size);
+    free(bytes);
+    nb_model *model = load(path), *back;
+    save(model, saved);
+    back = load(saved);
+    same_model(model, back);
+    nb_tokens a = {0}, b = {0};
+    nb_tokenizer_encode(nb_model_tokenizer(model), "abc xyz\n", 8, true, false, &a, NULL);
+    nb_tokenizer_encode(nb_model_tokenizer(back), "abc xyz\n", 8, true, false, &b, NULL);
+    assert_int_equal(a.count, b.count);
+    assert_memory_equal(a.ids, b.ids, a.count * sizeof *a.ids);
+    nb_tokens_free(&a);
+    nb_tokens_free(&b);
+    nb_model_destroy(&model);
+    nb_model_destroy(&back);
+}
+
+/* ---- what can go wrong ---- */
+
+static void saved_tensors_have_no_source(void **state)
+{
+    (void)state;
+    nb_model *model = load(make_gguf("source.gguf", &shape));
+    const char *saved = temporary_path("saved.gguf");
+    nb_scope scope;
+    nb_error error = {""};
+    quantize(model, "blk.0.ffn_up", "int4 absmax/group:32");
+    save(model, saved);
+    nb_model_destroy(&model);
+    model = load(saved);
+    const nb_tensor *t = nb_model_tensor(model, (size_t)nb_model_find_tensor(model, "blk.0.ffn_up"));
+    assert_null(t->source_format);
+    assert_null(t->source);
+    assert_true(isnan(t->sqnr));
+    assert_int_equal(nb_scope_resolve(model, "blk.0.ffn_up", false, &scope, &error), NB_OK);
+    assert_int_not_equal(nb_model_restore(model, &scope, &error), NB_OK);
+    assert_non_null(strstr(error.text, "blk.0.ffn_up"));
+    nb_scope_free(&scope);
+    nb_model_destroy(&model);
+}
+
+static void saving_over_the_mapped_file_is_safe(void **state)
+{
+    (void)state;
+    const char *path = make_gguf("source.gguf", &shape);
+    nb_model *model = load(path), *back;
+    quantize(model, "attention", "int8 absmax/channel");
+    save(model, path);
+    back = load(path);
+    same_model(model, back);
+    nb_model_destroy(&back);
+    nb_scope scope; /* the originals are still there, under a name that is gone */
+    assert_int_equal(nb_scope_resolve(model, "attention", false, &scope, NULL), NB_OK);
+    assert_int_equal(nb_model_restore(model, &scope, NULL), NB_OK);
+    nb_scope_free(&scope);
+    save(model, path);
+    back = load(path);
+    same_model(model, back);
+    nb_model_destroy(&back);
+    nb_model_destroy(&model);
+}
+
+static void a_full_disk_leaves_the_old_file(void **state)
+{
+    (void)state;
+    nb_model *model = load(make_gguf("source.gguf", &shape));
+    const char *old = temporary_file("old.gguf", "what stood there", 16);
+    struct rlimit unlimited, limited;
+    nb_error error = {""};
+    size_t before = temporary_count(), size;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+    for (rlim_t most = 0; most < 300000; most += 99999) {
+        limited = unlimited;
+        limited.rlim_cur = most;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limited), 0);
+        nb_status status = nb_model_save(model, old, &error);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+        assert_int_equal(status, NB_ERR_IO);
+        assert_non_null(strstr(error.text, "old.gguf"));
+        uint8_t *bytes = read_whole_file(old, &size);
+        assert_int_equal(size, 16);
+        assert_memory_equal(bytes, "what stood there", 16);
+        free(bytes);
+        assert_int_equal(temporary_count(), before);
+    }
+    assert_int_equal(nb_model_save(model, temporary_path("no/such/folder.gguf"), &error), NB_ERR_IO);
+    struct stat info; /* a pipe stays a pipe */
+    const char *pipe = temporary_path("pipe");
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(nb_model_save(model, pipe, &error), NB_ERR_ARGUMENT);
+    assert_true(stat(pipe, &info) == 0 && S_ISFIFO(info.st_mode));
+    save(model, old); /* and the model can still be saved */
+    nb_model_destroy(&model);
+}
+
+static void cancel(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
+{
+    (void)done, (void)total, (void)unit;
+    if (strcmp(what, "saving") == 0)
+        atomic_store(&((nb_context *)user)->cancel, true);
+}
+
+static void saving_can_be_cancelled(void **state)
+{
+    (void)state;
+    nb_model *model = load(make_gguf("source.gguf", &shape));
+    const char *old = temporary_file("old.gguf", "old", 3);
+    nb_error error;
+    size_t size;
+    context->progress = cancel;
+    context->progress_user = context;
+    assert_int_equal(nb_model_save(model, old, &error), NB_ERR_CANCELLED);
+    context->progress = NULL;
+    uint8_t *bytes = read_whole_file(old, &size);
+    assert_int_equal(size, 3);
+    free(bytes);
+    nb_model_destroy(&model);
+}
+
+/* The saved file with one piece left out, or one byte of a piece or of a key's text changed. */
+static const char *damage(const char *saved, const char *skip, const char *find, size_t at, uint8_t byte)
+{
+    nb_gguf *g;
+    nb_gguf_writer *w;
+    const char *path = temporary_path("damaged.gguf");
+    assert_int_equal(nb_gguf_open(saved, &g, NULL), NB_OK);
+    assert_int_equal(nb_gguf_writer_create(path, &w, NULL), NB_OK);
+    for (uint64_t i = 0; i < g->n_values; i++)
+        if (!nb_string_equal(g->values[i].key, skip))
+            nb_gguf_add_value(w, &g->values[i], NULL);
+    for (uint64_t i = 0; i < g->n_tensors; i++) {
+        char name[64];
+        const nb_gguf_tensor *t = &g->tensors[i];
+        if (!nb_string_equal(t->name, skip))
+            nb_gguf_add_tensor(w, nb_string_show(t->name, name, sizeof name), t->n_dims, t->dims, t->type,
+                               NULL);
+    }
+    for (uint64_t i = 0; i < g->n_tensors; i++) {
+        const nb_gguf_tensor *t = &g->tensors[i];
+        if (nb_string_equal(t->name, skip))
+            continue;
+        uint8_t *bytes = malloc(t->n_bytes);
+        assert_non_null(bytes);
+        memcpy(bytes, g->data + t->offset, t->n_bytes);
+        if (nb_string_equal(t->name, find))
+            bytes[at] = byte;
+        nb_gguf_write_data(w, bytes, t->n_bytes, NULL);
+        free(bytes);
+    }
+    assert_int_equal(nb_gguf_writer_commit(&w, NULL), NB_OK);
+    nb_gguf_close(&g);
+    return path;
+}
+
+static void damage_is_refused(void **state)
+{
+    (void)state;
+    nb_model *model = load(make_gguf("source.gguf", &shape));
+    const char *saved = temporary_path("saved.gguf");
+    quantize(model, "blk.0.attn_q", "int4 absmax/channel");
+    quantize(model, "blk.0.attn_k", "int4 zeropoint/channel");
+    save(model, saved);
+    nb_model_destroy(&model);
+    model = load(damage(saved, "", "", 0, 0)); /* the copy itself is fine */
+    nb_model_destroy(&model);
+    refused(damage(saved, "blk.0.attn_q.scale", "", 0, 0), NB_ERR_FILE,
+            "blk.0.attn_q.scale should be F16, 40 x 1");
+    refused(damage(saved, "blk.0.attn_k.zero", "", 0, 0), NB_ERR_FILE, "it is missing");
+    refused(damage(saved, "blk.0.attn_k.codes", "", 0, 0), NB_ERR_FILE, "blk.0.attn_k.weight is missing");
+    refused(damage(saved, "nibble.tensor.blk.0.attn_q", "", 0, 0), NB_ERR_FILE,
+            "no key nibble.tensor.blk.0.attn_q");
+    refused(damage(saved, "", "blk.0.attn_q.codes", 3, 0), NB_ERR_FILE, "that its quantizer cannot make");
+    refused(damage(saved, "", "blk.0.attn_k.zero", 39, 8), NB_ERR_FILE, "that its quantizer cannot make");
+    model = load(damage(saved, "", "blk.0.attn_k.zero", 39, 7));
+    nb_model_destroy(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_quantizer_comes_back),
+        cmocka_unit_test(floats_come_back),
+        cmocka_unit_test(the_layout_is_as_documented),
+        cmocka_unit_test(a_plain_file_stays_plain),
+        cmocka_unit_test(keys_are_carried_over),
+        cmocka_unit_test(a_llama2c_model_becomes_a_gguf),
+        cmocka_unit_test(saved_tensors_have_no_source),
+        cmocka_unit_test(saving_over_the_mapped_file_is_safe),
+        cmocka_unit_test(a_full_disk_leaves_the_old_file),
+        cmocka_unit_test(saving_can_be_cancelled),
+        cmocka_unit_test(damage_is_refused),
+    };
+    return cmocka_run_group_tests_name("save", tests, start, stop);
+}
