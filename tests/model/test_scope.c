@@ -1,5 +1,5 @@
 /* Scopes: names, globs, ranges, words, and what a miss says. */
-#include "tests/support/models.h"
+#include "tests/support/shapes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

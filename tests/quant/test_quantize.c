@@ -1,5 +1,5 @@
 /* Changes to a model are transactions: all or nothing, from the sources, and undo goes back bit for bit. */
-#include "tests/support/models.h"
+#include "tests/support/shapes.h"
 
 #include "tests/support/temporary.h"
 
