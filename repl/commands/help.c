@@ -1,0 +1,74 @@
+#include "repl/commands/table.h"
+#include "repl/notebook.h"
+
+#include <string.h>
+
+static const nb_column list_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
+static const nb_column option_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
+
+static void list_commands(nb_items *out)
+{
+    const char *group = "";
+    nb_items_table(out, list_columns, 3);
+    for (size_t i = 0; i < nb_command_count(); i++) {
+        const nb_command *command = nb_command_at(i);
+        nb_items_row(out);
+        if (strcmp(group, command->group) != 0)
+            nb_items_cell(out, 0, NB_MUTED "%s" NB_END, command->group);
+        group = command->group;
+        nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
+        nb_items_cell(out, 2, "%s", command->summary);
+    }
+    nb_items_text(out, NB_COMMAND "?quantize" NB_END " or " NB_COMMAND "help quantize" NB_END " tells more   " NB_COMMAND
+                       "!ls" NB_END " runs your shell   Tab completes");
+}
+
+static void list_options(const nb_command *command, nb_items *out)
+{
+    size_t n = nb_command_option_count(command);
+    if (n == 0)
+        return;
+    nb_items_table(out, option_columns, 2);
+    for (size_t i = 0; i < n; i++) {
+        const nb_option *option = &command->options[i];
+        nb_items_row(out);
+        nb_items_cell(out, 0, "--%s%s%s", option->name, option->value ? " " : "", option->value ? option->value : "");
+        nb_items_cell(out, 1, "%s", option->summary);
+    }
+}
+
+void nb_command_describe(const nb_command *command, nb_items *out)
+{
+    nb_items_text(out, NB_STRONG "%s" NB_END "\n%s", command->usage, command->summary);
+    if (command->details)
+        nb_items_text(out, "%s", command->details);
+    list_options(command, out);
+    for (size_t i = 0; i < sizeof command->examples / sizeof *command->examples && command->examples[i]; i++)
+        nb_items_text(out, "%s" NB_COMMAND "%s" NB_END, i ? "             " : "For example: ", command->examples[i]);
+    if (command->source)
+        nb_items_text(out, NB_MUTED "Source: %s" NB_END, command->source);
+}
+
+static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    (void)notebook;
+    if (call->n_arguments == 0) {
+        list_commands(out);
+        return NB_OK;
+    }
+    const nb_command *command = nb_command_find(call->arguments[0]);
+    if (!command)
+        return nb_command_unknown(call->arguments[0], error);
+    nb_command_describe(command, out);
+    return NB_OK;
+}
+
+const nb_command nb_command_help = {
+    .name = "help",
+    .group = "The notebook",
+    .usage = "help [COMMAND]",
+    .summary = "this list, or all about one command",
+    .examples = {"help quantize", "?hist"},
+    .arguments = {{"COMMAND", NB_WORD_COMMAND, true}},
+    .run = run,
+};

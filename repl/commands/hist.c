@@ -1,0 +1,165 @@
+#include "repl/commands/table.h"
+#include "repl/describe.h"
+#include "repl/notebook.h"
+#include "repl/numbers.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct picture {
+    const nb_tensor *tensor;
+    bool overlaid; /* quantized, with its original beside it */
+    nb_histogram before, after;
+    double *before_counts, *after_counts;
+    char headline[160], subline[200], sentence[480], note[120], before_label[48], after_label[112];
+} picture;
+
+static nb_status count(picture *p, size_t n_bins, nb_error *error)
+{
+    const nb_tensor *tensor = p->tensor;
+    p->overlaid = tensor->changed && tensor->source_format;
+    nb_status status = nb_tensor_histogram(tensor, p->overlaid ? NB_WEIGHTS_ORIGINAL : NB_WEIGHTS_CURRENT, 0, 0, n_bins,
+                                           &p->before, error);
+    if (status == NB_OK && p->overlaid)
+        status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, p->before.low, p->before.high, n_bins, &p->after, error);
+    if (status != NB_OK)
+        return status;
+    p->before_counts = nb_calloc(n_bins, sizeof(double));
+    p->after_counts = nb_calloc(n_bins, sizeof(double));
+    if (!p->before_counts || !p->after_counts)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for a histogram");
+    for (size_t i = 0; i < n_bins; i++) {
+        p->before_counts[i] = (double)p->before.counts[i];
+        p->after_counts[i] = p->overlaid ? (double)p->after.counts[i] : 0;
+    }
+    return NB_OK;
+}
+
+static void picture_free(picture *p)
+{
+    nb_histogram_free(&p->before);
+    nb_histogram_free(&p->after);
+    free(p->before_counts);
+    free(p->after_counts);
+}
+
+/* What a teacher would point at. */
+static void write_headline(picture *p)
+{
+    const nb_histogram *h = p->overlaid ? &p->after : &p->before;
+    double zeros = h->n ? (double)h->n_zero / (double)h->n : 0;
+    double largest = fmax(fabs(p->before.min), fabs(p->before.max));
+    double deviations = p->before.std > 0 ? largest / p->before.std : 0;
+    unsigned bits = p->tensor->is_vector ? 32 : p->tensor->quantizer.format->bits;
+    if (p->overlaid && bits <= 8 && zeros > 0.15)
+        snprintf(p->headline, sizeof p->headline, "%s of the weights round to 0", nb_percent(zeros).text);
+    else if (p->overlaid && bits <= 4)
+        snprintf(p->headline, sizeof p->headline, "The bell became a comb: %u bits leave few levels", bits);
+    else if (p->overlaid)
+        snprintf(p->headline, sizeof p->headline, "%u bits still follow the bell", bits);
+    else if (deviations > 6)
+        snprintf(p->headline, sizeof p->headline, "A few weights reach far: the largest is %s deviations out",
+                 nb_fixed(deviations, 0).text);
+    else
+        snprintf(p->headline, sizeof p->headline, "The weights lie around %s, most within %s",
+                 fabs(h->mean) < 0.1 * h->std ? "0" : nb_general(h->mean, 2).text, nb_general(2 * h->std, 2).text);
+}
+
+static void write_words(picture *p)
+{
+    const nb_tensor *tensor = p->tensor;
+    write_headline(p);
+    snprintf(p->subline, sizeof p->subline, "%.80s, %s weights%s%s%s", tensor->name, nb_count(p->before.n).text,
+             p->overlaid ? ", SQNR " : "", p->overlaid ? nb_describe_sqnr(tensor->sqnr).text : "", p->overlaid ? " dB" : "");
+    if (p->overlaid)
+        snprintf(p->note, sizeof p->note, "%s of weights round to 0",
+                 nb_percent((double)p->after.n_zero / (double)(p->after.n ? p->after.n : 1)).text);
+    snprintf(p->before_label, sizeof p->before_label, p->overlaid ? "before (%s)" : "%s",
+             p->overlaid ? tensor->source_format->name : nb_describe_storage(tensor).text);
+    snprintf(p->after_label, sizeof p->after_label, "after (%s)", nb_describe_storage(tensor).text);
+    snprintf(p->sentence, sizeof p->sentence,
+             "Histogram of %.80s: %s numbers from %s to %s, mean %s, standard deviation %s%s%s.", tensor->name,
+             nb_count(p->before.n).text, nb_general(p->before.min, 4).text, nb_general(p->before.max, 4).text,
+             nb_general(p->before.mean, 3).text, nb_general(p->before.std, 3).text, p->overlaid ? "; stored as " : "",
+             p->overlaid ? nb_describe_storage(tensor).text : "");
+    if (p->overlaid) {
+        size_t used = strlen(p->sentence) - 1; /* over the full stop */
+        snprintf(p->sentence + used, sizeof p->sentence - used, ", %s.", p->note);
+    }
+}
+
+static nb_figure figure_of(const picture *p, bool log_y)
+{
+    nb_figure figure = {
+        .kind = NB_FIGURE_HISTOGRAM,
+        .headline = p->headline,
+        .subline = p->subline,
+        .x_label = "weight",
+        .y_label = "how many",
+        .x_low = p->before.low,
+        .x_high = p->before.high,
+        .n = p->before.n_bins,
+        .before = {p->before_label, p->before_counts},
+        .log_y = log_y,
+        .sentence = p->sentence,
+    };
+    if (p->overlaid) {
+        figure.after = (nb_figure_series){p->after_label, p->after_counts};
+        figure.note = p->note;
+    }
+    return figure;
+}
+
+static nb_status save_figure(const nb_notebook *notebook, const nb_figure *figure, const char *typed, const char *ending,
+                             nb_items *out, nb_error *error)
+{
+    char *path = NULL;
+    size_t n = strlen(typed), m = strlen(ending);
+    if (n <= m || strcmp(typed + n - m, ending) != 0)
+        return nb_fail(error, NB_ERR_ARGUMENT, "--%s writes a file that ends in %s, not \"%.160s\"", ending + 1, ending, typed);
+    nb_status status = nb_notebook_path(notebook, typed, false, &path, error);
+    if (status == NB_OK)
+        status = nb_figure_save(figure, path, error);
+    if (status == NB_OK)
+        nb_items_text(out, "The figure is in " NB_STRONG "%s" NB_END, typed);
+    free(path);
+    return status;
+}
+
+static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    const char *png = nb_call_text(call, "png", NULL), *svg = nb_call_text(call, "svg", NULL);
+    picture p = {0};
+    nb_status status = nb_notebook_tensor(notebook, call->arguments[0], &p.tensor, error);
+    if (status == NB_OK)
+        status = count(&p, (size_t)nb_call_number(call, "bins", 80), error);
+    if (status == NB_OK) {
+        write_words(&p);
+        nb_figure figure = figure_of(&p, nb_call_has(call, "log"));
+        if (png)
+            status = save_figure(notebook, &figure, png, ".png", out, error);
+        if (svg && status == NB_OK)
+            status = save_figure(notebook, &figure, svg, ".svg", out, error);
+        if (!png && !svg)
+            nb_items_figure(out, &figure);
+    }
+    picture_free(&p);
+    return status;
+}
+
+const nb_command nb_command_hist = {
+    .name = "hist",
+    .group = "A model",
+    .usage = "hist TENSOR [--bins N] [--log] [--png FILE] [--svg FILE]",
+    .summary = "a tensor's histogram, before and after quantizing",
+    .examples = {"hist blk.0.attn_q", "hist blk.0.ffn_down --log", "hist blk.0.attn_q --png before-after.png"},
+    .arguments = {{"TENSOR", NB_WORD_TENSOR, false}},
+    .options = {{.name = "bins", .kind = NB_WORD_COUNT, .value = "N", .low = 2, .high = 4096, .summary = "bars; 80 unless said"},
+                {.name = "log", .kind = NB_WORD_FLAG, .summary = "a logarithmic count axis: shows the rare, large weights"},
+                {.name = "png", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a picture instead"},
+                {.name = "svg", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a drawing instead"}},
+    .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
+    .run = run,
+};

@@ -1,0 +1,66 @@
+#include "repl/commands/table.h"
+#include "repl/describe.h"
+#include "repl/notebook.h"
+#include "repl/numbers.h"
+
+static const nb_column columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
+
+static void add_row(nb_items *out, const char *name)
+{
+    nb_items_row(out);
+    nb_items_cell(out, 0, NB_MUTED "%s" NB_END, name);
+}
+
+static void add_shape(const nb_model *model, nb_items *out)
+{
+    const nb_hparams *shape = nb_model_hparams(model);
+    const nb_tokenizer *tokenizer = nb_model_tokenizer(model);
+    add_row(out, "shape");
+    nb_items_cell(out, 1, "%s: %u layers, %u wide, feed-forward %s", shape->architecture, shape->n_layers,
+                  shape->n_embd, nb_count(shape->n_ff).text);
+    add_row(out, "attention");
+    nb_items_cell(out, 1, "%u heads of %u, %u of keys and values%s", shape->n_heads, shape->head_size,
+                  shape->n_kv_heads, shape->n_kv_heads < shape->n_heads ? " (grouped-query)" : "");
+    add_row(out, "context");
+    nb_items_cell(out, 1, "%s tokens", nb_count(shape->n_ctx).text);
+    add_row(out, "vocabulary");
+    nb_items_cell(out, 1, "%s tokens%s%s", nb_count(shape->n_vocab).text, tokenizer ? ", " : "; no tokenizer came with it",
+                  tokenizer ? nb_tokenizer_kind(tokenizer) : "");
+    add_row(out, "parameters");
+    nb_items_cell(out, 1, "%s%s", nb_count(nb_model_n_parameters(model)).text,
+                  shape->tied ? "; embeddings and head are one tensor" : "");
+}
+
+static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    (void)call, (void)error;
+    const nb_model *model = notebook->model;
+    uint64_t now = nb_model_n_bytes(model), before = nb_model_source_bytes(model);
+    nb_items_table(out, columns, 2);
+    add_row(out, "model");
+    nb_items_cell(out, 1, NB_STRONG "%s" NB_END, nb_model_name(model));
+    add_row(out, "file");
+    nb_items_cell(out, 1, NB_MEASURED "%s" NB_END, nb_model_path(model));
+    add_shape(model, out);
+    add_row(out, "size");
+    nb_items_cell(out, 1, "%s, %s bits a weight%s%s%s", nb_bytes(now).text,
+                  nb_fixed(nb_bits_per_weight(now, nb_model_n_parameters(model)), 2).text, now != before ? " (was " : "",
+                  now != before ? nb_bytes(before).text : "", now != before ? ")" : "");
+    nb_draft storage = {0};
+    nb_describe_model_storage(model, &storage);
+    add_row(out, "now");
+    nb_items_cell(out, 1, "%s · " NB_MEASURED "%s, %u threads" NB_END " · %s", nb_draft_text(&storage),
+                  notebook->context->kernels->title, nb_pool_size(notebook->context->pool), nb_bytes(now).text);
+    nb_draft_free(&storage);
+    return NB_OK;
+}
+
+const nb_command nb_command_info = {
+    .name = "info",
+    .group = "A model",
+    .usage = "info",
+    .summary = "its shape, its size, what computes",
+    .examples = {"info"},
+    .needs = NB_NEEDS_MODEL,
+    .run = run,
+};

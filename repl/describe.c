@@ -1,0 +1,98 @@
+#include "repl/describe.h"
+
+#include "repl/numbers.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+nb_shape_text nb_describe_shape(const nb_tensor *tensor)
+{
+    nb_shape_text shape;
+    if (tensor->is_vector)
+        snprintf(shape.text, sizeof shape.text, "%zu", tensor->n_cols);
+    else
+        snprintf(shape.text, sizeof shape.text, "%zu x %zu", tensor->n_rows, tensor->n_cols);
+    return shape;
+}
+
+nb_storage_text nb_describe_storage(const nb_tensor *tensor)
+{
+    nb_storage_text storage;
+    if (tensor->is_vector)
+        snprintf(storage.text, sizeof storage.text, "f32");
+    else
+        nb_quantizer_describe(&tensor->quantizer, storage.text, sizeof storage.text);
+    return storage;
+}
+
+nb_decibel_text nb_describe_sqnr(double sqnr)
+{
+    nb_decibel_text text;
+    if (isnan(sqnr))
+        snprintf(text.text, sizeof text.text, "-");
+    else if (isinf(sqnr))
+        snprintf(text.text, sizeof text.text, "exact");
+    else
+        nb_print_fixed(text.text, sizeof text.text, sqnr, 1);
+    return text;
+}
+
+double nb_bits_per_weight(uint64_t n_bytes, uint64_t n_weights)
+{
+    return n_weights ? 8.0 * (double)n_bytes / (double)n_weights : 0;
+}
+
+uint64_t nb_tensor_n_weights(const nb_tensor *tensor) { return (uint64_t)tensor->n_rows * tensor->n_cols; }
+
+enum { MOST_KINDS = 12 };
+
+typedef struct kind {
+    nb_storage_text name;
+    uint64_t n_bytes;
+} kind;
+
+static size_t gather_kinds(const nb_model *model, kind *kinds)
+{
+    size_t n_kinds = 0, n = nb_model_tensor_count(model);
+    for (size_t i = 0; i < n; i++) {
+        const nb_tensor *tensor = nb_model_tensor(model, i);
+        if (tensor->is_vector)
+            continue;
+        nb_storage_text name = nb_describe_storage(tensor);
+        size_t k = 0;
+        while (k < n_kinds && strcmp(kinds[k].name.text, name.text) != 0)
+            k++;
+        if (k == MOST_KINDS)
+            k--; /* the last one stands for all the rest */
+        else if (k == n_kinds)
+            kinds[n_kinds++] = (kind){.name = name};
+        kinds[k].n_bytes += nb_tensor_n_bytes(tensor);
+    }
+    return n_kinds;
+}
+
+void nb_describe_model_storage(const nb_model *model, nb_draft *out)
+{
+    kind kinds[MOST_KINDS];
+    size_t n = gather_kinds(model, kinds);
+    for (size_t shown = 0; shown < n; shown++) {
+        size_t best = 0;
+        for (size_t k = 1; k < n; k++) {
+            if (kinds[k].n_bytes > kinds[best].n_bytes)
+                best = k;
+        }
+        if (shown == 2 && n > 3) {
+            nb_draft_addf(out, " and %zu more", n - shown);
+            return;
+        }
+        nb_draft_addf(out, "%s%s", shown == 0 ? "" : shown + 1 == n ? " and " : ", ", kinds[best].name.text);
+        kinds[best].n_bytes = 0;
+    }
+}
+
+const char *nb_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}

@@ -1,0 +1,35 @@
+/* Sentences about models and tensors that several commands say. */
+#ifndef NB_REPL_DESCRIBE_H
+#define NB_REPL_DESCRIBE_H
+
+#include "nibble.h"
+#include "repl/draft.h"
+
+typedef struct nb_shape_text {
+    char text[48];
+} nb_shape_text;
+/* "256 x 768"; a vector's length alone. */
+nb_shape_text nb_describe_shape(const nb_tensor *tensor);
+
+typedef struct nb_storage_text {
+    char text[96];
+} nb_storage_text;
+/* "int4 absmax/group:32", "f16". */
+nb_storage_text nb_describe_storage(const nb_tensor *tensor);
+
+typedef struct nb_decibel_text {
+    char text[40];
+} nb_decibel_text;
+/* "11.2", "-" where nothing was quantized, "exact" where nothing was lost. */
+nb_decibel_text nb_describe_sqnr(double sqnr);
+
+/* How the matrices are stored, most bytes first: "int4 absmax/group:32", "int8 absmax/tensor and f32", ... */
+void nb_describe_model_storage(const nb_model *model, nb_draft *out);
+/* Bits that a weight takes on average, everything counted. */
+double nb_bits_per_weight(uint64_t n_bytes, uint64_t n_weights);
+uint64_t nb_tensor_n_weights(const nb_tensor *tensor);
+
+/* The name of a file without its folders. */
+const char *nb_file_name(const char *path);
+
+#endif

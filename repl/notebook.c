@@ -1,0 +1,333 @@
+#include "repl/notebook.h"
+
+#include "repl/draft.h"
+#include "repl/nearest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+const char *const nb_scope_words[] = {"attention", "mlp", "embeddings", "head", "all", NULL};
+
+nb_status nb_notebook_create(const nb_context_options *options, nb_notebook **out, nb_error *error)
+{
+    nb_notebook *notebook = nb_calloc(1, sizeof *notebook);
+    if (!notebook)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for a notebook");
+    notebook->settings = (nb_settings){.sampling = {.top_p = 1}, .n_tokens = 60, .picture = NB_PICTURE_AUTO};
+    nb_status status = nb_context_create(options, &notebook->context, error);
+    if (status != NB_OK)
+        nb_notebook_destroy(&notebook);
+    *out = notebook;
+    return status;
+}
+
+void nb_notebook_destroy(nb_notebook **notebook)
+{
+    nb_notebook *gone = *notebook;
+    if (!gone)
+        return;
+    nb_model_destroy(&gone->model);
+    nb_context_destroy(&gone->context);
+    for (size_t i = 0; i < gone->n_cells; i++)
+        free(gone->cells[i]);
+    for (size_t i = 0; i < gone->n_undo_lines; i++)
+        free(gone->undo_lines[i]);
+    free(gone->cells);
+    free(gone->undo_lines);
+    free(gone->settings.text);
+    free(gone);
+    *notebook = NULL;
+}
+
+unsigned nb_notebook_next(const nb_notebook *notebook) { return (unsigned)notebook->n_cells + 1; }
+
+/* ---- cells ---- */
+
+static nb_status run_shell(nb_notebook *notebook, const char *line, nb_error *error)
+{
+    if (notebook->confined || !notebook->shell)
+        return nb_fail(error, NB_ERR_STATE, "this notebook may not run other programs");
+    if (*line == '\0')
+        return nb_fail(error, NB_ERR_ARGUMENT, "! runs a command of your shell: !ls");
+    int result = notebook->shell(notebook->user, line);
+    if (result < 0)
+        return nb_fail(error, NB_ERR_IO, "the shell could not be started");
+    if (result > 0)
+        return nb_fail(error, NB_ERR_IO, "the shell's command ended with status %d", result);
+    return NB_OK;
+}
+
+static nb_status run_command(nb_notebook *notebook, const char *name, const nb_word *words, size_t n_words,
+                             nb_items *items, nb_error *error)
+{
+    const nb_command *command = nb_command_find(name);
+    if (!command)
+        return nb_command_unknown(name, error);
+    nb_call call;
+    nb_status status = nb_call_read(command, words, n_words, &call, error);
+    if (status != NB_OK)
+        return status;
+    if ((command->needs & NB_NEEDS_MODEL) && !notebook->model)
+        return nb_fail(error, NB_ERR_STATE, "%s needs a model, and none is loaded yet: load FILE", command->name);
+    status = command->run(notebook, &call, items, error);
+    if (status == NB_OK && items->failed)
+        status = nb_fail(error, NB_ERR_MEMORY, "no memory to show the result of %s", command->name);
+    return status;
+}
+
+static nb_status run_line(nb_notebook *notebook, const nb_line *line, nb_items *items, nb_error *error)
+{
+    nb_word help = {.text = "help"};
+    switch (line->kind) {
+    case NB_LINE_EMPTY: return NB_OK;
+    case NB_LINE_SHELL: return run_shell(notebook, line->words[0].text, error);
+    case NB_LINE_HELP: return run_command(notebook, help.text, line->words, line->n_words, items, error);
+    case NB_LINE_COMMAND:
+        return run_command(notebook, line->words[0].text, line->words + 1, line->n_words - 1, items, error);
+    case NB_LINE_EXPRESSION: break;
+    }
+    return nb_fail(error, NB_ERR_UNSUPPORTED,
+                   "this looks like an expression, and this version of nibble runs commands only: help lists them");
+}
+
+static nb_status remember_cell(nb_notebook *notebook, const char *text, size_t n_bytes, nb_error *error)
+{
+    nb_draft copy = {0};
+    while (n_bytes && (text[n_bytes - 1] == '\n' || text[n_bytes - 1] == '\r'))
+        n_bytes--;
+    nb_draft_append(&copy, text, n_bytes);
+    char *cell = nb_draft_take(&copy);
+    char **cells = cell ? nb_realloc(notebook->cells, notebook->n_cells + 1, sizeof *cells) : NULL;
+    if (!cells) {
+        free(cell);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for another cell");
+    }
+    cells[notebook->n_cells++] = cell;
+    notebook->cells = cells;
+    return NB_OK;
+}
+
+nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_bytes, nb_show_fn *show, void *user,
+                          nb_error *error)
+{
+    nb_status status = remember_cell(notebook, text, n_bytes, error);
+    for (size_t at = 0; status == NB_OK && at < n_bytes && !notebook->leave;) {
+        nb_line line;
+        nb_items items = {0};
+        status = nb_parse_line(text, n_bytes, &at, &line, error);
+        if (status == NB_OK)
+            status = run_line(notebook, &line, &items, error);
+        if (show && items.count && !items.failed)
+            show(user, &items, (unsigned)notebook->n_cells);
+        nb_items_free(&items);
+        nb_line_free(&line);
+    }
+    return status;
+}
+
+/* ---- names ---- */
+
+static nb_status with_nearest_tensor(const nb_notebook *notebook, const char *text, nb_status status, nb_error *error)
+{
+    nb_nearest nearest;
+    nb_nearest_start(&nearest, text);
+    for (size_t i = 0; nb_scope_words[i]; i++)
+        nb_nearest_offer(&nearest, nb_scope_words[i]);
+    size_t n = nb_model_tensor_count(notebook->model);
+    for (size_t i = 0; i < n; i++)
+        nb_nearest_offer(&nearest, nb_model_tensor(notebook->model, i)->name);
+    if (nearest.best && nearest.distance > 0)
+        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", text, nearest.best);
+    return status;
+}
+
+nb_status nb_notebook_scope(const nb_notebook *notebook, const char *text, bool vectors_too, nb_scope *out,
+                            nb_error *error)
+{
+    nb_status status = nb_scope_resolve(notebook->model, text, vectors_too, out, error);
+    return status == NB_ERR_ARGUMENT ? with_nearest_tensor(notebook, text, status, error) : status;
+}
+
+nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out, nb_error *error)
+{
+    long index = nb_model_find_tensor(notebook->model, name);
+    if (index >= 0) {
+        *out = nb_model_tensor(notebook->model, (size_t)index);
+        return NB_OK;
+    }
+    nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\" in this model: layers lists them", name);
+    return with_nearest_tensor(notebook, name, NB_ERR_ARGUMENT, error);
+}
+
+nb_status nb_notebook_format(const char *name, const nb_format **out, nb_error *error)
+{
+    *out = nb_format_find(name);
+    if (*out)
+        return NB_OK;
+    nb_nearest nearest;
+    nb_nearest_start(&nearest, name);
+    for (size_t i = 0; i < nb_format_count(); i++)
+        nb_nearest_offer(&nearest, nb_format_at(i)->name);
+    if (nearest.best)
+        return nb_fail(error, NB_ERR_ARGUMENT, "no format \"%.60s\": did you mean %s?", name, nearest.best);
+    return nb_fail(error, NB_ERR_ARGUMENT, "no format \"%.60s\": formats lists them", name);
+}
+
+/* ---- files ---- */
+
+static nb_status missing_file(const char *path, nb_error *error)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *folder = nb_format_text("%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+    char best[256] = "";
+    nb_nearest nearest;
+    nb_nearest_start(&nearest, name);
+    DIR *directory = folder ? opendir(folder) : NULL;
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        unsigned before = nearest.distance;
+        nb_nearest_offer(&nearest, entry->d_name);
+        if (nearest.distance < before)
+            snprintf(best, sizeof best, "%s", entry->d_name);
+    }
+    if (directory)
+        closedir(directory);
+    free(folder);
+    if (*best)
+        return nb_fail(error, NB_ERR_IO, "no file %.160s: did you mean %.*s%.160s?", path,
+                       slash ? (int)nb_min_size((size_t)(slash - path + 1), 160) : 0, path, best);
+    return nb_fail(error, NB_ERR_IO, "no file %.200s", path);
+}
+
+nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out, nb_error *error)
+{
+    const char *home = getenv("HOME");
+    *out = NULL;
+    if (*typed == '\0')
+        return nb_fail(error, NB_ERR_ARGUMENT, "a file needs a name");
+    if (notebook->confined && (strchr(typed, '/') || typed[0] == '.'))
+        return nb_fail(error, NB_ERR_STATE, "this notebook may only use files of its own folder, not %.120s", typed);
+    if (notebook->confined)
+        *out = nb_format_text("%s/%s", notebook->folder, typed);
+    else if (typed[0] == '~' && typed[1] == '/' && home)
+        *out = nb_format_text("%s%s", home, typed + 1);
+    else
+        *out = nb_strdup(typed);
+    if (!*out)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for a file's name");
+    if (to_read && access(*out, F_OK) != 0 && errno == ENOENT) {
+        nb_status status = missing_file(*out, error);
+        free(*out);
+        *out = NULL;
+        return status;
+    }
+    return NB_OK;
+}
+
+nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
+                           nb_error *error)
+{
+    if (!typed && !notebook->settings.text)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s needs a text to read: %s --text FILE", command, command);
+    char *path = NULL;
+    nb_status status = typed ? nb_notebook_path(notebook, typed, true, &path, error) : NB_OK;
+    if (status == NB_OK)
+        status = nb_mapping_open(path ? path : notebook->settings.text, out, error);
+    if (status == NB_OK && (*out)->size == 0) {
+        status = nb_fail(error, NB_ERR_FILE, "%.300s is empty: there is nothing to predict in it", (*out)->path);
+        nb_mapping_close(out);
+    }
+    if (status != NB_OK || !path) {
+        free(path);
+        return status;
+    }
+    free(notebook->settings.text);
+    notebook->settings.text = path;
+    return NB_OK;
+}
+
+/* ---- undo ---- */
+
+bool nb_notebook_changed(const nb_notebook *notebook)
+{
+    size_t n = nb_model_tensor_count(notebook->model);
+    for (size_t i = 0; i < n; i++) {
+        if (nb_model_tensor(notebook->model, i)->changed)
+            return true;
+    }
+    return false;
+}
+
+void nb_notebook_note_undo(nb_notebook *notebook, const nb_call *call)
+{
+    nb_draft line = {0};
+    nb_draft_add(&line, call->command->name);
+    for (size_t i = 0; i < call->n_arguments; i++)
+        nb_draft_addf(&line, " %s", call->arguments[i]);
+    for (size_t i = 0; i < nb_command_option_count(call->command); i++) {
+        if (!call->options[i].given)
+            continue;
+        nb_draft_addf(&line, " --%s", call->command->options[i].name);
+        if (call->options[i].text)
+            nb_draft_addf(&line, " %s", call->options[i].text);
+    }
+    char *text = nb_draft_take(&line);
+    char **lines = text ? nb_realloc(notebook->undo_lines, notebook->n_undo_lines + 1, sizeof *lines) : NULL;
+    if (!lines) {
+        free(text); /* undo works without its name */
+        return;
+    }
+    lines[notebook->n_undo_lines++] = text;
+    notebook->undo_lines = lines;
+}
+
+/* ---- speed ---- */
+
+double nb_seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Writes up to `n` tokens, or for `seconds`; returns tokens per second. */
+static nb_status write_tokens(nb_session *session, size_t n, double seconds, double *rate, nb_error *error)
+{
+    const float *logits;
+    int32_t token = 1;
+    nb_status status = NB_OK;
+    double begin = nb_seconds_now(), elapsed = 0;
+    size_t done = 0;
+    nb_session_reset(session);
+    for (; status == NB_OK && done < n && elapsed < seconds; done++) {
+        status = nb_session_eval(session, &token, 1, NB_LOGITS_LAST, &logits, error);
+        elapsed = nb_seconds_now() - begin;
+    }
+    *rate = elapsed > 0 ? (double)done / elapsed : 0;
+    return status;
+}
+
+nb_status nb_notebook_measure_speed(nb_notebook *notebook, double seconds, nb_speed *out, nb_error *error)
+{
+    enum { MOST = 64, ROUNDS = 4 };
+    size_t n_ctx = nb_min_size(MOST, nb_model_hparams(notebook->model)->n_ctx);
+    nb_session *session = NULL;
+    *out = (nb_speed){.n_threads = nb_pool_size(notebook->context->pool)};
+    nb_status status = nb_session_create(notebook->model, NB_WEIGHTS_CURRENT, n_ctx, &session, error);
+    /* The first round wakes caches, threads and the clock; the best one is what this machine can do. A model so large
+     * that one round takes longer than all should gets no more. */
+    double begin = nb_seconds_now();
+    for (int round = 0; status == NB_OK && round < ROUNDS && nb_seconds_now() - begin < seconds; round++) {
+        double rate;
+        status = write_tokens(session, n_ctx, seconds / ROUNDS, &rate, error);
+        if (status == NB_OK && rate > out->tokens_per_second)
+            out->tokens_per_second = rate;
+    }
+    nb_session_destroy(&session);
+    return status;
+}

@@ -1,0 +1,83 @@
+/* The notebook: one object that owns the engine's context, the model, the settings and the cells so far. Commands work
+ * on it and return items; it knows no terminal. */
+#ifndef NB_REPL_NOTEBOOK_H
+#define NB_REPL_NOTEBOOK_H
+
+#include "nibble.h"
+#include "repl/command.h"
+#include "repl/items.h"
+
+#include <stdbool.h>
+
+typedef struct nb_settings {
+    nb_sampler_options sampling; /* what generate uses unless told otherwise */
+    uint32_t n_tokens;           /* that generate and compare write */
+    nb_picture picture;
+    char *text;                  /* path of the text that ppl and compare read; NULL: none yet */
+} nb_settings;
+
+/* Tokens per second, as measured here on this machine. */
+typedef struct nb_speed {
+    double tokens_per_second; /* 0: not measured */
+    unsigned n_threads;
+} nb_speed;
+
+typedef struct nb_notebook {
+    nb_context *context;
+    nb_model *model; /* NULL: none loaded */
+    nb_settings settings;
+    char **cells; /* [n_cells]: what was typed; In [n] is cells[n - 1] */
+    size_t n_cells;
+    char **undo_lines; /* [nb_model_undo_depth]: the command that each step takes back */
+    size_t n_undo_lines;
+    nb_speed original_speed; /* of the model as loaded, taken before its first change */
+    bool leave;              /* exit was asked for */
+
+    /* A confined notebook runs no shell and touches files in `folder` only. */
+    bool confined;
+    const char *folder;
+
+    /* How it is watched. All may be NULL. */
+    void (*stream)(void *user, const char *text, size_t n_bytes); /* text as a model writes it */
+    int (*shell)(void *user, const char *command);                /* runs a command line; its exit status, or -1 */
+    struct nb_screen *screen;                                     /* for doctor */
+    void *user;
+} nb_notebook;
+
+/* `options` may be NULL: then NIBBLE_ISA and the number of cores decide. */
+nb_status nb_notebook_create(const nb_context_options *options, nb_notebook **out, nb_error *error);
+void nb_notebook_destroy(nb_notebook **notebook);
+
+/* Runs every command of a cell, in order, up to the first that fails. `show` gets each command's items as soon as they
+ * are there (also those of a command that then failed or was stopped); it may be NULL. The cell is kept in the history,
+ * whatever happens. */
+typedef void nb_show_fn(void *user, const nb_items *items, unsigned cell);
+nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_bytes, nb_show_fn *show, void *user,
+                          nb_error *error);
+/* The number that the next cell will have. */
+unsigned nb_notebook_next(const nb_notebook *notebook);
+
+/* ---- what commands share ---- */
+
+/* The tensors that a scope means; errors name the nearest tensor or word. Free with nb_scope_free. */
+nb_status nb_notebook_scope(const nb_notebook *notebook, const char *text, bool vectors_too, nb_scope *out,
+                            nb_error *error);
+nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out, nb_error *error);
+nb_status nb_notebook_format(const char *name, const nb_format **out, nb_error *error);
+/* The path as it may be opened: with ~ expanded, and inside the folder of a confined notebook. Allocated. For reading,
+ * a missing file is answered with the nearest name beside it. */
+nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out, nb_error *error);
+/* The text that a measurement reads: `typed`, or the one of the last time; remembered for the next. */
+nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
+                           nb_error *error);
+/* Remembers what the newest undo step takes back. */
+void nb_notebook_note_undo(nb_notebook *notebook, const nb_call *call);
+bool nb_notebook_changed(const nb_notebook *notebook);
+/* Scope words beside tensor names: "attention", "mlp", "embeddings", "head", "all", NULL. */
+extern const char *const nb_scope_words[];
+
+/* Speed of writing token by token, over at most about `seconds`. */
+nb_status nb_notebook_measure_speed(nb_notebook *notebook, double seconds, nb_speed *out, nb_error *error);
+double nb_seconds_now(void);
+
+#endif
