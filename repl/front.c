@@ -1,0 +1,196 @@
+#include "repl/front.h"
+
+#include "repl/draft.h"
+#include "repl/edit.h"
+#include "repl/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static void show(void *user, const nb_items *items, unsigned cell)
+{
+    nb_front *front = user;
+    nb_progress_clear(&front->progress);
+    nb_screen_stream_end(&front->screen);
+    front->screen.picture = front->notebook->settings.picture;
+    nb_screen_show(&front->screen, items, front->numbered ? cell : 0);
+}
+
+static void stream(void *user, const char *text, size_t n_bytes)
+{
+    nb_front *front = user;
+    nb_progress_clear(&front->progress);
+    nb_screen_stream(&front->screen, text, n_bytes);
+}
+
+/* A shell gets Ctrl-C and broken pipes as it would outside. */
+static int run_shell(void *user, const char *command)
+{
+    nb_front *front = user;
+    char *const arguments[] = {"sh", "-c", (char *)command, NULL};
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
+    pid_t child;
+    int status = -1;
+    fflush(front->screen.out);
+    if (posix_spawnattr_init(&attributes) != 0)
+        return -1;
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGINT);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    int failed = posix_spawn(&child, "/bin/sh", NULL, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    if (failed)
+        return -1;
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR)
+            return -1;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+nb_status nb_front_open(nb_front *front, const nb_front_options *options, nb_error *error)
+{
+    *front = (nb_front){0};
+    nb_picture picture;
+    if (!nb_picture_parse(options->picture, &picture))
+        return nb_fail(error, NB_ERR_ARGUMENT, "--plot takes auto, kitty, sixel, braille, ascii or none, not \"%.60s\"",
+                       options->picture);
+    nb_context_options context = {.n_threads = options->n_threads};
+    nb_status status = nb_notebook_create(&context, &front->notebook, error);
+    if (status != NB_OK)
+        return status;
+    nb_screen_init(&front->screen, stdout);
+    nb_progress_attach(&front->progress, front->notebook->context);
+    nb_signals_install(front->notebook->context);
+    front->notebook->settings.picture = picture;
+    front->notebook->screen = &front->screen;
+    front->notebook->user = front;
+    front->notebook->shell = run_shell;
+    front->notebook->stream = front->screen.is_terminal ? stream : NULL;
+    return NB_OK;
+}
+
+void nb_front_close(nb_front *front)
+{
+    if (front->notebook)
+        nb_signals_remove();
+    nb_notebook_destroy(&front->notebook);
+    nb_screen_free(&front->screen);
+}
+
+void nb_front_complain(const char *where, const char *sentence)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s%s%s\n", where ? where : "", where ? ": " : "", sentence);
+}
+
+/* In the notebook an error is a paragraph like any other; elsewhere it says where it comes from. */
+static void show_error(nb_front *front, const char *where, const char *sentence)
+{
+    if (where || !isatty(STDERR_FILENO)) {
+        nb_front_complain(where, sentence);
+        return;
+    }
+    fflush(stdout);
+    nb_draft marked = {0}, out = {0};
+    nb_draft_addf(&marked, NB_ALERT "%s" NB_END, sentence);
+    nb_render_paragraph(&front->screen, nb_draft_text(&marked), 2, &out);
+    fputs(nb_draft_text(&out), stderr);
+    nb_draft_free(&marked);
+    nb_draft_free(&out);
+}
+
+nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const char *where)
+{
+    nb_error error = {""};
+    nb_signals_begin();
+    nb_status status = nb_notebook_run(front->notebook, text, n_bytes, show, front, &error);
+    nb_signals_end();
+    nb_progress_clear(&front->progress);
+    nb_screen_stream_end(&front->screen);
+    if (status != NB_OK)
+        show_error(front, where, error.text);
+    else if (ferror(stdout))
+        status = NB_ERR_IO; /* whoever read our output has left: nobody is there to be told */
+    return status;
+}
+
+nb_status nb_front_run_stream(nb_front *front, FILE *in, const char *name)
+{
+    nb_draft cell = {0};
+    char *line = NULL, where[320];
+    size_t capacity = 0, n_lines = 0, first = 1;
+    nb_status status = NB_OK;
+    for (ssize_t n; status == NB_OK && !front->notebook->leave && (n = getline(&line, &capacity, in)) > 0;) {
+        n_lines++;
+        nb_draft_append(&cell, line, (size_t)n);
+        if (nb_parse_wants_more(cell.text, cell.n_bytes - (line[n - 1] == '\n')))
+            continue;
+        snprintf(where, sizeof where, "nibble: %.256s, line %zu", name, first);
+        if (cell.n_bytes > 1)
+            status = nb_front_run(front, cell.text, cell.n_bytes, where);
+        cell.n_bytes = 0;
+        first = n_lines + 1;
+    }
+    if (status == NB_OK && cell.n_bytes && !front->notebook->leave) {
+        snprintf(where, sizeof where, "nibble: %.256s, line %zu", name, first);
+        status = nb_front_run(front, cell.text, cell.n_bytes, where);
+    }
+    nb_draft_free(&cell);
+    free(line);
+    return status;
+}
+
+static void greet(nb_front *front)
+{
+    nb_items items = {0};
+    const nb_context *context = front->notebook->context;
+    unsigned n_threads = nb_pool_size(context->pool);
+    nb_items_text(&items, NB_STRONG "nibble %.3s" NB_END " · " NB_MEASURED "%s, %u thread%s" NB_END " · no model yet",
+                  NIBBLE_VERSION, context->kernels->title, n_threads, n_threads == 1 ? "" : "s");
+    nb_items_text(&items, "Four to start with:  " NB_COMMAND "load FILE" NB_END "   " NB_COMMAND "bits 0.1 f16" NB_END "   "
+                          NB_COMMAND "help" NB_END "   " NB_COMMAND "?quantize" NB_END);
+    nb_draft out = {0};
+    for (size_t i = 0; i < items.count; i++)
+        nb_render_paragraph(&front->screen, items.items[i].text, 0, &out);
+    printf("%s\n", nb_draft_text(&out));
+    nb_draft_free(&out);
+    nb_items_free(&items);
+}
+
+nb_status nb_front_converse(nb_front *front, const char *first)
+{
+    nb_editor *editor = NULL;
+    nb_error error;
+    nb_status status = nb_editor_create(front->notebook, &front->screen, &editor, &error);
+    if (status != NB_OK) {
+        nb_front_complain("nibble", error.text);
+        return status;
+    }
+    front->numbered = true;
+    greet(front);
+    if (first)
+        nb_front_run(front, first, strlen(first), NULL);
+    while (!front->notebook->leave && !ferror(stdout)) {
+        char *cell = nb_editor_read(editor);
+        if (!cell) {
+            putchar('\n');
+            break;
+        }
+        if (cell[strspn(cell, " \t\n")])
+            nb_front_run(front, cell, strlen(cell), NULL);
+        free(cell);
+    }
+    nb_editor_destroy(&editor);
+    return NB_OK;
+}

@@ -1,0 +1,15 @@
+/* Ctrl-C stops the command that runs, never nibble. */
+#ifndef NB_REPL_SIGNALS_H
+#define NB_REPL_SIGNALS_H
+
+#include "nibble.h"
+
+/* From now on an interrupt sets context->cancel while a command runs, and SIGPIPE is an error of write. */
+void nb_signals_install(nb_context *context);
+void nb_signals_remove(void);
+/* Around each command. Between commands an interrupt does nothing. nb_signals_end forgets a wish to stop that came
+ * too late, and says whether one came at all. */
+void nb_signals_begin(void);
+bool nb_signals_end(void);
+
+#endif
