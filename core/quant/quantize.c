@@ -38,7 +38,9 @@ typedef struct transaction {
     replaced *replaced;
     size_t count;
     size_t kept_bytes, keep_budget;
-    uint64_t done_bytes, total_bytes; /* of sources, for progress */
+    uint64_t done_bytes, total_bytes, tensor_bytes; /* of sources: behind us, in all, of the one at hand */
+    nb_progress_fn *progress;                       /* the context's own, while ours stands in its place */
+    void *progress_user;
 } transaction;
 
 /* ---- one tensor ---- */
@@ -64,13 +66,41 @@ static void fill_loss(nb_tensor *t, const nb_rtn_stats *stats, nb_tensor_loss *l
     loss->n_bytes_after = nb_tensor_n_bytes(t);
 }
 
+/* One tensor's progress as that of the whole change. */
+static void report(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
+{
+    const transaction *tx = user;
+    (void)what;
+    const double share = total > 0 ? (double)done / (double)total : 1.0;
+    tx->progress(tx->progress_user, tx->what, tx->done_bytes + (uint64_t)(share * (double)tx->tensor_bytes),
+                 tx->total_bytes, unit);
+}
+
+static void intercept_progress(transaction *tx)
+{
+    nb_context *context = tx->model->context;
+    tx->progress = context->progress;
+    tx->progress_user = context->progress_user;
+    if (tx->progress) {
+        context->progress = report;
+        context->progress_user = tx;
+    }
+}
+
+static void return_progress(transaction *tx)
+{
+    tx->model->context->progress = tx->progress;
+    tx->model->context->progress_user = tx->progress_user;
+}
+
 /* Packs the tensor from its source into t->packed, which is NULL. */
 static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantizer, nb_rtn_stats *stats, nb_error *error)
 {
     nb_model *model = tx->model;
     nb_status status;
+    tx->tensor_bytes = nb_tensor_source_n_bytes(t);
     if (!stats && is_as_loaded(t, quantizer)) {
-        status = nb_tensor_pack_source(model, t, tx->what, tx->done_bytes, tx->total_bytes, &t->packed, error);
+        status = nb_tensor_pack_source(model, t, t->name, 0, tx->tensor_bytes, &t->packed, error);
     } else {
         const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols};
         status = nb_rtn_quantize(model->context, t->name, &source, quantizer, &t->packed, stats, error);
@@ -116,7 +146,7 @@ static nb_status replace(transaction *tx, const change *c, nb_error *error)
         c->loss->n_bytes_before = old_bytes;
     if (c->measured)
         fill_loss(t, &stats, c->loss);
-    tx->done_bytes += nb_tensor_source_n_bytes(t);
+    tx->done_bytes += tx->tensor_bytes;
     return NB_OK;
 }
 
@@ -133,6 +163,7 @@ static void count_lost(nb_model *model)
 static void go_back(transaction *tx)
 {
     tx->what = "going back";
+    tx->done_bytes = 0;
     while (tx->count > 0) {
         replaced *entry = &tx->replaced[--tx->count];
         nb_tensor *t = &tx->model->tensors[entry->past.index];
@@ -140,6 +171,7 @@ static void go_back(transaction *tx)
         t->packed = entry->packed;
         while (!t->packed && make(tx, t, &entry->past.quantizer, NULL, NULL) == NB_ERR_CANCELLED)
             continue;
+        tx->done_bytes += nb_tensor_source_n_bytes(t);
         t->quantizer = entry->past.quantizer;
         t->changed = entry->past.changed;
         t->sqnr = entry->past.sqnr;
@@ -173,12 +205,14 @@ static nb_status run(transaction *tx, const change *changes, size_t n_changes, n
     for (size_t i = 0; i < n_changes; i++)
         tx->total_bytes += nb_tensor_source_n_bytes(changes[i].tensor);
     nb_status status = NB_OK;
+    intercept_progress(tx);
     for (size_t i = 0; status == NB_OK && i < n_changes; i++)
         status = replace(tx, &changes[i], error);
     if (status == NB_OK)
         finish(tx);
     else
         go_back(tx);
+    return_progress(tx);
     return status;
 }
 

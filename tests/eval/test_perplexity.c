@@ -1,0 +1,244 @@
+/* Perplexity and comparison against sums written from their formulas, over logits of plain evaluation. */
+#include "tests/support/shapes.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka wants the three standard headers first. */
+#include <cmocka.h>
+
+static const char text[] = "the cat sat on the mat and ate a fig. it was a big red fig, and the cat was glad! "
+                           "then it slept. \xe2\x82\xac 5 and \xc3\xa9t\xc3\xa9.";
+
+/* ---- the definition ---- */
+
+/* -log softmax(logits)[target] */
+static double loss_of(const float *logits, size_t n, int32_t target)
+{
+    double max = -INFINITY, sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        max = fmax(max, (double)logits[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)logits[i] - max);
+    return max + log(sum) - (double)logits[target];
+}
+
+static double kl_of(const float *a, const float *b, size_t n)
+{
+    double kl = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double log_p = -loss_of(a, n, (int32_t)i), log_q = -loss_of(b, n, (int32_t)i);
+        kl += exp(log_p) * (log_p - log_q);
+    }
+    return kl;
+}
+
+static size_t largest(const float *x, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        best = x[i] > x[best] ? i : best;
+    return best;
+}
+
+/* Windows of `window` targets, each after a BOS of its own: logits before every token of the text. */
+static float *windowed_logits(nb_model *model, nb_weights weights, const int32_t *tokens, size_t n, size_t window)
+{
+    const size_t n_vocab = nb_model_hparams(model)->n_vocab;
+    float *all = calloc(n * n_vocab, sizeof *all);
+    int32_t inputs[512];
+    for (size_t begin = 0; begin < n; begin += window) {
+        const size_t count = nb_min_size(window, n - begin);
+        inputs[0] = nb_tokenizer_bos(nb_model_tokenizer(model));
+        memcpy(inputs + 1, tokens + begin, (count - 1) * sizeof *inputs);
+        float *logits = test_logits(model, weights, inputs, count);
+        memcpy(all + begin * n_vocab, logits, count * n_vocab * sizeof *logits);
+        free(logits);
+    }
+    return all;
+}
+
+static bool near(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * fmax(1.0, fabs(b)); }
+
+typedef struct fixture {
+    nb_context *context;
+    nb_model *model;
+    nb_tokens tokens;
+    size_t window, n_vocab;
+} fixture;
+
+static int set_up(void **state)
+{
+    nb_error error;
+    fixture *f = calloc(1, sizeof *f);
+    nb_synthetic shape = test_shapes[0].shape;
+    shape.n_ctx = 19; /* several windows, the last one short */
+    f->context = test_context(NULL, 2);
+    f->model = test_model(f->context, &shape, &nb_format_f32);
+    assert_int_equal(nb_tokenizer_encode(nb_model_tokenizer(f->model), text, strlen(text), false, false, &f->tokens, &error),
+                     NB_OK);
+    f->window = shape.n_ctx;
+    f->n_vocab = shape.n_vocab;
+    assert_true(f->tokens.count > 2 * f->window && f->tokens.count % f->window != 0);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    nb_tokens_free(&f->tokens);
+    nb_model_destroy(&f->model);
+    nb_context_destroy(&f->context);
+    free(f);
+    return 0;
+}
+
+/* ---- perplexity ---- */
+
+static void assert_perplexity(const fixture *f, const nb_perplexity *ppl, size_t n, nb_weights weights)
+{
+    float *logits = windowed_logits(f->model, weights, f->tokens.ids, n, f->window);
+    double sum = 0.0, squares = 0.0;
+    assert_int_equal(ppl->n_tokens, n);
+    for (size_t i = 0; i < n; i++) {
+        const double loss = loss_of(logits + i * f->n_vocab, f->n_vocab, f->tokens.ids[i]);
+        if (!near((double)ppl->losses[i], loss, 1e-6))
+            fail_msg("token %zu: loss %.9g, not %.9g", i, (double)ppl->losses[i], loss);
+        sum += loss;
+    }
+    const double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++)
+        squares += ((double)ppl->losses[i] - mean) * ((double)ppl->losses[i] - mean);
+    const double error = sqrt(squares / (double)(n - 1) / (double)n);
+    assert_true(near(ppl->mean_loss, mean, 1e-6));
+    assert_true(near(ppl->ppl, exp(mean), 1e-5));
+    assert_true(near(ppl->standard_error, exp(mean) * error, 1e-4));
+    free(logits);
+}
+
+static void test_perplexity(void **state)
+{
+    const fixture *f = *state;
+    nb_error error;
+    nb_perplexity whole, part;
+    const size_t n_bytes = strlen(text);
+    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, n_bytes, 0, &whole, &error), NB_OK);
+    assert_perplexity(f, &whole, f->tokens.count, NB_WEIGHTS_CURRENT);
+    assert_true(near(whole.bits_per_byte, whole.mean_loss * (double)f->tokens.count / log(2.0) / (double)n_bytes, 1e-9));
+    const size_t n = f->window + 3;
+    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, n_bytes, n, &part, &error), NB_OK);
+    assert_perplexity(f, &part, n, NB_WEIGHTS_CURRENT);
+    assert_memory_equal(whole.losses, part.losses, n * sizeof *part.losses);
+    nb_perplexity_free(&whole);
+    nb_perplexity_free(&part);
+}
+
+static void test_perplexity_refusals(void **state)
+{
+    const fixture *f = *state;
+    nb_error error;
+    nb_perplexity ppl;
+    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, "", 0, 0, &ppl, &error), NB_ERR_ARGUMENT);
+    atomic_store(&f->context->cancel, true);
+    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, strlen(text), 0, &ppl, &error),
+                     NB_ERR_CANCELLED);
+    assert_null(ppl.losses);
+    nb_status status = NB_ERR_MEMORY;
+    for (long n = 1; status == NB_ERR_MEMORY; n++) {
+        nb_memory_fail_after(n);
+        status = nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, strlen(text), 0, &ppl, &error);
+        nb_memory_fail_after(0);
+    }
+    assert_int_equal(status, NB_OK);
+    nb_perplexity_free(&ppl);
+}
+
+/* The formulas above against numbers worked out elsewhere: three logits, target 0. */
+static void test_formulas_of_this_test(void **state)
+{
+    (void)state;
+    const float p[] = {2.0f, 1.0f, 0.1f}, q[] = {1.8f, 1.2f, 0.0f};
+    assert_true(near(loss_of(p, 3, 0), 0.417030, 1e-6));
+    assert_true(near(loss_of(q, 3, 0), 0.5388943, 1e-6));
+    assert_true(near(kl_of(p, q, 3), 0.015034508, 1e-7));
+}
+
+/* ---- comparison ---- */
+
+static void test_comparison(void **state)
+{
+    fixture *f = *state;
+    nb_error error;
+    nb_comparison c;
+    const size_t n = f->tokens.count;
+    test_quantize(f->model, "all", "int4 absmax/channel");
+    assert_int_equal(nb_compare(f->model, text, strlen(text), 0, &c, &error), NB_OK);
+    assert_perplexity(f, &c.original, n, NB_WEIGHTS_ORIGINAL);
+    assert_perplexity(f, &c.quantized, n, NB_WEIGHTS_CURRENT);
+    float *a = windowed_logits(f->model, NB_WEIGHTS_ORIGINAL, f->tokens.ids, n, f->window);
+    float *b = windowed_logits(f->model, NB_WEIGHTS_CURRENT, f->tokens.ids, n, f->window);
+    double kl = 0.0, paired = 0.0, squares = 0.0;
+    size_t n_agree = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float *row_a = a + i * f->n_vocab, *row_b = b + i * f->n_vocab;
+        kl += kl_of(row_a, row_b, f->n_vocab) / (double)n;
+        paired += ((double)c.quantized.losses[i] - (double)c.original.losses[i]) / (double)n;
+        n_agree += largest(row_a, f->n_vocab) == largest(row_b, f->n_vocab);
+    }
+    for (size_t i = 0; i < n; i++)
+        squares += pow((double)c.quantized.losses[i] - (double)c.original.losses[i] - paired, 2.0);
+    assert_true(kl > 1e-4);
+    assert_true(fabs(c.kl_mean / kl - 1.0) < 1e-4);
+    assert_true(c.kl_error > 0.0 && c.kl_error < c.kl_mean);
+    assert_true(c.top1_agreement == (double)n_agree / (double)n);
+    assert_true(c.top1_agreement < 1.0);
+    assert_true(near(c.paired_mean, paired, 1e-9));
+    assert_true(near(c.paired_error, sqrt(squares / (double)(n - 1) / (double)n), 1e-9));
+    nb_comparison_free(&c);
+    free(a);
+    free(b);
+    assert_int_equal(nb_model_undo(f->model, &error), NB_OK);
+}
+
+/* A model beside itself: nothing is lost, exactly. */
+static void test_comparison_with_itself(void **state)
+{
+    const fixture *f = *state;
+    nb_error error;
+    nb_comparison c;
+    assert_int_equal(nb_compare(f->model, text, strlen(text), 30, &c, &error), NB_OK);
+    assert_true(c.kl_mean == 0.0 && c.kl_error == 0.0 && c.paired_mean == 0.0 && c.paired_error == 0.0);
+    assert_true(c.top1_agreement == 1.0);
+    assert_int_equal(c.original.n_tokens, 30);
+    nb_comparison_free(&c);
+}
+
+static void test_comparison_stops(void **state)
+{
+    const fixture *f = *state;
+    nb_error error;
+    nb_comparison c;
+    atomic_store(&f->context->cancel, true);
+    assert_int_equal(nb_compare(f->model, text, strlen(text), 0, &c, &error), NB_ERR_CANCELLED);
+    nb_status status = NB_ERR_MEMORY;
+    for (long n = 1; status == NB_ERR_MEMORY; n++) {
+        nb_memory_fail_after(n);
+        status = nb_compare(f->model, text, strlen(text), 0, &c, &error);
+        nb_memory_fail_after(0);
+    }
+    assert_int_equal(status, NB_OK);
+    nb_comparison_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_formulas_of_this_test), cmocka_unit_test(test_perplexity),
+        cmocka_unit_test(test_perplexity_refusals),   cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_comparison_with_itself), cmocka_unit_test(test_comparison_stops),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,92 @@
+#include "tests/support/shapes.h"
+
+#include "tests/support/temporary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+/* cmocka wants the three standard headers first. */
+#include <cmocka.h>
+
+const test_shape test_shapes[] = {
+    {"heads of 8, shared by two, rows of 64 and 172",
+     {.n_layers = 3, .n_embd = 64, .n_heads = 8, .n_kv_heads = 4, .n_ff = 172, .n_vocab = 300, .n_ctx = 96, .tied = true,
+      .seed = 1}},
+    {"heads of 48, RoPE factors",
+     {.n_layers = 2, .n_embd = 96, .n_heads = 2, .n_kv_heads = 2, .n_ff = 100, .n_vocab = 261, .n_ctx = 80,
+      .rope_factors = true, .seed = 2}},
+    {"one KV head, heads wider than the embedding",
+     {.n_layers = 2, .n_embd = 72, .n_heads = 5, .n_kv_heads = 1, .head_size = 24, .n_ff = 33, .n_vocab = 259, .n_ctx = 64,
+      .seed = 3}},
+    {"one block, one head",
+     {.n_layers = 1, .n_embd = 16, .n_heads = 1, .n_kv_heads = 1, .n_ff = 40, .n_vocab = 270, .n_ctx = 48, .tied = true,
+      .rope_factors = true, .seed = 4}},
+};
+const size_t n_test_shapes = sizeof test_shapes / sizeof test_shapes[0];
+
+static void check(nb_status status, const nb_error *error)
+{
+    if (status != NB_OK)
+        fail_msg("%s", error->text);
+}
+
+nb_context *test_context(const char *level, unsigned n_threads)
+{
+    nb_error error;
+    nb_context *context = NULL;
+    const nb_context_options options = {.n_threads = n_threads, .level = level};
+    check(nb_context_create(&options, &context, &error), &error);
+    return context;
+}
+
+const char *test_level(size_t index)
+{
+    const nb_kernels *kernels = nb_kernels_at(index);
+    return (kernels->needs & ~nb_cpu_features()) == 0 ? kernels->name : NULL;
+}
+
+nb_model *test_model(nb_context *context, const nb_synthetic *shape, const nb_format *format)
+{
+    nb_error error;
+    nb_synthetic wanted = *shape;
+    wanted.format = format;
+    const char *path = temporary_path("model.gguf");
+    nb_model *model = NULL;
+    check(nb_synthetic_write(path, &wanted, &error), &error);
+    check(nb_model_load(context, path, NULL, &model, &error), &error);
+    unlink(path);
+    return model;
+}
+
+void test_tokens(const nb_model *model, int32_t *tokens, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        tokens[i] = (int32_t)((i * 7919 + 13) % nb_model_hparams(model)->n_vocab);
+}
+
+void test_quantize(nb_model *model, const char *scope_text, const char *quantizer_text)
+{
+    nb_error error;
+    nb_scope scope;
+    nb_quantizer quantizer;
+    check(nb_scope_resolve(model, scope_text, false, &scope, &error), &error);
+    check(nb_quantizer_parse(quantizer_text, &quantizer, &error), &error);
+    check(nb_model_quantize(model, &scope, &quantizer, NULL, &error), &error);
+    nb_scope_free(&scope);
+}
+
+float *test_logits(nb_model *model, nb_weights weights, const int32_t *tokens, size_t n)
+{
+    nb_error error;
+    nb_session *session = NULL;
+    const float *logits = NULL;
+    const size_t count = n * nb_model_hparams(model)->n_vocab;
+    float *copy = nb_calloc(count, sizeof *copy);
+    check(nb_session_create(model, weights, 0, &session, &error), &error);
+    check(nb_session_eval(session, tokens, n, NB_LOGITS_ALL, &logits, &error), &error);
+    memcpy(copy, logits, count * sizeof *copy);
+    nb_session_destroy(&session);
+    return copy;
+}

@@ -1,0 +1,29 @@
+/* Small random models of every awkward shape, for tests. */
+#ifndef NB_TESTS_SHAPES_H
+#define NB_TESTS_SHAPES_H
+
+#include "nibble.h"
+
+typedef struct test_shape {
+    const char *label;
+    nb_synthetic shape;
+} test_shape;
+
+/* One head, grouped heads, a head size of 8 and of 48, rows of 172 and of 72, tied and not, with RoPE factors. */
+extern const test_shape test_shapes[];
+extern const size_t n_test_shapes;
+
+/* A context on this level (NULL: the best) that must be had. */
+nb_context *test_context(const char *level, unsigned n_threads);
+/* The CPU level's name if this CPU has it, else NULL. */
+const char *test_level(size_t index);
+/* The shape's model, its matrices in `format`, through a file that is gone again when this returns. */
+nb_model *test_model(nb_context *context, const nb_synthetic *shape, const nb_format *format);
+/* `n` token ids that the model has, the same ones every time. */
+void test_tokens(const nb_model *model, int32_t *tokens, size_t n);
+/* Stores a scope as the quantizer's text says ("int4 absmax/group:32"); must succeed. */
+void test_quantize(nb_model *model, const char *scope, const char *quantizer);
+/* All logits of the tokens, from a fresh session: allocated, [n][n_vocab]. */
+float *test_logits(nb_model *model, nb_weights weights, const int32_t *tokens, size_t n);
+
+#endif
