@@ -5,7 +5,7 @@
 #include "repl/past.h"
 #include "repl/utf8.h"
 
-#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +65,18 @@ static unsigned char on_interrupt(EditLine *line, int key)
     (void)key;
     nb_editor *editor = editor_of(line);
     editor->dropped = true;
-    fputs("^C", stdout);
+    fputs("^C\r\n", stdout);
     fflush(stdout);
     return CC_NEWLINE;
+}
+
+static unsigned char on_suspend(EditLine *line, int key)
+{
+    (void)key;
+    el_set(line, EL_PREP_TERM, 0);
+    raise(SIGTSTP);
+    el_set(line, EL_PREP_TERM, 1);
+    return CC_REDISPLAY;
 }
 
 static unsigned char on_newline(EditLine *line, int key)
@@ -163,10 +172,12 @@ static void bind_keys(EditLine *line)
     el_set(line, EL_EDITOR, "emacs");
     el_set(line, EL_ADDFN, "nibble-complete", "Complete the word", on_tab);
     el_set(line, EL_ADDFN, "nibble-interrupt", "Drop the line", on_interrupt);
+    el_set(line, EL_ADDFN, "nibble-suspend", "Let the shell take over for a while", on_suspend);
     el_set(line, EL_ADDFN, "nibble-newline", "Start another line of this cell", on_newline);
     el_set(line, EL_ADDFN, "nibble-paste", "Take what the terminal pastes", on_paste);
     el_set(line, EL_BIND, "^I", "nibble-complete", NULL);
     el_set(line, EL_BIND, "^C", "nibble-interrupt", NULL);
+    el_set(line, EL_BIND, "^Z", "nibble-suspend", NULL);
     el_set(line, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(line, EL_BIND, "\\e^J", "nibble-newline", NULL);
     el_set(line, EL_BIND, "\\e^M", "nibble-newline", NULL);
@@ -176,8 +187,8 @@ static void bind_keys(EditLine *line)
     el_set(line, EL_BIND, "\\e[F", "ed-move-to-end", NULL);
     el_set(line, EL_BIND, "\\e[1;5D", "ed-prev-word", NULL);
     el_set(line, EL_BIND, "\\e[1;5C", "em-next-word", NULL);
-    /* While a line is edited, Ctrl-C is a key like any other. */
-    el_set(line, EL_SETTY, "-d", "intr=", NULL);
+    /* While a line is edited, Ctrl-C and Ctrl-Z are keys like any other. */
+    el_set(line, EL_SETTY, "-d", "-isig", NULL);
 }
 
 static nb_status start_libedit(nb_editor *editor, nb_error *error)

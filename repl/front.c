@@ -113,11 +113,14 @@ static void show_error(nb_front *front, const char *where, const char *sentence)
 nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const char *where)
 {
     nb_error error = {""};
+    front->progress.total = 0;
     nb_signals_begin();
     nb_status status = nb_notebook_run(front->notebook, text, n_bytes, show, front, &error);
     nb_signals_end();
     nb_progress_clear(&front->progress);
     nb_screen_stream_end(&front->screen);
+    if (status == NB_ERR_CANCELLED && strcmp(error.text, "stopped") == 0)
+        nb_progress_stopped(&front->progress, error.text, sizeof error.text);
     if (status != NB_OK)
         show_error(front, where, error.text);
     else if (ferror(stdout))

@@ -24,7 +24,7 @@ static void describe_amount(char *text, size_t size, uint64_t done, uint64_t tot
     bool bytes = strcmp(unit, "bytes") == 0;
     (bytes ? nb_print_bytes : nb_print_count)(a, sizeof a, done);
     (bytes ? nb_print_bytes : nb_print_count)(b, sizeof b, total);
-    snprintf(text, size, "%s of %s%s%s", a, b, bytes ? "" : " ", bytes ? "" : unit);
+    snprintf(text, size, "%s of %s%s%.24s", a, b, bytes ? "" : " ", bytes ? "" : unit);
 }
 
 void nb_progress_line(char *text, size_t size, int columns, bool utf8, const char *what, uint64_t done, uint64_t total,
@@ -51,6 +51,11 @@ static void draw(void *user, const char *what, uint64_t done, uint64_t total, co
 {
     nb_progress *progress = user;
     double now = nb_seconds_now();
+    progress->done = done;
+    progress->total = total;
+    snprintf(progress->unit, sizeof progress->unit, "%s", unit);
+    if (!progress->draws)
+        return;
     if (strncmp(progress->what, what, sizeof progress->what - 1) != 0) {
         snprintf(progress->what, sizeof progress->what, "%s", what);
         progress->started = now;
@@ -72,8 +77,7 @@ void nb_progress_attach(nb_progress *progress, nb_context *context)
     bool dumb = !term || strcmp(term, "dumb") == 0;
     *progress = (nb_progress){.out = stderr, .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0};
     progress->colour = !(no_colour && *no_colour);
-    if (dumb || !isatty(fileno(stderr)))
-        return;
+    progress->draws = !dumb && isatty(fileno(stderr));
     context->progress = draw;
     context->progress_user = progress;
 }
@@ -87,4 +91,11 @@ void nb_progress_clear(nb_progress *progress)
     progress->shown = false;
     progress->what[0] = '\0';
     progress->drawn = 0;
+}
+
+void nb_progress_stopped(const nb_progress *progress, char *text, size_t size)
+{
+    char amount[96];
+    describe_amount(amount, sizeof amount, progress->done, progress->total, progress->unit);
+    snprintf(text, size, "stopped%s%s; nothing was changed", progress->total ? " after " : "", progress->total ? amount : "");
 }

@@ -231,27 +231,36 @@ void nb_screen_show(nb_screen *screen, const nb_items *items, unsigned cell)
 
 /* ---- streams ---- */
 
+static void start_line(nb_screen *screen)
+{
+    fprintf(screen->out, "%*s", INDENT, "");
+    screen->stream_column = INDENT;
+    screen->at_line_start = false;
+}
+
+/* The word that was held back, after the blanks before it, or on a new line without them if it does not fit. */
 static void flush_word(nb_screen *screen)
 {
     nb_draft *word = &screen->stream_word;
     if (word->n_bytes == 0)
         return;
     size_t width = nb_utf8_width(word->text, word->n_bytes);
-    if (screen->stream_column + width > (size_t)screen->columns && screen->stream_column > INDENT) {
+    bool fits = screen->stream_column + screen->stream_blanks + width <= (size_t)screen->columns;
+    if (!screen->at_line_start && !fits && screen->stream_column > INDENT) {
         fputc('\n', screen->out);
-        screen->at_line_start = true;
+        start_line(screen);
+        screen->stream_blanks = 0;
     }
-    if (screen->at_line_start) {
-        fprintf(screen->out, "%*s", INDENT, "");
-        screen->stream_column = INDENT;
-        screen->at_line_start = false;
-    }
+    if (screen->at_line_start)
+        start_line(screen);
     nb_draft shown = {0};
     char mark = 0;
+    nb_draft_repeat(&shown, " ", screen->stream_blanks);
     nb_render_span(screen, word->text, word->n_bytes, &mark, &shown);
     fwrite(nb_draft_text(&shown), 1, shown.n_bytes, screen->out);
     nb_draft_free(&shown);
-    screen->stream_column += width;
+    screen->stream_column += screen->stream_blanks + width;
+    screen->stream_blanks = 0;
     word->n_bytes = 0;
 }
 
@@ -263,13 +272,10 @@ void nb_screen_stream(nb_screen *screen, const char *text, size_t n_bytes)
             flush_word(screen);
             fputc('\n', screen->out);
             screen->at_line_start = true;
-            screen->stream_column = 0;
+            screen->stream_column = screen->stream_blanks = 0;
         } else if (c == ' ') {
             flush_word(screen);
-            if (screen->stream_column + 1 < (size_t)screen->columns && !screen->at_line_start) {
-                fputc(' ', screen->out);
-                screen->stream_column++;
-            }
+            screen->stream_blanks++;
         } else {
             char visible = c == '\0' ? '?' : c;
             nb_draft_append(&screen->stream_word, &visible, 1);
@@ -287,6 +293,6 @@ void nb_screen_stream_end(nb_screen *screen)
     if (!screen->at_line_start)
         fputc('\n', screen->out);
     screen->at_line_start = true;
-    screen->stream_column = 0;
+    screen->stream_column = screen->stream_blanks = 0;
     fflush(screen->out);
 }

@@ -16,7 +16,7 @@ typedef struct nb_screen {
     bool probed;
     nb_terminal terminal;
     bool at_line_start; /* of what was streamed */
-    size_t stream_column;
+    size_t stream_column, stream_blanks;
     nb_draft stream_word; /* held back until its end is known, so that lines break between words */
 } nb_screen;
 
