@@ -59,16 +59,21 @@ const nb_option *nb_command_find_option(const nb_command *command, const char *t
 
 /* ---- what a value may be ---- */
 
-static bool is_number(const char *text, double *number)
+bool nb_word_number(const char *text, double *number)
 {
     size_t used = nb_parse_f64(text, number);
-    return used > 0 && text[used] == '\0';
+    if (used > 0)
+        return text[used] == '\0';
+    bool negative = text[0] == '-';
+    bool infinite = strcmp(text + negative, "inf") == 0;
+    *number = infinite ? (negative ? -(double)INFINITY : (double)INFINITY) : (double)NAN;
+    return infinite || strcmp(text + negative, "nan") == 0;
 }
 
 static nb_status check_number(const nb_option *option, const char *text, double *number, nb_error *error)
 {
     char low[32], high[32];
-    bool fine = is_number(text, number) && *number >= option->low && *number <= option->high &&
+    bool fine = nb_word_number(text, number) && *number >= option->low && *number <= option->high &&
                 (option->kind == NB_WORD_NUMBER || *number == rint(*number));
     if (fine)
         return NB_OK;
@@ -143,7 +148,7 @@ static nb_status unknown_option(const nb_command *command, const char *typed, nb
 static bool looks_like_option(const nb_word *word)
 {
     double number;
-    return !word->quoted && word->text[0] == '-' && word->text[1] != '\0' && !is_number(word->text, &number);
+    return !word->quoted && word->text[0] == '-' && word->text[1] != '\0' && !nb_word_number(word->text, &number);
 }
 
 static nb_status take_option(nb_call *call, const nb_word *words, size_t n_words, size_t *at, nb_error *error)
@@ -168,8 +173,8 @@ static nb_status take_option(nb_call *call, const nb_word *words, size_t n_words
 
 static nb_status too_many(const nb_command *command, const char *word, nb_error *error)
 {
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s does not know what to do with \"%.60s\": %s", command->name, word,
-                   command->usage);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s does not know what to do with \"%.60s\": %.*s", command->name, word,
+                   (int)strcspn(command->usage, "\n"), command->usage);
 }
 
 nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n_words, nb_call *call, nb_error *error)
@@ -191,8 +196,8 @@ nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n
         }
     }
     if (call->n_arguments < most && !command->arguments[call->n_arguments].optional)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s wants %s: %s", command->name,
-                       command->arguments[call->n_arguments].name, command->usage);
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s wants %s: %.*s", command->name,
+                       command->arguments[call->n_arguments].name, (int)strcspn(command->usage, "\n"), command->usage);
     return NB_OK;
 }
 

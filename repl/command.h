@@ -98,6 +98,9 @@ const nb_option *nb_command_find_option(const nb_command *command, const char *t
  * that is wrong and the nearest one that is right. */
 nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n_words, nb_call *call, nb_error *error);
 
+/* The whole text as a number: what nb_parse_f64 reads, and inf, -inf, nan. */
+bool nb_word_number(const char *text, double *number);
+
 /* Options of a call by their name; a name that the row lacks is a programmer's mistake. */
 bool nb_call_has(const nb_call *call, const char *option);
 const char *nb_call_text(const nb_call *call, const char *option, const char *otherwise);

@@ -74,8 +74,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     (void)notebook;
     double value;
     const nb_format *format = &nb_format_f32;
-    size_t used = nb_parse_f64(call->arguments[0], &value);
-    if (used == 0 || call->arguments[0][used] != '\0')
+    if (!nb_word_number(call->arguments[0], &value))
         return nb_fail(error, NB_ERR_ARGUMENT, "bits takes a number first, not \"%.60s\": bits 0.1 f16", call->arguments[0]);
     if (call->n_arguments > 1) {
         nb_status status = nb_notebook_format(call->arguments[1], &format, error);

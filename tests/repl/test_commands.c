@@ -1,0 +1,531 @@
+/* The commands, driven in process: what they say, what they change, and that a mistake changes nothing. */
+#include "repl/complete.h"
+#include "repl/notebook.h"
+#include "repl/render.h"
+#include "repl/settings.h"
+#include "tests/support/shapes.h"
+#include "tests/support/temporary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka wants the three standard headers first. */
+#include <cmocka.h>
+
+typedef struct desk {
+    nb_notebook *notebook;
+    nb_screen screen;
+    nb_draft shown; /* of the last cell */
+    nb_error error;
+    char model[512];
+} desk;
+
+static const nb_synthetic tiny = {.n_layers = 3, .n_embd = 64, .n_heads = 4, .n_kv_heads = 2, .n_ff = 96, .n_vocab = 300,
+                                  .n_ctx = 128, .format = &nb_format_f16, .seed = 5};
+
+static int open_desk(void **state)
+{
+    desk *d = calloc(1, sizeof *d);
+    assert_non_null(d);
+    nb_context_options options = {.n_threads = 2};
+    assert_int_equal(nb_notebook_create(&options, &d->notebook, &d->error), NB_OK);
+    d->screen = (nb_screen){.out = stdout, .utf8 = true, .columns = 80, .at_line_start = true, .picture = NB_PICTURE_NONE};
+    snprintf(d->model, sizeof d->model, "%s", temporary_path("tiny.gguf"));
+    assert_int_equal(nb_synthetic_write(d->model, &tiny, &d->error), NB_OK);
+    *state = d;
+    return 0;
+}
+
+static int close_desk(void **state)
+{
+    desk *d = *state;
+    nb_notebook_destroy(&d->notebook);
+    nb_screen_free(&d->screen);
+    nb_draft_free(&d->shown);
+    free(d);
+    return 0;
+}
+
+static void take(void *user, const nb_items *items, unsigned cell)
+{
+    desk *d = user;
+    nb_render_items(&d->screen, items, cell, &d->shown);
+}
+
+static nb_status run(desk *d, const char *cell)
+{
+    nb_draft_free(&d->shown);
+    d->error.text[0] = '\0';
+    nb_status status = nb_notebook_run(d->notebook, cell, strlen(cell), take, d, &d->error);
+    assert_int_equal(status == NB_OK, d->error.text[0] == '\0');
+    return status;
+}
+
+/* The cell must succeed and say this. */
+static void says(desk *d, const char *cell, const char *part)
+{
+    nb_status status = run(d, cell);
+    if (status != NB_OK || !strstr(nb_draft_text(&d->shown), part))
+        print_error("%s\n%s%s\n", cell, nb_draft_text(&d->shown), d->error.text);
+    assert_int_equal(status, NB_OK);
+    assert_non_null(strstr(nb_draft_text(&d->shown), part));
+}
+
+/* The cell must fail with a sentence that holds this. */
+static void refuses(desk *d, const char *cell, const char *part)
+{
+    nb_status status = run(d, cell);
+    if (status == NB_OK || !strstr(d->error.text, part))
+        print_error("%s\n%s%s\n", cell, nb_draft_text(&d->shown), d->error.text);
+    assert_int_not_equal(status, NB_OK);
+    assert_non_null(strstr(d->error.text, part));
+    assert_null(strchr(d->error.text, '\n'));
+}
+
+static void load(desk *d)
+{
+    char cell[600];
+    snprintf(cell, sizeof cell, "load '%s'", d->model);
+    says(d, cell, "llama · 3 layers, 64 wide, 4 heads, 128 tokens");
+}
+
+/* ---- rows ---- */
+
+/* Every row says enough to be helped with, and its own examples and usage name what it has. */
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < nb_command_count(); i++) {
+        const nb_command *command = nb_command_at(i);
+        assert_true(command->name && command->usage && command->summary && command->group && command->run);
+        assert_int_equal(strncmp(command->usage, command->name, strlen(command->name)), 0);
+        assert_non_null(command->examples[0]);
+        assert_true(strlen(command->summary) <= 54);
+        assert_ptr_equal(nb_command_find(command->name), command);
+        bool optional = false;
+        for (size_t a = 0; a < nb_command_argument_count(command); a++) {
+            assert_true(!optional || command->arguments[a].optional);
+            optional = command->arguments[a].optional;
+        }
+        for (size_t o = 0; o < nb_command_option_count(command); o++) {
+            const nb_option *option = &command->options[o];
+            assert_non_null(option->summary);
+            assert_int_equal(option->kind == NB_WORD_FLAG, option->value == NULL);
+            assert_int_equal(option->kind == NB_WORD_CHOICE, option->choices != NULL);
+            assert_true(option->kind != NB_WORD_COUNT || option->high > option->low);
+        }
+    }
+    assert_ptr_equal(nb_command_find("quit"), nb_command_find("exit"));
+}
+
+/* An example that does not read by its own row would teach a mistake. */
+static void test_examples_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < nb_command_count(); i++) {
+        const nb_command *command = nb_command_at(i);
+        for (size_t e = 0; e < 3 && command->examples[e]; e++) {
+            nb_line line;
+            nb_call call;
+            size_t at = 0;
+            const char *text = command->examples[e];
+            assert_int_equal(nb_parse_line(text, strlen(text), &at, &line, NULL), NB_OK);
+            if (line.kind == NB_LINE_COMMAND) {
+                assert_string_equal(line.words[0].text, command->name);
+                assert_int_equal(nb_call_read(command, line.words + 1, line.n_words - 1, &call, NULL), NB_OK);
+            }
+            nb_line_free(&line);
+        }
+    }
+}
+
+static void test_help(void **state)
+{
+    desk *d = *state;
+    run(d, "help");
+    size_t lines = 0;
+    for (const char *c = nb_draft_text(&d->shown); *c; c++)
+        lines += *c == '\n';
+    assert_true(lines < 24); /* a terminal of 80 x 24 shows it all */
+    for (size_t i = 0; i < nb_command_count(); i++) {
+        char cell[64];
+        assert_non_null(strstr(nb_draft_text(&d->shown), nb_command_at(i)->name));
+        snprintf(cell, sizeof cell, "?%s", nb_command_at(i)->name);
+        assert_int_equal(nb_notebook_run(d->notebook, cell, strlen(cell), NULL, NULL, &d->error), NB_OK);
+    }
+    says(d, "quantize?", "arXiv 2208.07339");
+    says(d, "help hist", "--bins N");
+}
+
+/* ---- typos ---- */
+
+static void test_typos(void **state)
+{
+    desk *d = *state;
+    refuses(d, "quantise mlp gptq", "no command \"quantise\": did you mean quantize?");
+    refuses(d, "frobnicate", "help lists them all");
+    refuses(d, "bits 0.1 f61", "did you mean f16?");
+    refuses(d, "set treads 2", "did you mean threads?");
+    refuses(d, "set plot brail", "did you mean braille?");
+    refuses(d, "history --lst 3", "did you mean --last?");
+    refuses(d, "undo --hard", "undo takes no options");
+    load(d);
+    refuses(d, "show blk.0.atn_q", "did you mean blk.0.attn_q?");
+    refuses(d, "layers attenton", "did you mean attention?");
+    refuses(d, "quantize mlp absmx", "did you mean absmax?");
+    refuses(d, "quantize mlp absmax --per grp:32", "did you mean");
+    refuses(d, "quantize mlp absmax --activations f23", "did you mean f32?");
+    refuses(d, "bits = 4", "expression");
+    refuses(d, "range(3)", "expression");
+    char cell[600];
+    snprintf(cell, sizeof cell, "load '%.*stniy.gguf'", (int)(strlen(d->model) - strlen("tiny.gguf")), d->model);
+    refuses(d, cell, "did you mean");
+    says(d, "info", "shape"); /* and the model is still there */
+}
+
+static void test_bad_values(void **state)
+{
+    desk *d = *state;
+    load(d);
+    refuses(d, "quantize", "quantize wants SCOPE");
+    refuses(d, "quantize mlp", "quantize wants WHAT");
+    refuses(d, "quantize mlp absmax --bits 9", "from 2 to 8");
+    refuses(d, "quantize mlp absmax --bits 3.5", "a whole number");
+    refuses(d, "quantize mlp absmax --bits", "wants a value");
+    refuses(d, "quantize mlp absmax --bits --per channel", "wants a value");
+    refuses(d, "quantize mlp absmax --per group:48", "48");
+    refuses(d, "quantize mlp absmax --per group:0", "--per");
+    refuses(d, "quantize mlp f16 --bits 4", "--bits is for absmax and zeropoint");
+    refuses(d, "quantize mlp int4 --bits 5", "int4 has 4 bits");
+    refuses(d, "quantize mlp absmax --keep mlp", "leaves nothing");
+    refuses(d, "quantize output_norm absmax", "vector");
+    refuses(d, "quantize mlp absmax now", "does not know what to do with \"now\"");
+    refuses(d, "generate", "generate wants PROMPT");
+    refuses(d, "generate x --temperature -1", "--temperature takes a number from 0 to 100");
+    refuses(d, "generate x --temperature nan", "--temperature");
+    refuses(d, "generate \"x", "never closed");
+    refuses(d, "hist blk.0.attn_q --log=yes", "--log stands alone");
+    refuses(d, "hist blk.0.attn_q --png x.gif", ".png");
+    refuses(d, "ppl", "needs a text");
+    refuses(d, "save tiny.txt", "save writes GGUF files");
+    refuses(d, "undo", "nothing to undo");
+    refuses(d, "bits x", "takes a number");
+    refuses(d, "help quantise", "did you mean quantize?");
+    refuses(d, "!ls", "may not run other programs"); /* nobody gave it a shell */
+    assert_int_equal(nb_model_undo_depth(d->notebook->model), 0);
+    assert_false(nb_notebook_changed(d->notebook));
+}
+
+static void test_needs_a_model(void **state)
+{
+    desk *d = *state;
+    static const char *const cells[] = {"info", "layers", "show x", "hist x", "quantize all absmax", "restore all", "undo",
+                                        "generate x", "ppl", "compare", "save x.gguf"};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
+        refuses(d, cells[i], "none is loaded yet");
+}
+
+/* ---- what they do ---- */
+
+static void test_numbers(void **state)
+{
+    desk *d = *state;
+    says(d, "bits 0.1 f16", "01011     1001100110");
+    says(d, "bits 0.1 f16", "0.0999755859375");
+    says(d, "bits 0.1", "0.100000001490116119384765625");
+    says(d, "bits -3 int4", "1101");
+    says(d, "bits 1e9 f8_e4m3", "448");
+    says(d, "bits nan f16", "NaN");
+    says(d, "bits -inf f32", "infinity");
+    says(d, "range int4", "-8 to 7");
+    says(d, "range f16", "65504");
+    says(d, "range f8_e5m2", "57344");
+    run(d, "formats");
+    for (size_t i = 0; i < nb_format_count(); i++)
+        assert_non_null(strstr(nb_draft_text(&d->shown), nb_format_at(i)->name));
+}
+
+static void test_load_alone(void **state)
+{
+    desk *d = *state;
+    says(d, "load", "GGUF");
+    refuses(d, "load /nowhere/at/all.gguf", "no file");
+    load(d);
+    refuses(d, "load /dev/null", "");
+    says(d, "info", "tiny"); /* what failed to load took nothing away */
+}
+
+static void test_quantizing(void **state)
+{
+    desk *d = *state;
+    load(d);
+    uint64_t before = nb_model_n_bytes(d->notebook->model);
+    says(d, "quantize attention absmax --bits 4 --per group:32", "12 tensors · int4 absmax/group:32 · ");
+    says(d, "layers blk.1", "int4 absmax/group:32");
+    assert_true(nb_model_n_bytes(d->notebook->model) < before);
+    says(d, "quantize attention absmax --bits 8 --per channel", "dB better");
+    says(d, "quantize all zeropoint --bits 3 --keep attention", "9 tensors · int3 zeropoint/tensor");
+    assert_int_equal(nb_model_undo_depth(d->notebook->model), 3);
+    says(d, "undo", "Taken back: quantize all zeropoint --bits 3 --keep attention");
+    says(d, "undo", "--bits 8");
+    says(d, "show blk.1.attn_q", "int4 absmax/group:32");
+    says(d, "undo", "0 more to take back");
+    assert_int_equal(nb_model_n_bytes(d->notebook->model), before);
+    assert_false(nb_notebook_changed(d->notebook));
+    says(d, "quantize mlp f8_e4m3; restore mlp", "9 tensors as in the file again");
+    says(d, "restore all", "already");
+    says(d, "quantize all int4; restore blk.0.attn_q", "1 tensor as in the file again");
+    says(d, "quantize head bf16", "1 tensor ");
+}
+
+/* Both conventions are explained where a scale is shown. */
+static void test_showing(void **state)
+{
+    desk *d = *state;
+    load(d);
+    says(d, "show blk.0.attn_q", "64 x 64");
+    says(d, "show output_norm", "never quantized");
+    says(d, "quantize blk.0.attn_q absmax --bits 8; show blk.0.attn_q", "max / 127");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "127 / max"));
+    says(d, "quantize blk.0.attn_q zeropoint --bits 4; show blk.0.attn_q", "zero point");
+    says(d, "quantize blk.0.attn_q absmax --convention labonne; show blk.0.attn_q", "127 / max");
+    says(d, "quantize blk.0.attn_q f8_e4m3; show blk.0.attn_q", "448");
+    says(d, "show blk.0.attn_q.weight", "blk.0.attn_q");
+}
+
+static void check_width(const char *text)
+{
+    for (; *text; text += strcspn(text, "\n") + 1) {
+        size_t columns = 0;
+        for (const char *c = text; *c && *c != '\n'; c++)
+            columns += ((unsigned char)*c & 0xc0) != 0x80;
+        assert_true(columns <= 80);
+        if (!text[strcspn(text, "\n")])
+            break;
+    }
+}
+
+/* No screen is wider than 80 columns. */
+static void test_width(void **state)
+{
+    desk *d = *state;
+    load(d);
+    const char *text = temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
+    char ppl[600], compare[600];
+    snprintf(ppl, sizeof ppl, "ppl --text '%s'", text);
+    snprintf(compare, sizeof compare, "compare --text '%s' --write 8", text);
+    const char *const cells[] = {"quantize attention zeropoint --bits 4 --per group:32 --activations f32",
+                                 "quantize mlp absmax --bits 2", "layers", "layers all", "show blk.2.attn_v", "info", "help",
+                                 "help quantize", "formats", "range f8_e4m3", "bits 1e-40 f32", "hist blk.0.ffn_up", ppl,
+                                 compare, "history", "set", "load", "undo"};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        assert_int_equal(run(d, cells[i]), NB_OK);
+        assert_true(d->shown.n_bytes > 0);
+        check_width(nb_draft_text(&d->shown));
+    }
+}
+
+static void test_text(void **state)
+{
+    desk *d = *state;
+    char cell[600];
+    char first[2048];
+    load(d);
+    says(d, "generate \"Once upon\" --tokens 12", "Once upon");
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(strstr(nb_draft_text(&d->shown), "Once"), "\n"),
+             strstr(nb_draft_text(&d->shown), "Once"));
+    says(d, "set threads 1; generate \"Once upon\" --tokens 12", first); /* the same on one thread */
+    says(d, "generate \"Once\" --temperature 0.9 --seed 3 --top-k 5 --tokens 4", "temperature 0.9, top-k 5, seed 3");
+    says(d, "compare", "Nothing is quantized yet");
+    says(d, "quantize all absmax --bits 2; compare --write 5", "With a text it also measures");
+    const char *text = temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
+    snprintf(cell, sizeof cell, "ppl --text '%s'", text);
+    says(d, cell, "perplexity of text.txt");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "± "));
+    says(d, "ppl", "perplexity of text.txt"); /* remembered */
+    says(d, "compare --write 5", "KL divergence");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "same top token"));
+    says(d, "set text", "text.txt");
+    snprintf(cell, sizeof cell, "ppl '%s'", temporary_file("empty.txt", "", 0));
+    refuses(d, cell, "empty");
+}
+
+/* What was asked to stop stops, and leaves everything as it was. */
+static void test_cancel(void **state)
+{
+    desk *d = *state;
+    load(d);
+    uint64_t before = nb_model_n_bytes(d->notebook->model);
+    static const char *const cells[] = {"quantize all absmax --bits 4", "generate x --tokens 50", "layers"};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        atomic_store(&d->notebook->context->cancel, true);
+        assert_int_equal(run(d, cells[i]), NB_ERR_CANCELLED);
+        assert_int_equal(nb_model_n_bytes(d->notebook->model), before);
+        assert_int_equal(nb_model_undo_depth(d->notebook->model), 0);
+        assert_int_equal(run(d, "info"), NB_OK);
+    }
+    char cell[600];
+    snprintf(cell, sizeof cell, "load '%s'", d->model);
+    atomic_store(&d->notebook->context->cancel, true);
+    assert_int_equal(run(d, cell), NB_ERR_CANCELLED);
+    assert_int_equal(run(d, "info"), NB_OK);
+}
+
+static void test_save(void **state)
+{
+    desk *d = *state;
+    char cell[1200];
+    char saved[512];
+    snprintf(saved, sizeof saved, "%s", temporary_path("saved.gguf"));
+    load(d);
+    snprintf(cell, sizeof cell, "save '%s'", d->model);
+    refuses(d, cell, "--force");
+    says(d, "quantize all absmax --bits 5 --per group:32; quantize head f8_e5m2; generate Once --tokens 8", "Once");
+    char *text = nb_strdup(strstr(nb_draft_text(&d->shown), "Once"));
+    text[strcspn(text, "\n")] = '\0';
+    snprintf(cell, sizeof cell, "save '%s'", saved);
+    says(d, cell, "saved.gguf");
+    snprintf(cell, sizeof cell, "load '%s'; generate Once --tokens 8", saved);
+    says(d, cell, text);
+    says(d, "layers", "int5 absmax/group:32");
+    free(text);
+}
+
+static void test_settings(void **state)
+{
+    desk *d = *state;
+    run(d, "set");
+    for (size_t i = 0; i < nb_setting_count(); i++)
+        assert_non_null(strstr(nb_draft_text(&d->shown), nb_setting_at(i)->name));
+    says(d, "set threads 1", "threads is 1");
+    says(d, "set seed 77", "seed is 77");
+    assert_int_equal(d->notebook->settings.sampling.seed, 77);
+    says(d, "set plot none; set plot", "plot is none");
+    refuses(d, "set threads 0", "from 1 to 256");
+    refuses(d, "set top-p 2", "top-p");
+    refuses(d, "set text /nowhere", "no file");
+}
+
+static void test_history_and_leaving(void **state)
+{
+    desk *d = *state;
+    run(d, "bits 1");
+    run(d, "nonsense here");
+    run(d, "range f16\nrange bf16");
+    says(d, "history", "nonsense here");
+    says(d, "history --last 3", "range bf16");
+    assert_null(strstr(nb_draft_text(&d->shown), "nonsense"));
+    assert_int_equal(nb_notebook_next(d->notebook), 6);
+    run(d, "exit; bits 1");
+    assert_true(d->notebook->leave);
+    assert_int_equal(d->shown.n_bytes, 0);
+}
+
+/* A cell stops at its first mistake; what came before it stands. */
+static void test_several_commands(void **state)
+{
+    desk *d = *state;
+    refuses(d, "bits 1 f16; nonsense; bits 2 f16", "no command \"nonsense\"");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "1 in f16 is 1"));
+    assert_null(strstr(nb_draft_text(&d->shown), "2 in f16"));
+}
+
+static void test_confined(void **state)
+{
+    desk *d = *state;
+    char folder[512];
+    snprintf(folder, sizeof folder, "%.*s", (int)(strlen(d->model) - strlen("/tiny.gguf")), d->model);
+    d->notebook->confined = true;
+    d->notebook->folder = folder;
+    refuses(d, "load /etc/passwd", "its own folder");
+    refuses(d, "load ../tiny.gguf", "its own folder");
+    refuses(d, "!ls", "may not run");
+    says(d, "load tiny.gguf", "3 layers");
+    refuses(d, "save /tmp/x.gguf", "its own folder");
+    says(d, "save confined.gguf", "confined.gguf");
+}
+
+/* ---- the Tab key ---- */
+
+static void completes(desk *d, const char *text, const char *names)
+{
+    nb_choices choices;
+    char joined[1024] = "";
+    nb_complete(d->notebook, text, strlen(text), &choices);
+    for (size_t i = 0; i < choices.count; i++) {
+        strcat(joined, i ? " " : "");
+        strcat(joined, choices.names[i]);
+    }
+    nb_choices_free(&choices);
+    assert_string_equal(joined, names);
+}
+
+static void test_completion(void **state)
+{
+    desk *d = *state;
+    completes(d, "qua", "quantize");
+    completes(d, "info; qua", "quantize");
+    completes(d, "?qua", "quantize");
+    completes(d, "help qua", "quantize");
+    completes(d, "s", "save set show");
+    completes(d, "bits 0.1 f8", "f8_e4m3 f8_e5m2");
+    completes(d, "set pl", "plot");
+    completes(d, "set plot b", "braille");
+    completes(d, "quantize a", ""); /* no model, no tensors */
+    completes(d, "nonsense a", "");
+    completes(d, "!l", "");
+    load(d);
+    completes(d, "quantize a", "all attention");
+    completes(d, "quantize attention,m", "attention,mlp");
+    completes(d, "quantize attention z", "zeropoint");
+    completes(d, "quantize attention absmax --p", "--per");
+    completes(d, "quantize attention absmax --per c", "channel");
+    completes(d, "quantize attention absmax --activations ", "f32 int8");
+    completes(d, "quantize attention absmax --bits 4 --keep blk.0.attn_o", "blk.0.attn_output");
+    completes(d, "show ", "blk. output output_norm token_embd"); /* many: up to the next dot */
+    completes(d, "show blk.1.ffn_d", "blk.1.ffn_down");
+    completes(d, "show blk.1.ffn_down ", "");
+    char cell[600], found[600];
+    snprintf(cell, sizeof cell, "load %.*s", (int)strlen(d->model) - 6, d->model);
+    snprintf(found, sizeof found, "%s", d->model);
+    completes(d, cell, found);
+    temporary_file("with blank.gguf", "x", 1);
+    snprintf(cell, sizeof cell, "load %.*swith", (int)(strlen(d->model) - strlen("tiny.gguf")), d->model);
+    snprintf(found, sizeof found, "\"%.*swith blank.gguf", (int)(strlen(d->model) - strlen("tiny.gguf")), d->model);
+    completes(d, cell, found);
+}
+
+/* Allocations that fail anywhere in a cell are survived: a sentence, and the notebook goes on. */
+static void test_memory(void **state)
+{
+    desk *d = *state;
+    load(d);
+    static const char *const cells[] = {"quantize attention absmax --bits 4", "layers", "show blk.0.attn_q", "help",
+                                        "bits 0.1 f16", "info", "generate Once --tokens 2"};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        nb_status status = NB_ERR_MEMORY;
+        for (long n = 1; status != NB_OK && n < 3000; n += 1 + n / 8) {
+            nb_memory_fail_after(n);
+            status = nb_notebook_run(d->notebook, cells[i], strlen(cells[i]), NULL, NULL, &d->error);
+            nb_memory_fail_after(0);
+            assert_true(status == NB_OK || status == NB_ERR_MEMORY);
+        }
+        assert_int_equal(run(d, "info"), NB_OK);
+    }
+}
+
+#define test(function) cmocka_unit_test_setup_teardown(function, open_desk, close_desk)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows), cmocka_unit_test(test_examples_read), test(test_help), test(test_typos),
+        test(test_bad_values), test(test_needs_a_model), test(test_numbers), test(test_load_alone), test(test_quantizing),
+        test(test_showing), test(test_width), test(test_text), test(test_cancel), test(test_save), test(test_settings),
+        test(test_history_and_leaving), test(test_several_commands), test(test_confined), test(test_completion),
+        test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
