@@ -13,13 +13,15 @@ struct nb_sampler {
     nb_sampler_options options;
     size_t vocab_size;
     nb_random random;
-    size_t count;       /* candidates */
-    int32_t *ids;       /* [count] */
-    float *below;       /* [count] logit minus the highest one: 0 or less */
-    float *weights;     /* [count] exp of it: as likely as the likeliest times this */
-    double *cumulative; /* [count] */
-    uint64_t *heap;
+    size_t count;   /* candidates */
+    int32_t *ids;   /* [count] */
+    float *below;   /* [count] logit minus the highest one: 0 or less */
+    float *weights; /* [count] exp of it: as likely as the likeliest times this */
+    uint64_t *heap; /* [vocab_size] */
 };
+
+/* Vocabularies are long, and few of their tokens matter: blocks are looked at whole, then passed over. */
+enum { BLOCK = 128 };
 
 nb_status nb_sampler_create(const nb_sampler_options *options, size_t vocab_size, nb_sampler **out,
                             nb_error *error)
@@ -44,10 +46,9 @@ nb_status nb_sampler_create(const nb_sampler_options *options, size_t vocab_size
         made->ids = nb_calloc(vocab_size, sizeof *made->ids);
         made->below = nb_calloc(vocab_size, sizeof *made->below);
         made->weights = nb_calloc(vocab_size, sizeof *made->weights);
-        made->cumulative = nb_calloc(vocab_size, sizeof *made->cumulative);
         made->heap = nb_calloc(vocab_size, sizeof *made->heap);
     }
-    if (!made || !made->ids || !made->below || !made->weights || !made->cumulative || !made->heap) {
+    if (!made || !made->ids || !made->below || !made->weights || !made->heap) {
         nb_sampler_destroy(&made);
         return nb_fail(error, NB_ERR_MEMORY, "there is no memory left to sample from %zu tokens", vocab_size);
     }
@@ -66,7 +67,6 @@ void nb_sampler_destroy(nb_sampler **sampler)
     free((*sampler)->ids);
     free((*sampler)->below);
     free((*sampler)->weights);
-    free((*sampler)->cumulative);
     free((*sampler)->heap);
     free(*sampler);
     *sampler = NULL;
@@ -82,23 +82,28 @@ static size_t likeliest_number(const float *logits, size_t n)
     return best;
 }
 
-/* The first of equal maxima. Blocks that do not hold the maximum are passed over whole. */
-static size_t likeliest(const nb_kernels *kernels, const float *logits, size_t n)
+/* From `at` on, the first block in which something reaches `least`, or the last block. */
+static size_t skip_blocks(const float *x, size_t at, size_t n, float least)
 {
-    float highest = kernels->max(logits, n);
-    if (isnan(highest)) {
-        return likeliest_number(logits, n);
-    }
-    enum { BLOCK = 64 };
-    size_t at = 0;
-    for (bool here = false; n - at > BLOCK; at += BLOCK) {
+    for (; n - at > BLOCK; at += BLOCK) {
+        int reached = 0;
         for (size_t i = at; i < at + BLOCK; i++) {
-            here |= logits[i] == highest;
+            reached += x[i] >= least;
         }
-        if (here) {
+        if (reached > 0) {
             break;
         }
     }
+    return at;
+}
+
+/* The first of equal maxima; `highest` is what kernels->max says of them. */
+static size_t likeliest(const float *logits, size_t n, float highest)
+{
+    if (isnan(highest)) {
+        return likeliest_number(logits, n);
+    }
+    size_t at = skip_blocks(logits, 0, n, highest);
     while (at + 1 < n && logits[at] != highest) {
         at++;
     }
@@ -108,10 +113,15 @@ static size_t likeliest(const nb_kernels *kernels, const float *logits, size_t n
 /* Orders candidates as numbers: the larger, the likelier; of equals, the earlier (the lower id) is larger. */
 static uint64_t rank_key(float below, size_t candidate)
 {
-    uint32_t bits;
+    uint32_t bits; /* of a number that is 0 or less: the larger they are, the lower it is */
     memcpy(&bits, &below, sizeof bits);
-    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-    return (uint64_t)bits << 32 | (UINT32_MAX - (uint32_t)candidate);
+    bits = below == 0 ? 0 : bits;
+    return (uint64_t)~bits << 32 | (UINT32_MAX - (uint32_t)candidate);
+}
+
+static size_t candidate_of(uint64_t key)
+{
+    return UINT32_MAX - (uint32_t)key;
 }
 
 /* A heap with its smallest number on top. */
@@ -141,8 +151,16 @@ static void heapify(uint64_t *heap, size_t count)
 }
 
 /* Every logit that is a number becomes a candidate. */
-static void gather(nb_sampler *s, const float *logits, float highest)
+static void gather(nb_sampler *s, const float *logits, float highest, bool all_numbers)
 {
+    if (all_numbers && isfinite(highest)) {
+        for (size_t i = 0; i < s->vocab_size; i++) {
+            s->ids[i] = (int32_t)i;
+            s->below[i] = logits[i] - highest;
+        }
+        s->count = s->vocab_size;
+        return;
+    }
     s->count = 0;
     for (size_t i = 0; i < s->vocab_size; i++) {
         if (!isnan(logits[i])) {
@@ -152,15 +170,24 @@ static void gather(nb_sampler *s, const float *logits, float highest)
     }
 }
 
+static void keep(nb_sampler *s, size_t from, size_t to)
+{
+    s->ids[to] = s->ids[from];
+    s->below[to] = s->below[from];
+    s->weights[to] = s->weights[from];
+}
+
 /* Keeps the candidates whose key is `lowest` or more. */
 static void keep_from(nb_sampler *s, uint64_t lowest)
 {
+    const float least = s->below[candidate_of(lowest)];
     size_t kept = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        if (rank_key(s->below[i], i) >= lowest) {
-            s->ids[kept] = s->ids[i];
-            s->below[kept] = s->below[i];
-            s->weights[kept++] = s->weights[i];
+    for (size_t at = 0; at < s->count;) {
+        at = skip_blocks(s->below, at, s->count, least);
+        for (const size_t end = nb_min_size(at + BLOCK, s->count); at < end; at++) {
+            if (s->below[at] >= least && rank_key(s->below[at], at) >= lowest) {
+                keep(s, at, kept++);
+            }
         }
     }
     s->count = kept;
@@ -175,86 +202,132 @@ static void keep_top_k(nb_sampler *s, size_t k)
         s->heap[i] = rank_key(s->below[i], i);
     }
     heapify(s->heap, k);
-    for (size_t i = k; i < s->count; i++) {
-        uint64_t key = rank_key(s->below[i], i);
-        if (key > s->heap[0]) { /* likelier than the least likely of the k so far */
-            s->heap[0] = key;
-            sift_down(s->heap, k, 0);
+    for (size_t at = k; at < s->count;) {
+        at = skip_blocks(s->below, at, s->count, s->below[candidate_of(s->heap[0])]);
+        for (const size_t end = nb_min_size(at + BLOCK, s->count); at < end; at++) {
+            uint64_t key = rank_key(s->below[at], at);
+            if (key > s->heap[0]) { /* likelier than the least likely of the k so far */
+                s->heap[0] = key;
+                sift_down(s->heap, k, 0);
+            }
         }
     }
     keep_from(s, s->heap[0]);
 }
 
-/* The smallest set of likeliest candidates whose share of the weight reaches p. One with less than
- * (1 - p) / (n - 1) of it cannot be in that set: what stands behind it could not make up 1 - p. */
+/* Candidates fall into bins by how far they are below the likeliest; all of a bin are likelier than all of
+ * the next. 16 bins a factor of e, and what is less likely than e^-32 in the last. */
+enum { BINS = 512, BINS_PER_E = 16 };
+static size_t bin_of(float below)
+{
+    return below > -(BINS - 1.0f) / BINS_PER_E ? (size_t)(-below * BINS_PER_E) : BINS - 1;
+}
+
+/* In eight lanes, so that it takes no longer than reading. */
+static double sum_of(const float *weights, size_t n)
+{
+    double lanes[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        for (size_t lane = 0; lane < 8; lane++) {
+            lanes[lane] += weights[i + lane];
+        }
+    }
+    for (size_t lane = 0; i + lane < n; lane++) {
+        lanes[lane] += weights[i + lane];
+    }
+    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+/* The smallest set of likeliest candidates whose share of the weight reaches p: whole bins, and of the bin in
+ * which p is reached the likeliest. A candidate with less than (1 - p) / count of the weight is in none:
+ * those behind it could not make up the missing 1 - p. */
 static void keep_top_p(nb_sampler *s, double p)
 {
-    if (p >= 1 || s->count < 2) {
+    if (p >= 1) {
         return;
     }
-    double total = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        total += s->weights[i];
+    const double goal = p * sum_of(s->weights, s->count);
+    const float too_small =
+        (float)((1 - p) * sum_of(s->weights, s->count) / (double)s->count) / 2; /* to be sure */
+    double sums[BINS] = {0}, sum = 0;
+    for (size_t at = 0; at < s->count;) {
+        at = skip_blocks(s->weights, at, s->count, too_small);
+        for (const size_t end = nb_min_size(at + BLOCK, s->count); at < end; at++) {
+            sums[bin_of(s->below[at])] += s->weights[at];
+        }
     }
-    double too_small = (1 - p) * total / (double)(s->count - 1);
-    size_t n = 0;
+    size_t bin = 0, n = 0;
+    while (bin + 1 < BINS && (sums[bin] == 0 || sum + sums[bin] < goal)) {
+        sum += sums[bin++];
+    }
     for (size_t i = 0; i < s->count; i++) {
-        if (s->weights[i] >= too_small || s->below[i] == 0) {
+        if (s->weights[i] >= too_small && bin_of(s->below[i]) == bin) {
             s->heap[n++] = ~rank_key(s->below[i], i); /* the likeliest on top */
         }
     }
+    if (n == 0) {
+        return; /* p is so near 1 that rounding hides the difference */
+    }
     heapify(s->heap, n);
-    double sum = 0;
-    uint64_t lowest = 0;
+    uint64_t lowest;
     do {
         lowest = ~s->heap[0];
-        sum += s->weights[UINT32_MAX - (uint32_t)lowest];
+        sum += s->weights[candidate_of(lowest)];
         s->heap[0] = s->heap[--n];
         sift_down(s->heap, n, 0);
-    } while (n > 0 && sum < p * total);
+    } while (n > 0 && sum < goal);
     keep_from(s, lowest);
 }
 
 static void keep_min_p(nb_sampler *s, float p)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0; p > 0 && i < s->count; i++) {
         if (s->weights[i] >= p) {
-            s->ids[kept] = s->ids[i];
-            s->below[kept] = s->below[i];
-            s->weights[kept++] = s->weights[i];
+            keep(s, i, kept++);
         }
     }
-    s->count = kept;
+    s->count = p > 0 ? kept : s->count;
 }
 
+/* A random point of the weights laid end to end: the block that it falls into, then the candidate. */
 static int32_t draw(nb_sampler *s)
 {
-    double sum = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        s->cumulative[i] = sum += s->weights[i];
+    double total = 0;
+    for (size_t at = 0; at < s->count; at += BLOCK) {
+        total += sum_of(s->weights + at, nb_min_size(BLOCK, s->count - at));
     }
-    double target = nb_random_f64(&s->random) * sum; /* below sum */
-    size_t low = 0, high = s->count - 1;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (s->cumulative[middle] > target) {
-            high = middle;
-        } else {
-            low = middle + 1;
+    double point = nb_random_f64(&s->random) * total, passed = 0;
+    size_t at = 0;
+    for (; s->count - at > BLOCK; at += BLOCK) {
+        double next = passed + sum_of(s->weights + at, BLOCK);
+        if (next > point) {
+            break;
+        }
+        passed = next;
+    }
+    size_t chosen =
+        at; /* where rounding leaves the point beyond the block's end: its last candidate with weight */
+    for (const size_t end = nb_min_size(at + BLOCK, s->count); at < end; at++) {
+        chosen = s->weights[at] > 0 ? at : chosen;
+        passed += s->weights[at];
+        if (passed > point) {
+            break;
         }
     }
-    return s->ids[low];
+    return s->ids[chosen];
 }
 
 int32_t nb_sampler_next(nb_sampler *sampler, const nb_kernels *kernels, const float *logits)
 {
     const nb_sampler_options *options = &sampler->options;
-    size_t best = likeliest(kernels, logits, sampler->vocab_size);
+    float highest = kernels->max(logits, sampler->vocab_size); /* NaN if any is NaN */
+    size_t best = likeliest(logits, sampler->vocab_size, highest);
     if (options->temperature == 0 || isnan(logits[best])) {
         return (int32_t)best;
     }
-    gather(sampler, logits, logits[best]);
+    gather(sampler, logits, logits[best], !isnan(highest));
     keep_top_k(sampler, options->top_k);
     kernels->exp(sampler->below, sampler->count, sampler->weights);
     keep_top_p(sampler, options->top_p);
