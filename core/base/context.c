@@ -53,10 +53,10 @@ nb_status nb_context_create(const nb_context_options *options, nb_context **out,
     nb_context *context = nb_calloc(1, sizeof *context);
     if (!context)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a context");
-    context->kernels = kernels;
     atomic_init(&context->cancel, false);
     const char *verify = getenv("NIBBLE_VERIFY");
     context->verify = verify && strcmp(verify, "1") == 0;
+    context->kernels = context->verify ? nb_kernels_verifying(kernels) : kernels;
     const unsigned asked = options ? options->n_threads : 0;
     status = nb_pool_create(asked ? asked : nb_cpu_count(), &context->pool, error);
     if (status != NB_OK) {

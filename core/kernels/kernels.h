@@ -60,7 +60,7 @@ typedef struct nb_kernels {
      * fma(a, s, b * c). cos_sin: [n_rot / 2][2]. The rest of a head is left. In place. */
     void (*rope_adjacent)(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot);
     void (*add)(float *x, const float *y, size_t n);                            /* x += y */
-    void (*swiglu)(const float *gate, const float *up, size_t n, float *y);     /* y = gate / (1 + exp(-gate)) * up */
+    void (*swiglu)(const float *gate, const float *up, size_t n, float *y);     /* y = gate / (1 + exp(-gate)) * up; y may be gate */
     /* Queries i = 0..n_queries-1 of one head; query i sees keys [0, n_keys + i); n_keys > 0.
      *   k: [ceil(n/16)][head_size][16], lane = key: score = fma(q[d], k[d], score), d forwards; times scale
      *   maximum; p = exp(score - max); denominator in 16 lanes by position; the lanes folded
@@ -68,7 +68,7 @@ typedef struct nb_kernels {
      * scratch: 16 * round_up(n_keys + n_queries, 16) floats. */
     void (*attention)(const float *q, size_t q_stride, size_t n_queries, size_t n_keys, const float *k,
                       const float *v, size_t head_size, float scale, float *scratch, float *out, size_t out_stride);
-    void (*exp)(const float *x, size_t n, float *y); /* base/math's exp, elementwise */
+    void (*exp)(const float *x, size_t n, float *y); /* nb_expf of each; y may be x */
     float (*max)(const float *x, size_t n);          /* NaN if any is NaN; a zero is +0; of nothing: -inf */
     /* log(sum exp(x)) with the maximum taken out: f32 exp, f64 sums in 16 lanes. A maximum that is
      * not finite is the result. */
@@ -81,6 +81,9 @@ const nb_kernels *nb_kernels_at(size_t index); /* [0] is scalar, the definition;
 const nb_kernels *nb_kernels_find(const char *name);
 /* The best level whose needs this CPU meets. */
 const nb_kernels *nb_kernels_best(void);
+/* That level, but every kernel that is no matmul also runs its definition and ends the program where the bits
+ * differ. A context with `verify` uses it; nb_matmul compares the matmuls. */
+const nb_kernels *nb_kernels_verifying(const nb_kernels *level);
 
 /* Threads and dispatch around one matmul: y[t][0..n_rows) = W x[t]. `x` must hold what the weights want
  * (nb_acts_prepare). Threads split row groups, and token tiles where that is better. */

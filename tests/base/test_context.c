@@ -6,11 +6,15 @@
 #include "kernels/kernels.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -70,6 +74,42 @@ static void unknown_levels_are_refused(void **state)
     const nb_context_options options = {.level = "sse9"};
     assert_int_equal(nb_context_create(&options, &context, &error), NB_ERR_ARGUMENT);
     assert_non_null(strstr(error.text, "'sse9'"));
+}
+
+/* NIBBLE_VERIFY=1 leaves results as they are, and ends a program whose kernel differs from the definition. */
+static void add_wrongly(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = y[i];
+}
+
+static void verifying_catches_a_broken_kernel(void **state)
+{
+    (void)state;
+    setenv("NIBBLE_VERIFY", "1", 1);
+    nb_context *context;
+    assert_int_equal(nb_context_create(NULL, &context, NULL), NB_OK);
+    assert_true(context->verify);
+    assert_string_equal(context->kernels->name, nb_kernels_best()->name);
+    float x[] = {1, 2, 3};
+    const float y[] = {10, 20, 30};
+    context->kernels->add(x, y, 3);
+    assert_true(x[0] == 11 && x[1] == 22 && x[2] == 33);
+    if (nb_kernels_best() == nb_kernels_at(0))
+        skip(); /* the definition is equal to itself */
+    const pid_t child = fork();
+    if (child == 0) {
+        ((nb_kernels *)nb_kernels_best())->add = add_wrongly; /* tables are filled at run time, so writable */
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(1);
+        signal(SIGABRT, SIG_DFL);
+        context->kernels->add(x, y, 3);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    nb_context_destroy(&context);
 }
 
 /* A level that the build knows and the CPU lacks is not run. */
@@ -140,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup(levels_by_option_and_environment, forget_environment),
         cmocka_unit_test_setup(unknown_levels_are_refused, forget_environment),
         cmocka_unit_test_setup(absent_levels_are_refused, forget_environment),
+        cmocka_unit_test_setup(verifying_catches_a_broken_kernel, forget_environment),
         cmocka_unit_test_setup(short_memory_is_said, forget_environment),
         cmocka_unit_test_setup(ticks_report_and_stop_once, forget_environment),
     };
