@@ -119,15 +119,14 @@ static void check_exp(nb_check *check)
 {
     if (!nb_check_begin(check, "exp"))
         return;
-    for (size_t i = 0; i < 2 * N_LENGTHS * NB_FILL_COUNT; i++) {
-        const bool dense = i < 64;
+    for (size_t i = 0; i < 256 + 2 * N_LENGTHS * NB_FILL_COUNT; i++) {
+        const bool dense = i < 256;
         const size_t n = dense ? 4096 : lengths[i % N_LENGTHS];
-        const nb_fill fill = (nb_fill)(i % NB_FILL_COUNT);
-        nb_check_case(check, "n %zu, fill %d", n, fill);
+        const nb_fill fill = (nb_fill)(i / N_LENGTHS % NB_FILL_COUNT);
+        nb_check_case(check, "n %zu, %s %d", n, dense ? "chunk" : "fill", dense ? (int)i : (int)fill);
         float *x = filled(check, n, fill);
         for (size_t j = 0; dense && j < n; j++)
-            if (fill == NB_FILL_PLAIN)
-                x[j] = -105.0f + 195.0f * (float)nb_random_f64(&check->random);
+            x[j] = -105.0f + 195.0f * (float)nb_random_f64(&check->random);
         const nb_check_output y = nb_check_output_create(check, n * sizeof(float));
         check->reference->exp(x, n, y.want);
         check->level->exp(x, n, y.got);
