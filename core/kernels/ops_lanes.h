@@ -13,8 +13,8 @@
  *   lanes_fold lanes_fold_max        the sum, folded 16-8-4-2-1; the maximum
  *   lanes_f64 lanes_f64_zero add fold   16 f64, to which f32 lanes are added
  *   nans nans_none add any           whether any lane so far was NaN
- *   QUERIES, TILES, TILES_ALONE      attention's registers: QUERIES x TILES sums of 16 where there are several
- *                                    queries, TILES_ALONE for one; tiles are 1, 2, 4 or 8
+ *   QUERIES, TILES, TILES_ALONE      attention's registers: QUERIES x TILES sums of 16 for several queries,
+ *                                    TILES_ALONE for one; tiles are 1, 2, 4 or 8
  *
  * Every output sees the operations of reference_ops.c in that order; only how many outputs are on their way
  * at once is ours to choose. */
@@ -67,10 +67,12 @@ static void rms_norm(const float *x, const float *weight, size_t n, float eps, f
     }
     const lanes r = lanes_set(1.0f / sqrtf(lanes_fold(sums) / (float)n + eps));
     for (i = 0; i + LANES <= n; i += LANES)
-        lanes_store(y + i, lanes_canonical(lanes_mul(lanes_load(weight + i), lanes_mul(lanes_load(x + i), r))));
+        lanes_store(y + i,
+                    lanes_canonical(lanes_mul(lanes_load(weight + i), lanes_mul(lanes_load(x + i), r))));
     if (i < n) {
         const lanes a = lanes_mul(lanes_load_part(x + i, n - i, 0.0f), r);
-        lanes_store_part(y + i, n - i, lanes_canonical(lanes_mul(lanes_load_part(weight + i, n - i, 0.0f), a)));
+        lanes_store_part(y + i, n - i,
+                         lanes_canonical(lanes_mul(lanes_load_part(weight + i, n - i, 0.0f), a)));
     }
 }
 
@@ -82,7 +84,8 @@ static void rope_adjacent(float *x, const float *cos_sin, size_t n_heads, size_t
         for (; i + LANES <= n; i += LANES)
             lanes_store(x + i, lanes_canonical(lanes_rotate(lanes_load(x + i), lanes_load(cos_sin + i))));
         if (i < n) {
-            const lanes a = lanes_load_part(x + i, n - i, 0.0f), c = lanes_load_part(cos_sin + i, n - i, 0.0f);
+            const lanes a = lanes_load_part(x + i, n - i, 0.0f),
+                        c = lanes_load_part(cos_sin + i, n - i, 0.0f);
             lanes_store_part(x + i, n - i, lanes_canonical(lanes_rotate(a, c)));
         }
     }
@@ -233,8 +236,8 @@ static float softmax_numerators(float *p, size_t n)
 }
 
 /* Sums of p v for n_q queries and n_v times 16 outputs over n keys; lane = output. sums: [n_q][n_v][16]. */
-INLINE void weigh_values(const float *p, size_t p_stride, size_t n_q, const float *v, size_t v_stride, size_t n_v,
-                         size_t n, float *sums_out)
+INLINE void weigh_values(const float *p, size_t p_stride, size_t n_q, const float *v, size_t v_stride,
+                         size_t n_v, size_t n, float *sums_out)
 {
     lanes sums[QUERIES][MOST_TILES];
     for (size_t i = 0; i < n_q; i++)
@@ -267,7 +270,8 @@ INLINE void values_of_queries(const float *p, size_t p_stride, size_t n_q, const
         for (size_t t = 0; t < n_v; t++) {
             lanes sum = lanes_load(sums + (i * n_v + t) * LANES);
             for (size_t j = n; j < n + i; j++)
-                sum = lanes_fma(lanes_set(p[i * p_stride + j]), lanes_load(v + j * v_stride + t * LANES), sum);
+                sum =
+                    lanes_fma(lanes_set(p[i * p_stride + j]), lanes_load(v + j * v_stride + t * LANES), sum);
             sum = lanes_canonical(lanes_div(sum, lanes_set(denominators[i])));
             float *to = out + i * out_stride + t * LANES;
             if (n_out >= (t + 1) * LANES)
@@ -295,20 +299,20 @@ INLINE void attend(const float *q, size_t q_stride, size_t n_q, size_t n_keys, c
         const size_t n_v = (left + LANES - 1) / LANES;
         size_t n;
         if (n_v >= most)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = most, n_keys, denominators, left, out + d,
-                              out_stride);
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = most, n_keys, denominators, left,
+                              out + d, out_stride);
         else if (most > 4 && n_v >= 4)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 4, n_keys, denominators, left, out + d,
-                              out_stride);
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 4, n_keys, denominators, left,
+                              out + d, out_stride);
         else if (most > 3 && n_v == 3)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 3, n_keys, denominators, left, out + d,
-                              out_stride);
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 3, n_keys, denominators, left,
+                              out + d, out_stride);
         else if (most > 2 && n_v >= 2)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 2, n_keys, denominators, left, out + d,
-                              out_stride);
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 2, n_keys, denominators, left,
+                              out + d, out_stride);
         else
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 1, n_keys, denominators, left, out + d,
-                              out_stride);
+            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 1, n_keys, denominators, left,
+                              out + d, out_stride);
         d += n * LANES;
     }
 }
@@ -325,7 +329,8 @@ static void attention(const float *q, size_t q_stride, size_t n_queries, size_t 
         if (left >= QUERIES)
             attend(from, q_stride, n = QUERIES, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
         else if (left >= QUERIES / 2 && QUERIES / 2 > 1)
-            attend(from, q_stride, n = QUERIES / 2, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
+            attend(from, q_stride, n = QUERIES / 2, n_keys + i, k, v, head_size, scale, scratch, to,
+                   out_stride);
         else
             attend(from, q_stride, n = 1, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
     }

@@ -9,7 +9,10 @@
 enum { LANES = 16 };
 
 /* What leaves a kernel: every NaN as 7fc00000. x86 and ARM make different ones. */
-static float canonical(float x) { return x != x ? NAN : x; }
+static float canonical(float x)
+{
+    return x != x ? NAN : x;
+}
 
 static float fold(const float lanes[LANES])
 {

@@ -1,8 +1,8 @@
-/* NIBBLE_VERIFY=1: a table whose kernels run a level's kernel and the definition, and compare the bits. nb_matmul
- * compares the matmuls itself, a whole one at a time; here is everything else.
+/* NIBBLE_VERIFY=1: a table whose kernels run a level's kernel and the definition, and compare the bits.
+ * nb_matmul compares the matmuls itself, a whole one at a time; here is everything else.
  *
- * A difference is a bug in a kernel, nothing that a caller could handle: it ends the program with what is needed
- * to find it. Where memory is short, the comparison is left out. */
+ * A difference is a bug in a kernel, nothing that a caller could handle: it ends the program with what is
+ * needed to find it. Where memory is short, the comparison is left out. */
 #include "base/memory.h"
 #include "kernels/levels.h"
 
@@ -13,7 +13,8 @@
 
 enum { LANES = 16, MOST_LEVELS = 4 };
 
-static void compare(const nb_kernels *level, const char *kernel, const float *want, const float *got, size_t n)
+static void compare(const nb_kernels *level, const char *kernel, const float *want, const float *got,
+                    size_t n)
 {
     if (memcmp(want, got, n * sizeof *want) == 0)
         return;
@@ -88,8 +89,8 @@ static void verify_attention(const nb_kernels *level, const float *q, size_t q_s
     float *want = nb_calloc(head_size, sizeof *want);
     float *own_scratch = nb_calloc(nb_round_up(n_keys + n_queries, LANES), LANES * sizeof *own_scratch);
     for (size_t i = 0; want && own_scratch && i < n_queries; i++) {
-        nb_kernels_at(0)->attention(q + i * q_stride, q_stride, 1, n_keys + i, k, v, head_size, scale, own_scratch,
-                                    want, head_size);
+        nb_kernels_at(0)->attention(q + i * q_stride, q_stride, 1, n_keys + i, k, v, head_size, scale,
+                                    own_scratch, want, head_size);
         compare(level, "attention", want, out + i * out_stride, head_size);
     }
     free(want);
@@ -118,7 +119,8 @@ static double verify_log_sum_exp(const nb_kernels *level, const float *x, size_t
 {
     const double want = nb_kernels_at(0)->log_sum_exp(x, n), got = level->log_sum_exp(x, n);
     if (memcmp(&want, &got, sizeof want) != 0) {
-        fprintf(stderr, "NIBBLE_VERIFY: log_sum_exp on %s: %a, but the definition says %a\n", level->name, got, want);
+        fprintf(stderr, "NIBBLE_VERIFY: log_sum_exp on %s: %a, but the definition says %a\n", level->name,
+                got, want);
         abort();
     }
     return got;
@@ -135,7 +137,8 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
     nb_kernels_at(0)->quantize_acts(x, n_cols, want, NULL);
     for (size_t b = 0; b < n_blocks; b++) {
         if (memcmp(want + b, blocks + b, sizeof *want) != 0) {
-            fprintf(stderr, "NIBBLE_VERIFY: quantize_acts on %s: block %zu of %zu differs from the definition's\n",
+            fprintf(stderr,
+                    "NIBBLE_VERIFY: quantize_acts on %s: block %zu of %zu differs from the definition's\n",
                     level->name, b, n_blocks);
             abort();
         }
@@ -154,7 +157,10 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
     {                                                                                                        \
         verify_rope_adjacent(nb_kernels_at(I), x, cos_sin, n_heads, head_size, n_rot);                       \
     }                                                                                                        \
-    static void add_##I(float *x, const float *y, size_t n) { verify_add(nb_kernels_at(I), x, y, n); }       \
+    static void add_##I(float *x, const float *y, size_t n)                                                  \
+    {                                                                                                        \
+        verify_add(nb_kernels_at(I), x, y, n);                                                               \
+    }                                                                                                        \
     static void swiglu_##I(const float *gate, const float *up, size_t n, float *y)                           \
     {                                                                                                        \
         verify_swiglu(nb_kernels_at(I), gate, up, n, y);                                                     \
@@ -166,8 +172,14 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
         verify_attention(nb_kernels_at(I), q, q_stride, n_queries, n_keys, k, v, head_size, scale, scratch,  \
                          out, out_stride);                                                                   \
     }                                                                                                        \
-    static void exp_##I(const float *x, size_t n, float *y) { verify_exp(nb_kernels_at(I), x, n, y); }       \
-    static float max_##I(const float *x, size_t n) { return verify_max(nb_kernels_at(I), x, n); }            \
+    static void exp_##I(const float *x, size_t n, float *y)                                                  \
+    {                                                                                                        \
+        verify_exp(nb_kernels_at(I), x, n, y);                                                               \
+    }                                                                                                        \
+    static float max_##I(const float *x, size_t n)                                                           \
+    {                                                                                                        \
+        return verify_max(nb_kernels_at(I), x, n);                                                           \
+    }                                                                                                        \
     static double log_sum_exp_##I(const float *x, size_t n)                                                  \
     {                                                                                                        \
         return verify_log_sum_exp(nb_kernels_at(I), x, n);                                                   \
@@ -199,8 +211,8 @@ static pthread_once_t table_filled = PTHREAD_ONCE_INIT;
 
 static void fill_table(void)
 {
-    static void (*const set_kernels[MOST_LEVELS])(nb_kernels *k) = {set_kernels_0, set_kernels_1, set_kernels_2,
-                                                                    set_kernels_3};
+    static void (*const set_kernels[MOST_LEVELS])(nb_kernels * k) = {set_kernels_0, set_kernels_1,
+                                                                     set_kernels_2, set_kernels_3};
     for (size_t i = 0; i < nb_kernels_count() && i < MOST_LEVELS; i++) {
         table[i] = *nb_kernels_at(i);
         set_kernels[i](&table[i]);

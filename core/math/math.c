@@ -34,8 +34,9 @@ static double polynomial(double x, const double *coefficients, int count)
 static double exp_of_sum(double x, double rest)
 {
     static const double series[] = {/* 1 / k! from k = 2 */
-        1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
-        1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+                                    1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
+                                    1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
+                                    1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
     if (x != x)
         return NAN;
     if (x > 710.0)
@@ -52,7 +53,10 @@ static double exp_of_sum(double x, double rest)
     return p * power_of_2(e / 2) * power_of_2(e - e / 2);
 }
 
-double nb_exp(double x) { return exp_of_sum(x, 0.0); }
+double nb_exp(double x)
+{
+    return exp_of_sum(x, 0.0);
+}
 
 /* x = m 2^e with m in [sqrt(1/2), sqrt(2)); x is positive and finite. */
 static double split(double x, int *e)
@@ -137,8 +141,8 @@ static pair log_pair(double x)
     const pair square = pair_multiply(s, s);
     const double tail = square.high * polynomial(square.high, series, 9);
     const pair p = pair_add(third, (pair){tail, 0});
-    const pair log_m = pair_multiply((pair){2 * s.high, 2 * s.low},
-                                     pair_add((pair){1.0, 0}, pair_multiply(square, p)));
+    const pair log_m =
+        pair_multiply((pair){2 * s.high, 2 * s.low}, pair_add((pair){1.0, 0}, pair_multiply(square, p)));
     if (e == 0)
         return log_m;
     return pair_add(pair_multiply((pair){e, 0}, (pair){LN2, LN2_REST}), log_m);
@@ -164,24 +168,33 @@ double nb_pow(double x, double y)
 static double sin_of_sum(double x, double rest)
 {
     static const double series[] = {/* (-1)^k / (2k + 1)! from k = 1 */
-        -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0,
-        -1.0 / 1307674368000.0, 1.0 / 355687428096000.0};
+                                    -1.0 / 6,
+                                    1.0 / 120,
+                                    -1.0 / 5040,
+                                    1.0 / 362880,
+                                    -1.0 / 39916800,
+                                    1.0 / 6227020800.0,
+                                    -1.0 / 1307674368000.0,
+                                    1.0 / 355687428096000.0};
     const double square = x * x;
     return x + (x * square * polynomial(square, series, 8) + rest * (1.0 - 0.5 * square));
 }
 
 static double cos_of_sum(double x, double rest)
 {
-    static const double series[] = {/* (-1)^k / (2k)! from k = 2 */
-        1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200.0,
-        1.0 / 20922789888000.0};
+    static const double series[] = {
+        /* (-1)^k / (2k)! from k = 2 */
+        1.0 / 24,        -1.0 / 720,           1.0 / 40320,           -1.0 / 3628800,
+        1.0 / 479001600, -1.0 / 87178291200.0, 1.0 / 20922789888000.0};
     const double square = x * x;
     const double half = 0.5 * square;
     const double near_one = 1.0 - half;
-    return near_one + (((1.0 - near_one) - half) + (square * square * polynomial(square, series, 7) - x * rest));
+    return near_one +
+           (((1.0 - near_one) - half) + (square * square * polynomial(square, series, 7) - x * rest));
 }
 
-/* x = n pi / 2 + *high + *low with pi / 2 in three parts; n mod 4. Holds for |x| up to 1e6, where n has 20 bits. */
+/* x = n pi / 2 + *high + *low with pi / 2 in three parts; n mod 4. Holds for |x| up to 1e6, where n has 20
+ * bits. */
 static int reduce(double x, double *high, double *low)
 {
     static const double half_pi[] = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110};
@@ -206,5 +219,11 @@ static double sin_shifted(double x, int quarter)
     return quarter & 2 ? -value : value;
 }
 
-double nb_sin(double x) { return x == 0 ? x : sin_shifted(x, 0); } /* -0 stays -0 */
-double nb_cos(double x) { return sin_shifted(x, 1); }
+double nb_sin(double x)
+{
+    return x == 0 ? x : sin_shifted(x, 0);
+} /* -0 stays -0 */
+double nb_cos(double x)
+{
+    return sin_shifted(x, 1);
+}

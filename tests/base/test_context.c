@@ -48,7 +48,8 @@ static void levels_by_option_and_environment(void **state)
     assert_string_equal(context->kernels->name, "scalar");
     nb_context_destroy(&context);
 
-    const nb_context_options best = {.n_threads = 3, .level = nb_kernels_best()->name}; /* the option goes first */
+    const nb_context_options best = {.n_threads = 3,
+                                     .level = nb_kernels_best()->name}; /* the option goes first */
     assert_int_equal(nb_context_create(&best, &context, NULL), NB_OK);
     assert_ptr_equal(context->kernels, nb_kernels_best());
     assert_int_equal(nb_pool_size(context->pool), 3);

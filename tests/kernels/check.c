@@ -92,7 +92,8 @@ void nb_check_end(nb_check *check)
     if (check->quiet)
         return;
     if (check->n_bad)
-        printf("%-22s %-8s %zu of %zu cases BAD\n", check->kernel, check->level->name, check->n_bad, check->n_cases);
+        printf("%-22s %-8s %zu of %zu cases BAD\n", check->kernel, check->level->name, check->n_bad,
+               check->n_cases);
     else
         printf("%-22s %-8s equal in %zu cases\n", check->kernel, check->level->name, check->n_cases);
     fflush(stdout);
@@ -140,7 +141,10 @@ static void *take_buffer(nb_check *check, size_t n_bytes)
     return start;
 }
 
-void *nb_check_input(nb_check *check, size_t n_bytes) { return take_buffer(check, n_bytes); }
+void *nb_check_input(nb_check *check, size_t n_bytes)
+{
+    return take_buffer(check, n_bytes);
+}
 
 nb_check_output nb_check_output_create(nb_check *check, size_t n_bytes)
 {
@@ -150,7 +154,8 @@ nb_check_output nb_check_output_create(nb_check *check, size_t n_bytes)
 
 static bool margin_is_whole(const nb_check *check, const void *start, size_t n_bytes)
 {
-    const unsigned char *margin = (const unsigned char *)start + (check->at_front ? (ptrdiff_t)n_bytes : -MARGIN);
+    const unsigned char *margin =
+        (const unsigned char *)start + (check->at_front ? (ptrdiff_t)n_bytes : -MARGIN);
     for (int i = 0; i < MARGIN; i++)
         if (margin[i] != PATTERN)
             return false;
@@ -192,15 +197,23 @@ void nb_check_same_f64(nb_check *check, double want, double got)
         fail(check, "%a instead of %a", got, want);
 }
 
-size_t nb_check_below(nb_check *check, size_t n) { return (size_t)nb_random_below(&check->random, n); }
+size_t nb_check_below(nb_check *check, size_t n)
+{
+    return (size_t)nb_random_below(&check->random, n);
+}
 
-nb_fill nb_check_any_fill(nb_check *check) { return (nb_fill)nb_check_below(check, NB_FILL_COUNT); }
+nb_fill nb_check_any_fill(nb_check *check)
+{
+    return (nb_fill)nb_check_below(check, NB_FILL_COUNT);
+}
 
 static uint32_t special_bits(nb_check *check, uint32_t random)
 {
     static const uint32_t bits[] = {
-        0x7fc00000, 0xffc00000, 0x7fc12345, 0xff812345, 0x7f800001, /* NaNs: quiet, signalling, with payloads */
-        0x7f800000, 0xff800000, 0x00000000, 0x80000000, 0x00000001, 0x807fffff, 0x00800000, 0x7f7fffff, 0xff7fffff,
+        0x7fc00000, 0xffc00000, 0x7fc12345, 0xff812345, 0x7f800001, /* NaNs: quiet, signalling, with payloads
+                                                                     */
+        0x7f800000, 0xff800000, 0x00000000, 0x80000000, 0x00000001, 0x807fffff,
+        0x00800000, 0x7f7fffff, 0xff7fffff,
     };
     const size_t n = sizeof bits / sizeof bits[0];
     const size_t which = nb_check_below(check, 40 * n);
@@ -311,8 +324,8 @@ static options parse(int n_arguments, char **arguments, nb_check *check)
     return o;
 }
 
-/* Every level that this CPU has. The definition is compared with itself where there is nothing else: that still
- * looks for stray writes, and gives the digest. */
+/* Every level that this CPU has. The definition is compared with itself where there is nothing else: that
+ * still looks for stray writes, and gives the digest. */
 static size_t chosen_levels(const options *o, const nb_kernels **levels, size_t most)
 {
     size_t n = 0;
@@ -376,7 +389,8 @@ int main(int n_arguments, char **arguments)
         printf("%zu BAD\n", check.n_bad_kernels);
     else
         printf("all equal to the definition\n");
-    printf("the definition's numbers have the digest %016llx, on every machine\n", (unsigned long long)check.digest);
+    printf("the definition's numbers have the digest %016llx, on every machine\n",
+           (unsigned long long)check.digest);
     for (size_t i = 0; o.bench && i < n_levels; i++) {
         check.level = levels[i];
         nb_bench_ops(&check);

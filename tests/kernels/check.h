@@ -1,5 +1,5 @@
-/* The kernel check: every kernel of every level of this CPU against the definition, bit for bit, in the manner
- * of dav1d's checkasm. Linked with libnibble alone, so that it runs under an emulator too.
+/* The kernel check: every kernel of every level of this CPU against the definition, bit for bit, in the
+ * manner of dav1d's checkasm. Linked with libnibble alone, so that it runs under an emulator too.
  *
  * A check function goes like this:
  *
@@ -42,15 +42,16 @@ typedef struct nb_check {
     bool at_front; /* this case's buffers begin behind an unreadable page instead of ending before one */
 } nb_check;
 
-/* Starts a kernel; false if the command line asked for others. --kernel takes whole names and their beginnings,
- * so name variants "matmul_int4", "matmul_int4_f32". */
+/* Starts a kernel; false if the command line asked for others. --kernel takes whole names and their
+ * beginnings, so name variants "matmul_int4", "matmul_int4_f32". */
 bool nb_check_begin(nb_check *check, const char *kernel);
 /* Prints the line of the kernel. */
 void nb_check_end(nb_check *check);
 /* Starts a case, described for whoever reads about its failure, and forgets the buffers of the last one. */
 void nb_check_case(nb_check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Calls `check_one`, which checks one kernel; if that touches an unreadable page, the kernel is reported as bad. */
+/* Calls `check_one`, which checks one kernel; if that touches an unreadable page, the kernel is reported as
+ * bad. */
 void nb_check_run(nb_check *check, void (*check_one)(nb_check *check));
 
 /* A buffer that ends (or begins) at an unreadable page, filled with a pattern. It is aligned to 64 if
@@ -75,7 +76,7 @@ typedef enum nb_fill {
     NB_FILL_TINY,    /* subnormals and zeros of either sign */
     NB_FILL_HUGE,    /* within a few binades of overflow */
     NB_FILL_ZERO,    /* zeros of either sign */
-    NB_FILL_SPECIAL, /* plain ones among which NaNs of every kind, infinities, zeros and subnormals are strewn */
+    NB_FILL_SPECIAL, /* plain ones, strewn with NaNs of every kind, infinities, zeros and subnormals */
     NB_FILL_COUNT,
 } nb_fill;
 void nb_check_fill(nb_check *check, float *x, size_t n, nb_fill fill);

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const size_t lengths[] = {0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 48, 63, 64, 65, 100, 128, 172, 257, 1000};
+static const size_t lengths[] = {0,  1,  2,  3,  5,  7,  8,  9,   15,  16,  17,  23,
+                                 31, 32, 33, 48, 63, 64, 65, 100, 128, 172, 257, 1000};
 enum { N_LENGTHS = sizeof lengths / sizeof lengths[0] };
 
 static float *filled(nb_check *check, size_t n, nb_fill fill)
@@ -177,7 +178,10 @@ typedef struct attention_case {
     const float *q, *k, *v;
 } attention_case;
 
-static size_t round_up_16(size_t n) { return (n + 15) / 16 * 16; }
+static size_t round_up_16(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
 
 static void set_nan(float *x, size_t n)
 {
@@ -192,7 +196,8 @@ static nb_fill attention_fill(nb_check *check)
 
 static void make_attention(nb_check *check, attention_case *a)
 {
-    const size_t n = a->n_keys + a->n_queries - 1, padded = round_up_16(n), v_stride = round_up_16(a->head_size);
+    const size_t n = a->n_keys + a->n_queries - 1, padded = round_up_16(n),
+                 v_stride = round_up_16(a->head_size);
     a->q = filled(check, (a->n_queries - 1) * a->q_stride + a->head_size, attention_fill(check));
     float *k = filled(check, padded * a->head_size, attention_fill(check));
     for (size_t j = n; j < padded; j++)
@@ -225,7 +230,8 @@ static void check_attention(nb_check *check)
         a.n_keys = 1 + nb_check_below(check, a.n_queries == 1 && a.head_size < 100 ? 300 : 50);
         a.q_stride = a.head_size * (1 + nb_check_below(check, 3));
         a.out_stride = a.head_size * (1 + nb_check_below(check, 3));
-        nb_check_case(check, "head size %zu, %zu queries after %zu keys", a.head_size, a.n_queries, a.n_keys - 1);
+        nb_check_case(check, "head size %zu, %zu queries after %zu keys", a.head_size, a.n_queries,
+                      a.n_keys - 1);
         make_attention(check, &a);
         const size_t n_out = (a.n_queries - 1) * a.out_stride + a.head_size;
         const nb_check_output out = nb_check_output_create(check, n_out * sizeof(float));
@@ -243,7 +249,8 @@ static void check_attention_batches(nb_check *check)
         return;
     for (size_t i = 0; i < 12; i++) {
         const size_t head_size = i % 2 ? 48 : 64, n_queries = 16 + nb_check_below(check, 30);
-        attention_case a = {head_size, n_queries, 1 + nb_check_below(check, 20), head_size, head_size, NULL, NULL, NULL};
+        attention_case a = {head_size, n_queries, 1 + nb_check_below(check, 20), head_size, head_size, NULL,
+                            NULL,      NULL};
         nb_check_case(check, "head size %zu, %zu queries after %zu keys", head_size, n_queries, a.n_keys - 1);
         make_attention(check, &a);
         const nb_check_output out = nb_check_output_create(check, n_queries * head_size * sizeof(float));
@@ -251,7 +258,8 @@ static void check_attention_batches(nb_check *check)
         float *scratch = nb_check_input(check, 16 * round_up_16(a.n_keys + n_queries) * sizeof *scratch);
         for (size_t q = 0; q < n_queries; q++)
             check->level->attention(a.q + q * head_size, head_size, 1, a.n_keys + q, a.k, a.v, head_size,
-                                    1.0f / sqrtf((float)head_size), scratch, (float *)out.got + q * head_size, head_size);
+                                    1.0f / sqrtf((float)head_size), scratch, (float *)out.got + q * head_size,
+                                    head_size);
         nb_check_same(check, &out);
     }
     nb_check_end(check);
@@ -399,8 +407,8 @@ static void bench_attention(void *job)
 {
     bench *b = job;
     const attention_case *a = &b->attention;
-    b->level->attention(a->q, a->q_stride, a->n_queries, a->n_keys, a->k, a->v, a->head_size, 0.1f, b->z, b->x,
-                        a->out_stride);
+    b->level->attention(a->q, a->q_stride, a->n_queries, a->n_keys, a->k, a->v, a->head_size, 0.1f, b->z,
+                        b->x, a->out_stride);
 }
 
 static void time_elementwise(nb_check *check, bench *b)
@@ -409,8 +417,12 @@ static void time_elementwise(nb_check *check, bench *b)
         const char *name;
         void (*run)(void *job);
         double bytes; /* read and written, of an element */
-    } rows[] = {{"rms_norm", bench_rms_norm, 12}, {"rope_adjacent", bench_rope, 8}, {"add", bench_add, 12},
-                {"swiglu", bench_swiglu, 12},     {"exp", bench_exp, 8},            {"max", bench_max, 4},
+    } rows[] = {{"rms_norm", bench_rms_norm, 12},
+                {"rope_adjacent", bench_rope, 8},
+                {"add", bench_add, 12},
+                {"swiglu", bench_swiglu, 12},
+                {"exp", bench_exp, 8},
+                {"max", bench_max, 4},
                 {"log_sum_exp", bench_log_sum_exp, 4}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (check->only_kernel && strncmp(rows[i].name, check->only_kernel, strlen(check->only_kernel)) != 0)
@@ -435,8 +447,8 @@ static void time_attention(bench *b)
         a->n_keys = shapes[i][2] + 1;
         const double n_pairs = (double)a->n_queries * ((double)a->n_keys + ((double)a->n_queries - 1) / 2);
         const double seconds = nb_check_time(bench_attention, b);
-        printf("%-22s %-8s head %-3zu queries %-3zu of %-4zu %9.3f us %8.1f Gflop/s\n", "attention", b->level->name,
-               a->head_size, a->n_queries, a->n_keys + a->n_queries - 1, seconds * 1e6,
+        printf("%-22s %-8s head %-3zu queries %-3zu of %-4zu %9.3f us %8.1f Gflop/s\n", "attention",
+               b->level->name, a->head_size, a->n_queries, a->n_keys + a->n_queries - 1, seconds * 1e6,
                1e-9 * 4 * n_pairs * (double)a->head_size / seconds);
     }
 }

@@ -47,7 +47,8 @@ static void rms_norm_of_four(void **state)
     (void)state;
     const float x[] = {1, 2, -3, 4}, weight[] = {1, .5f, 2, 1};
     const float want[] = {.3651481f, .3651481f, -2.1908888f, 1.4605925f};
-    for_each_level (k) {
+    for_each_level(k)
+    {
         float y[4];
         k->rms_norm(x, weight, 4, 1e-5f, y);
         assert_near(y, want, 4, 1e-6f);
@@ -60,7 +61,8 @@ static void silu_of_five(void **state)
     (void)state;
     const float gate[] = {-2, -1, .5f, 1, 3}, up[] = {1, 1, 1, 1, 1};
     const float want[] = {-.2384058f, -.2689414f, .3112297f, .7310586f, 2.8577224f};
-    for_each_level (k) {
+    for_each_level(k)
+    {
         float y[5];
         k->swiglu(gate, up, 5, y);
         assert_near(y, want, 5, 3e-7f);
@@ -72,7 +74,8 @@ static void silu_far_out(void **state)
 {
     (void)state;
     const float gate[] = {-1000, 1000, -INFINITY, INFINITY}, up[] = {2, 2, 1, 1};
-    for_each_level (k) {
+    for_each_level(k)
+    {
         float y[4];
         k->swiglu(gate, up, 4, y);
         assert_true(y[0] == 0 && signbit(y[0]) && y[1] == 2000);
@@ -92,7 +95,8 @@ static void rope_adjacent_at_position_3(void **state)
         cos_sin[2 * i] = (float)nb_cos(angle);
         cos_sin[2 * i + 1] = (float)nb_sin(angle);
     }
-    for_each_level (k) {
+    for_each_level(k)
+    {
         float x[16];
         for (int i = 0; i < 16; i++)
             x[i] = (float)(i % 8 + 1);
@@ -106,7 +110,8 @@ static void rope_adjacent_at_position_3(void **state)
     }
 }
 
-/* Two keys, head size 2: scores 0 and ln 3 weigh their values 1 : 3. The first query sees only the first key. */
+/* Two keys, head size 2: scores 0 and ln 3 weigh their values 1 : 3. The first query sees only the first key.
+ */
 static void attention_by_hand(void **state)
 {
     (void)state;
@@ -121,7 +126,8 @@ static void attention_by_hand(void **state)
     v[16] = 8;
     v[17] = 8;
     const float q[] = {1, 1, 2, 2};
-    for_each_level (level) {
+    for_each_level(level)
+    {
         float out[4];
         level->attention(q, 2, 2, 1, k, v, 2, 0.5f, scratch, out, 2); /* query 1: score 0.5 * 2 ln 3 */
         assert_true(out[0] == 4 && out[1] == -8);
@@ -133,9 +139,11 @@ static void attention_by_hand(void **state)
 static void max_and_log_sum_exp(void **state)
 {
     (void)state;
-    const float x[] = {-1, 3, 2, -INFINITY, 0}, zeros[] = {-0.0f, -0.0f}, odd[] = {1, -NAN, 5}, none[] = {-INFINITY};
+    const float x[] = {-1, 3, 2, -INFINITY, 0}, zeros[] = {-0.0f, -0.0f}, odd[] = {1, -NAN, 5},
+                none[] = {-INFINITY};
     const double want = 3 + log(exp(-4.0) + 1 + exp(-1.0) + exp(-3.0));
-    for_each_level (k) {
+    for_each_level(k)
+    {
         assert_true(k->max(x, 5) == 3);
         assert_int_equal(bits_of(k->max(zeros, 2)), 0);
         assert_int_equal(bits_of(k->max(odd, 3)), 0x7fc00000);
@@ -155,7 +163,8 @@ static void sums_have_16_lanes(void **state)
     x[0] = 4096;
     x[16] = x[8] = x[1] = 1; /* lane 0 again; lane 8, which lane 0 meets first; lane 1, which it meets last */
     x[9] = 1;                /* lane 1 meets lane 9: 2, which is not swallowed */
-    for_each_level (k) {
+    for_each_level(k)
+    {
         float y[32];
         k->rms_norm(x, weight, 32, 0, y);
         assert_true(y[0] == 4096 * (1 / sqrtf((0x1p24f + 2) / 32)));
@@ -176,14 +185,10 @@ static void levels_are_found_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rms_norm_of_four),
-        cmocka_unit_test(silu_of_five),
-        cmocka_unit_test(silu_far_out),
-        cmocka_unit_test(rope_adjacent_at_position_3),
-        cmocka_unit_test(attention_by_hand),
-        cmocka_unit_test(max_and_log_sum_exp),
-        cmocka_unit_test(sums_have_16_lanes),
-        cmocka_unit_test(levels_are_found_by_name),
+        cmocka_unit_test(rms_norm_of_four),   cmocka_unit_test(silu_of_five),
+        cmocka_unit_test(silu_far_out),       cmocka_unit_test(rope_adjacent_at_position_3),
+        cmocka_unit_test(attention_by_hand),  cmocka_unit_test(max_and_log_sum_exp),
+        cmocka_unit_test(sums_have_16_lanes), cmocka_unit_test(levels_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,8 +46,14 @@ static double ulps(long double got, long double want, int digits, int least_expo
     return (double)(fabsl(got - want) / ldexpl(1.0L, e - digits));
 }
 
-static double ulps_f32(float got, long double want) { return ulps(got, want, 24, -125); }
-static double ulps_f64(double got, long double want) { return ulps(got, want, 53, -1021); }
+static double ulps_f32(float got, long double want)
+{
+    return ulps(got, want, 24, -125);
+}
+static double ulps_f64(double got, long double want)
+{
+    return ulps(got, want, 53, -1021);
+}
 
 static void keep_worst(double *worst, double error)
 {
@@ -127,7 +133,8 @@ static void exp_f64_is_below_1_ulp(void **state)
         keep_worst(&worst, ulps_f64(nb_exp(narrow), expl(narrow)));
     }
     assert_below(worst, 1.0);
-    assert_true(nb_exp(0) == 1 && nb_exp(-0.0) == 1 && nb_exp(-INFINITY) == 0 && nb_exp(INFINITY) == INFINITY);
+    assert_true(nb_exp(0) == 1 && nb_exp(-0.0) == 1 && nb_exp(-INFINITY) == 0 &&
+                nb_exp(INFINITY) == INFINITY);
     assert_true(nb_exp(709.79) == INFINITY && nb_exp(-745.14) == 0 && nb_exp(-745.13) == 0x1p-1074);
     assert_true(bits_of_f64(nb_exp(-NAN)) == 0x7ff8000000000000);
 }
@@ -139,7 +146,8 @@ static void log_f64_is_below_1_ulp(void **state)
     nb_random_seed(&random, 2);
     double worst = 0;
     for (int i = 0; i < 300000; i++) {
-        const double near_1 = uniform(&random, 0.5, 2), wide = ldexp(near_1, (int)uniform(&random, -1074, 1023));
+        const double near_1 = uniform(&random, 0.5, 2),
+                     wide = ldexp(near_1, (int)uniform(&random, -1074, 1023));
         const double close = 1 + ldexp(uniform(&random, -1, 1), (int)uniform(&random, -50, 0));
         if (close > 0)
             keep_worst(&worst, ulps_f64(nb_log(close), logl(close)));
@@ -185,7 +193,8 @@ static void sin_and_cos_f64_are_below_1_ulp(void **state)
     nb_random_seed(&random, 4);
     double worst = 0;
     for (int i = 0; i < 300000; i++) {
-        /* Near a multiple of pi / 2 an 80-bit libm is no judge of the last place: it is left to the next test. */
+        /* Near a multiple of pi / 2 an 80-bit libm is no judge of the last place: it is left to the next
+         * test. */
         const double x = uniform(&random, -10, 10) * (i % 2 ? 1 : 1e5);
         if (fabsl(sinl(x)) > 1e-3L)
             keep_worst(&worst, ulps_f64(nb_sin(x), sinl(x)));
@@ -216,14 +225,10 @@ static void sin_and_cos_near_their_zeros(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exp_f32_is_below_1_ulp),
-        cmocka_unit_test(exp_f32_special_values),
-        cmocka_unit_test(tanh_f32_is_below_2_ulp),
-        cmocka_unit_test(exp_f64_is_below_1_ulp),
-        cmocka_unit_test(log_f64_is_below_1_ulp),
-        cmocka_unit_test(pow_f64_is_below_1_ulp),
-        cmocka_unit_test(sin_and_cos_f64_are_below_1_ulp),
-        cmocka_unit_test(sin_and_cos_near_their_zeros),
+        cmocka_unit_test(exp_f32_is_below_1_ulp),          cmocka_unit_test(exp_f32_special_values),
+        cmocka_unit_test(tanh_f32_is_below_2_ulp),         cmocka_unit_test(exp_f64_is_below_1_ulp),
+        cmocka_unit_test(log_f64_is_below_1_ulp),          cmocka_unit_test(pow_f64_is_below_1_ulp),
+        cmocka_unit_test(sin_and_cos_f64_are_below_1_ulp), cmocka_unit_test(sin_and_cos_near_their_zeros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
