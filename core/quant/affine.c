@@ -166,30 +166,38 @@ static inline int32_t round_to_int(float x)
     return (int32_t)((x + magic) - magic);
 }
 
-/* What all loops below do with a rounded number. Counts are 32 bits wide so that they vectorize; see TILE. */
-#define STORE_CODE(q_expression)                                                                             \
-    do {                                                                                                     \
-        int32_t q = (q_expression);                                                                          \
-        clipped += (uint32_t)(q < lowest) + (uint32_t)(q > highest);                                         \
-        q = q > lowest ? q : lowest;                                                                         \
-        q = q < highest ? q : highest;                                                                       \
-        zeros += (uint32_t)(q == zero);                                                                      \
-        u[i] = (uint8_t)(q + bias);                                                                          \
-        w[i] = scale * (float)(q - zero);                                                                    \
-    } while (0)
+/* Numbers are taken so many at a time, codes still in the fastest cache when they are stored. */
+enum { TILE = 512 };
 
-static void encode_tile(const nb_affine *affine, int32_t bias, const float *restrict x, size_t n,
-                        uint8_t *restrict u, float *restrict w, uint64_t *n_clipped, uint64_t *n_zero)
+/* Rounded, not yet clamped: q[n]. */
+static void round_tile(const nb_affine *affine, const float *restrict x, size_t n, int32_t *restrict q)
 {
     const float scale = affine->scale, multiplier = affine->multiplier, offset = (float)affine->zero;
-    const int32_t zero = affine->zero, lowest = affine->lowest, highest = affine->highest;
-    uint32_t clipped = 0, zeros = 0;
+    const int32_t zero = affine->zero;
     if (multiplier != 0) {
         for (size_t i = 0; i < n; i++)
-            STORE_CODE(round_to_int(x[i] * multiplier + offset));
+            q[i] = round_to_int(x[i] * multiplier + offset);
     } else {
         for (size_t i = 0; i < n; i++)
-            STORE_CODE(round_to_int(x[i] / scale) + zero);
+            q[i] = round_to_int(x[i] / scale) + zero;
+    }
+}
+
+/* Clamped codes, unsigned by adding `bias`, and what they stand for. Counts are 32 bits wide so that they
+ * vectorize. */
+static void store_tile(const nb_affine *affine, int32_t bias, const int32_t *restrict q, size_t n,
+                       uint8_t *restrict u, float *restrict w, uint64_t *n_clipped, uint64_t *n_zero)
+{
+    const float scale = affine->scale;
+    const int32_t zero = affine->zero, lowest = affine->lowest, highest = affine->highest;
+    uint32_t clipped = 0, zeros = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t code = q[i] > lowest ? q[i] : lowest;
+        code = code < highest ? code : highest;
+        clipped += (uint32_t)(code != q[i]);
+        zeros += (uint32_t)(code == zero);
+        u[i] = (uint8_t)(code + bias);
+        w[i] = scale * (float)(code - zero);
     }
     *n_clipped += clipped;
     *n_zero += zeros;
@@ -198,14 +206,16 @@ static void encode_tile(const nb_affine *affine, int32_t bias, const float *rest
 void nb_affine_encode(const nb_affine *affine, const nb_quantizer *quantizer, const float *x, size_t n,
                       uint8_t *u, float *w, uint64_t *n_clipped, uint64_t *n_zero)
 {
-    enum { TILE = 1 << 20 };
-    int32_t bias = (int32_t)1 << (quantizer->format->bits - 1);
+    int32_t bias = (int32_t)1 << (quantizer->format->bits - 1), q[TILE];
     if (affine->scale == 0) {
         memset(u, bias, n);
         memset(w, 0, n * sizeof *w);
         *n_zero += n;
         return;
     }
-    for (size_t i = 0; i < n; i += TILE)
-        encode_tile(affine, bias, x + i, n - i < TILE ? n - i : TILE, u + i, w + i, n_clipped, n_zero);
+    for (size_t i = 0; i < n; i += TILE) {
+        size_t n_now = n - i < TILE ? n - i : TILE;
+        round_tile(affine, x + i, n_now, q);
+        store_tile(affine, bias, q, n_now, u + i, w + i, n_clipped, n_zero);
+    }
 }
