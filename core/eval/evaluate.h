@@ -51,7 +51,7 @@ typedef struct nb_histogram {
     size_t n_bins;
     uint64_t *counts;      /* [n_bins] */
     uint64_t n, n_below, n_above, n_zero;
-    double min, max, mean, std;
+    double min, max, mean, std; /* std of the population */
 } nb_histogram;
 void nb_histogram_free(nb_histogram *histogram);
 /* Of a tensor's source or stored numbers, in n_bins equal bins; a number on an inner edge belongs to the bin above it,
@@ -59,5 +59,9 @@ void nb_histogram_free(nb_histogram *histogram);
  * counts nowhere. Refused: no bins, edges in the wrong order, the source of a tensor that has none. */
 nb_status nb_tensor_histogram(const nb_tensor *tensor, nb_weights which, double low, double high, size_t n_bins,
                               nb_histogram *out, nb_error *error);
+/* The same of evenly spaced rows, the first among them, that hold at most `max_numbers` together (one row at least):
+ * enough for a sparkline of a tensor of any size. `n` says how many were read. */
+nb_status nb_tensor_histogram_sampled(const nb_tensor *tensor, nb_weights which, double low, double high,
+                                      size_t n_bins, uint64_t max_numbers, nb_histogram *out, nb_error *error);
 
 #endif

@@ -3,6 +3,7 @@
 #include "eval/lanes.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 enum { MAX_BINS = 1 << 20 };
 
@@ -14,48 +15,68 @@ static void read_row(const nb_tensor *tensor, nb_weights which, size_t row, floa
         nb_tensor_current_row(tensor, row, x);
 }
 
-/* First pass, one row: how many numbers there are, their ends and their sum. Returns the largest finite
- * magnitude. */
-static double add_extent(nb_histogram *h, const float *x, size_t n, double *sum)
+/* What one pass gathers beside the bins. Sums are of deviations from `origin`, any one of the numbers:
+ * squares then neither cancel nor need the mean beforehand. */
+typedef struct moments {
+    double origin, sum, squares;
+    bool has_origin;
+} moments;
+
+/* The largest finite magnitude in a row. */
+static double largest_magnitude(const float *x, size_t n)
 {
-    double lanes[NB_LANES] = {0}, largest = 0;
+    float lanes[NB_LANES] = {0}, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        float magnitude = fabsf(x[i]), *lane = &lanes[i % NB_LANES];
+        *lane = magnitude > *lane && magnitude < INFINITY ? magnitude : *lane;
+    }
+    for (int lane = 0; lane < NB_LANES; lane++)
+        largest = lanes[lane] > largest ? lanes[lane] : largest;
+    return (double)largest;
+}
+
+static void add_row(nb_histogram *h, moments *m, const float *x, size_t n)
+{
+    double sums[NB_LANES] = {0}, squares[NB_LANES] = {0};
+    double low = h->low, high = h->high, bins_per_unit = (double)h->n_bins / (h->high - h->low);
     for (size_t i = 0; i < n; i++) {
         double value = (double)x[i];
         if (isnan(value))
             continue;
+        if (!m->has_origin) {
+            m->origin = isfinite(value) ? value : 0;
+            m->has_origin = true;
+        }
+        double deviation = value - m->origin;
+        sums[i % NB_LANES] += deviation;
+        squares[i % NB_LANES] += deviation * deviation;
         h->n++;
         h->n_zero += value == 0;
         h->min = value < h->min ? value : h->min;
         h->max = value > h->max ? value : h->max;
-        lanes[i % NB_LANES] += value;
-        double magnitude = fabs(value);
-        largest = isfinite(magnitude) && magnitude > largest ? magnitude : largest;
-    }
-    *sum += nb_lanes_fold(lanes);
-    return largest;
-}
-
-/* Second pass, one row: bins and squared deviations from the mean. */
-static void add_counts(nb_histogram *h, const float *x, size_t n, double *squares)
-{
-    double lanes[NB_LANES] = {0};
-    double bins = (double)h->n_bins, width = h->high - h->low;
-    for (size_t i = 0; i < n; i++) {
-        double value = (double)x[i];
-        if (isnan(value))
-            continue;
-        double deviation = value - h->mean;
-        lanes[i % NB_LANES] += deviation * deviation;
-        if (value < h->low) {
+        if (value < low) {
             h->n_below++;
-        } else if (value > h->high) {
+        } else if (value > high) {
             h->n_above++;
         } else {
-            size_t bin = (size_t)((value - h->low) / width * bins);
+            size_t bin = (size_t)((value - low) * bins_per_unit);
             h->counts[bin < h->n_bins ? bin : h->n_bins - 1]++;
         }
     }
-    *squares += nb_lanes_fold(lanes);
+    m->sum += nb_lanes_fold(sums);
+    m->squares += nb_lanes_fold(squares);
+}
+
+/* Mean and (population) standard deviation. */
+static void finish(nb_histogram *h, const moments *m)
+{
+    if (h->n == 0) {
+        h->mean = h->std = h->min = h->max = NAN;
+        return;
+    }
+    double n = (double)h->n, mean = m->sum / n, variance = m->squares / n - mean * mean;
+    h->mean = m->origin + mean;
+    h->std = variance > 0 ? sqrt(variance) : variance == 0 || isfinite(variance) ? 0 : NAN;
 }
 
 /* What can be refused before anything is read. */
@@ -82,6 +103,12 @@ void nb_histogram_free(nb_histogram *histogram)
 nb_status nb_tensor_histogram(const nb_tensor *tensor, nb_weights which, double low, double high,
                               size_t n_bins, nb_histogram *out, nb_error *error)
 {
+    return nb_tensor_histogram_sampled(tensor, which, low, high, n_bins, UINT64_MAX, out, error);
+}
+
+nb_status nb_tensor_histogram_sampled(const nb_tensor *tensor, nb_weights which, double low, double high,
+                                      size_t n_bins, uint64_t max_numbers, nb_histogram *out, nb_error *error)
+{
     *out = (nb_histogram){0};
     nb_status status = check(tensor, which, low, high, n_bins, error);
     if (status != NB_OK)
@@ -96,22 +123,27 @@ nb_status nb_tensor_histogram(const nb_tensor *tensor, nb_weights which, double 
                        tensor->name, tensor->n_cols);
     }
 
-    double sum = 0, squares = 0, largest = 0;
-    for (size_t row = 0; row < tensor->n_rows; row++) {
-        read_row(tensor, which, row, x);
-        double magnitude = add_extent(&h, x, tensor->n_cols, &sum);
-        largest = magnitude > largest ? magnitude : largest;
+    uint64_t rows_wanted = max_numbers / nb_max_size(tensor->n_cols, 1);
+    size_t step = rows_wanted >= tensor->n_rows ? 1
+                  : rows_wanted < 2             ? nb_max_size(tensor->n_rows, 1)
+                                                : nb_div_up(tensor->n_rows, (size_t)rows_wanted);
+    h.low = low;
+    h.high = high;
+    if (low == high) {
+        double largest = 0;
+        for (size_t row = 0; row < tensor->n_rows; row += step) {
+            read_row(tensor, which, row, x);
+            largest = fmax(largest, largest_magnitude(x, tensor->n_cols));
+        }
+        h.high = largest > 0 ? largest : 1;
+        h.low = -h.high;
     }
-    h.mean = h.n ? sum / (double)h.n : NAN;
-    h.low = low < high ? low : largest > 0 ? -largest : -1;
-    h.high = low < high ? high : largest > 0 ? largest : 1;
-    for (size_t row = 0; row < tensor->n_rows; row++) {
+    moments m = {0};
+    for (size_t row = 0; row < tensor->n_rows; row += step) {
         read_row(tensor, which, row, x);
-        add_counts(&h, x, tensor->n_cols, &squares);
+        add_row(&h, &m, x, tensor->n_cols);
     }
-    h.std = h.n ? sqrt(squares / (double)h.n) : NAN;
-    if (h.n == 0)
-        h.min = h.max = NAN;
+    finish(&h, &m);
     nb_aligned_free(x);
     *out = h;
     return NB_OK;

@@ -185,6 +185,53 @@ static void histogram_counts(void **state)
     nb_histogram_free(&h);
 }
 
+/* Every k-th row, so that no more numbers than wanted are read. */
+static void histogram_of_a_sample(void **state)
+{
+    (void)state;
+    enum { ROWS = 100, COLS = 10 };
+    static float x[ROWS * COLS];
+    for (int i = 0; i < ROWS * COLS; i++)
+        x[i] = (float)(i / COLS);
+    nb_tensor tensor = {.name = "w",
+                        .n_rows = ROWS,
+                        .n_cols = COLS,
+                        .source_format = &nb_format_f32,
+                        .source = x,
+                        .quantizer = {.format = &nb_format_f32}};
+    static const struct {
+        uint64_t max_numbers, n;
+        double max;
+    } cases[] = {{UINT64_MAX, 1000, 99}, {1000, 1000, 99}, {999, 500, 98}, {340, 340, 99},
+                 {20, 20, 50},           {19, 10, 0},      {0, 10, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nb_histogram h;
+        assert_int_equal(nb_tensor_histogram_sampled(&tensor, NB_WEIGHTS_ORIGINAL, 0, 100, 100,
+                                                     cases[i].max_numbers, &h, NULL),
+                         NB_OK);
+        assert_int_equal(h.n, cases[i].n);
+        assert_true(h.min == 0 && h.max == cases[i].max);
+        assert_int_equal(h.counts[0], COLS);
+        nb_histogram_free(&h);
+    }
+}
+
+/* A large mean and a small spread, which sums of plain squares would lose. */
+static void histogram_spread_beside_a_large_mean(void **state)
+{
+    (void)state;
+    float x[4] = {16777214, 16777215, 16777216, 16777215}, constant[3] = {0.1f, 0.1f, 0.1f};
+    nb_tensor tensor = vector_of(x, 4);
+    nb_histogram h;
+    assert_int_equal(nb_tensor_histogram(&tensor, NB_WEIGHTS_CURRENT, 0, 0, 4, &h, NULL), NB_OK);
+    assert_true(h.mean == 16777215 && h.std == sqrt(0.5));
+    nb_histogram_free(&h);
+    tensor = vector_of(constant, 3);
+    assert_int_equal(nb_tensor_histogram(&tensor, NB_WEIGHTS_CURRENT, 0, 0, 4, &h, NULL), NB_OK);
+    assert_true(h.mean == (double)0.1f && h.std == 0);
+    nb_histogram_free(&h);
+}
+
 static void histogram_of_odd_data(void **state)
 {
     (void)state;
@@ -246,6 +293,8 @@ int main(void)
         cmocka_unit_test(histogram_counts),
         cmocka_unit_test(histogram_of_odd_data),
         cmocka_unit_test(histogram_refusals),
+        cmocka_unit_test(histogram_of_a_sample),
+        cmocka_unit_test(histogram_spread_beside_a_large_mean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
