@@ -46,6 +46,11 @@ static void write_count(char *text, size_t size, double value, double step)
         char number[24];
         nb_print_fixed(number, sizeof(number), value / units[i].unit,
                        digits > 0 ? digits < 3 ? digits : 3 : 0);
+        char *point = strchr(number, '.');
+        for (size_t n = strlen(number); point && (number[n - 1] == '0' || number + n - 1 == point); n--) {
+            point = number + n - 1 == point ? NULL : point;
+            number[n - 1] = '\0'; /* 1k, not 1.0k */
+        }
         snprintf(text, size, "%.20s%s", number, units[i].suffix);
         return;
     }
@@ -90,8 +95,10 @@ void nb_ticks_choose(nb_ticks *ticks, double low, double high, size_t wanted, nb
     double first = ceil(low / step - 1e-6), last = floor(high / step + 1e-6);
     if (!(step > 0) || !isfinite(step) || last - first > NB_MAX_TICKS)
         return;
-    for (double i = first; i <= last; i++)
+    for (int k = 0; k <= (int)(last - first); k++) {
+        double i = first + k;
         add(ticks, i == 0 ? 0 : i * step, step, style);
+    }
 }
 
 void nb_ticks_fit(nb_ticks *ticks, double low, double high, double room, double gap, nb_rune_width *width)

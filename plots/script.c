@@ -10,7 +10,7 @@ void nb_script_quote(nb_buffer *script, const char *text)
         if (nb_rune_is_control(rune) || rune == 0xfffd)
             nb_buffer_text(script, "?");
         else if (rune == '\'')
-            nb_buffer_text(script, "''");
+            nb_buffer_text(script, "’");
         else
             nb_buffer_rune(script, rune);
     }

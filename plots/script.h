@@ -5,8 +5,9 @@
 #include "plots/buffer.h"
 #include "plots/plots.h"
 
-/* `text` in gnuplot's single quotes, the only form in which it runs nothing: a quote is doubled, controls
- * (newlines most of all) and bytes that are no UTF-8 become '?'. */
+/* `text` in gnuplot's single quotes, the only form in which it runs nothing. A quote becomes an apostrophe
+ * (gnuplot misreads a doubled one at the start: '''x' ends after the second), controls (newlines most of all)
+ * and bytes that are no UTF-8 become '?'. */
 void nb_script_quote(nb_buffer *script, const char *text);
 
 #endif

@@ -214,6 +214,12 @@ nb_status nb_text_frame(nb_grid *grid, const nb_figure *figure, const nb_axes *a
     return NB_OK;
 }
 
+static bool is_drawn(const nb_grid *grid, int column, int row)
+{
+    unsigned rune = grid->cells[(size_t)row * (size_t)grid->columns + (size_t)column].rune;
+    return rune != 0 && rune != ' ';
+}
+
 void nb_text_note(nb_grid *grid, const nb_axes *axes, bool utf8)
 {
     if (axes->is_empty) {
@@ -228,14 +234,21 @@ void nb_text_note(nb_grid *grid, const nb_axes *axes, bool utf8)
     nb_buffer note = {0};
     nb_words_fit(&note, axes->note, grid->width, nb_width_columns, !utf8);
     if (note.bytes && !note.failed) {
-        int n = columns_of(note.bytes), begin = column + 2;
-        bool at_right = begin + n <= grid->columns, at_left = column - 1 - n >= grid->left;
+        int left = column, right = column; /* a spike can be wider than its arrow */
+        while (left > grid->left && is_drawn(grid, left - 1, grid->top))
+            left--;
+        while (right + 1 < grid->columns && is_drawn(grid, right + 1, grid->top))
+            right++;
+        column = (left + right + 1) / 2;
+        for (int i = left; i <= right; i++)
+            nb_grid_put(grid, i, grid->top, i == column ? utf8 ? 0x25b2 : '^' : ' ', style);
+        int n = columns_of(note.bytes), begin = right + 2;
+        bool at_right = begin + n <= grid->columns, at_left = left - 1 - n >= grid->left;
         if (!at_right && at_left)
-            begin = column - 1 - n;
+            begin = left - 1 - n;
         else if (!at_right) /* beside it there is no room: on top of it, as its name */
             begin = column - n / 2 < grid->left ? grid->left : column - n / 2;
         begin = begin + n > grid->columns ? grid->columns - n : begin;
-        nb_grid_put(grid, column, grid->top, utf8 ? 0x25b2 : '^', style);
         nb_grid_write(grid, begin, grid->top, note.bytes, style);
     }
     nb_buffer_free(&note);
