@@ -42,6 +42,7 @@ static void write_fitted(nb_grid *grid, int column, int row, const char *text, i
     nb_words_fit(&fitted, text ? text : "", room, nb_width_columns, !utf8);
     if (fitted.bytes && !fitted.failed)
         nb_grid_write(grid, column, row, fitted.bytes, style);
+    grid->failed = grid->failed || fitted.failed;
     nb_buffer_free(&fitted);
 }
 
@@ -77,6 +78,7 @@ static const char *style_code(nb_style style, bool truecolour)
 
 void nb_grid_emit(const nb_grid *grid, const nb_terminal *terminal, nb_buffer *out)
 {
+    out->failed = out->failed || grid->failed;
     for (int row = 0; row < grid->rows; row++) {
         const nb_cell *cells = grid->cells + (size_t)row * (size_t)grid->columns;
         int n = grid->columns;
@@ -135,6 +137,7 @@ static void draw_legend(nb_grid *grid, const nb_figure *figure, int row, nb_lege
             nb_grid_write(grid, column, row, entries[i].mark, entries[i].style);
             column -= 3;
         }
+        grid->failed = grid->failed || label.failed;
         nb_buffer_free(&label);
     }
     if (figure->y_label && column > 8)
@@ -251,5 +254,6 @@ void nb_text_note(nb_grid *grid, const nb_axes *axes, bool utf8)
         begin = begin + n > grid->columns ? grid->columns - n : begin;
         nb_grid_write(grid, begin, grid->top, note.bytes, style);
     }
+    grid->failed = grid->failed || note.failed;
     nb_buffer_free(&note);
 }

@@ -24,6 +24,7 @@ typedef struct nb_grid {
     int columns, rows;
     nb_cell *cells;               /* rows of columns */
     int left, top, width, height; /* the plot area */
+    bool failed;                  /* memory ran out for a word */
 } nb_grid;
 
 /* The marks that stand for the two series in the legend. */

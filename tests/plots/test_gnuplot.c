@@ -123,6 +123,7 @@ static void test_dies(void **state)
     (void)state;
     static char long_script[1 << 20];
     nb_error error = {""};
+    signal(SIGPIPE, SIG_DFL); /* it would end this program */
     memset(long_script, '\n', sizeof(long_script) - 1);
     pretend("echo half of it; kill -9 $$");
     assert_int_equal(run(long_script, 5000, &error), NB_GNUPLOT_FAILED);
@@ -138,6 +139,19 @@ static void test_dies(void **state)
     assert_false(sigismember(&pending, SIGPIPE));
 }
 
+/* Whatever it started ended with it. */
+static void check_group_is_gone(const char *path)
+{
+    char *text = (char *)read_whole_file(path, &(size_t){0});
+    pid_t group = (pid_t)atol(text);
+    long deadline = now_ms() + 5000; /* the dead are counted until somebody asks for them */
+    assert_true(group > 1);
+    while (kill(-group, 0) == 0 && now_ms() < deadline)
+        usleep(5000);
+    assert_int_equal(kill(-group, 0), -1);
+    free(text);
+}
+
 static void test_hangs(void **state)
 {
     (void)state;
@@ -150,11 +164,15 @@ static void test_hangs(void **state)
     };
     for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
         nb_error error = {""};
-        pretend(scripts[i]);
+        char script[512];
+        const char *group = temporary_path("group");
+        snprintf(script, sizeof(script), "echo $$ >'%s'; %s", group, scripts[i]);
+        pretend(script);
         long begin = now_ms();
         assert_int_equal(run("plot 1\n", 150, &error), NB_GNUPLOT_LATE);
         assert_true(now_ms() - begin < 3000);
         assert_string_equal(error.text, "gnuplot was stopped: the figure was not done after 150 ms");
+        check_group_is_gone(group);
     }
 }
 

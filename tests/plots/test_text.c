@@ -1,4 +1,5 @@
 /* Figures in characters: what is seen at 80 x 24 and narrower, and what odd data looks like. */
+#include "base/memory.h"
 #include "plots/plots.h"
 #include "plots/words.h"
 
@@ -314,6 +315,34 @@ static void test_note_is_made(void **state)
     free(text);
 }
 
+/* The n-th allocation fails, for every n: a sentence or a simpler figure, never a crash or a leak. */
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    static const nb_picture pictures[] = {NB_PICTURE_ASCII, NB_PICTURE_BRAILLE, NB_PICTURE_KITTY,
+                                          NB_PICTURE_NONE};
+    nb_figure figure = make_figure();
+    int n_failed = 0;
+    for (int k = 0; k < 4; k++)
+        for (long n = 1; n <= 40; n++) {
+            nb_terminal terminal = {.utf8 = true, .picture = pictures[k], .columns = 80, .rows = 24};
+            nb_error error = {""};
+            char *out;
+            size_t n_out;
+            nb_memory_fail_after(n);
+            nb_status status = nb_figure_render(&figure, &terminal, &out, &n_out, NULL, &error);
+            nb_memory_fail_after(0);
+            assert_int_equal(status == NB_OK, out != NULL);
+            if (status != NB_OK) {
+                assert_int_equal(status, NB_ERR_MEMORY);
+                assert_string_equal(error.text, "no memory left to draw the figure");
+                n_failed++;
+            }
+            free(out);
+        }
+    assert_true(n_failed > 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_degenerate),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_note_is_made),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
