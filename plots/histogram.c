@@ -81,13 +81,13 @@ static void plan_spike(const nb_figure *figure, nb_axes *axes, const peaks *spik
     axes->note_x = (left + right) / 2;
     axes->y_high = 1.18 * others;
     axes->y_marks_high = others;
-    if (figure->note && figure->note[0]) {
+    bool at_zero = left <= tolerance && right >= -tolerance;
+    if (figure->note && figure->note[0] && at_zero && !axes->note_is_before) {
         snprintf(axes->note, sizeof(axes->note), "%s", figure->note);
     } else {
         char share[32], middle[32];
         nb_print_fixed(share, sizeof(share), 100 * spiky->highest / spiky->total, 1);
         nb_print_general(middle, sizeof(middle), axes->note_x, 3);
-        bool at_zero = left <= tolerance && right >= -tolerance;
         snprintf(axes->note, sizeof(axes->note), "%s%% in the bin at %s", share, at_zero ? "0" : middle);
     }
 }
@@ -134,8 +134,8 @@ static nb_status histogram_plan(const nb_figure *figure, nb_axes *axes, nb_error
     const peaks *spiky = is_before ? &before : &after, *calm = is_before ? &after : &before;
     double others = fmax(spiky->second, calm->highest);
     if (others > 0 && spiky->highest > 2 * others) {
-        plan_spike(figure, axes, spiky, others);
         axes->note_is_before = is_before;
+        plan_spike(figure, axes, spiky, others);
     }
     return NB_OK;
 }

@@ -27,7 +27,7 @@ typedef struct nb_figure {
     size_t n;                       /* points or bins */
     nb_figure_series before, after; /* after.values NULL: one series */
     bool log_y;
-    const char *note;     /* names a clipped spike: "19.2% of weights round to 0"; NULL: made if needed */
+    const char *note; /* names a cut-off spike of `after` at 0: "19.2% of weights round to 0"; NULL: made */
     const char *sentence; /* the figure in words, for a screen reader and Markdown; required */
 } nb_figure;
 

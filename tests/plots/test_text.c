@@ -309,6 +309,13 @@ static void test_note_is_made(void **state)
     char *text = render(&figure, (nb_terminal){.picture = NB_PICTURE_ASCII, .columns = 80, .rows = 24});
     assert_non_null(strstr(text, "51.2% in the bin at 0")); /* 780 of 1523 */
     free(text);
+    figure = make_figure(); /* a note about 0 is none about a spike elsewhere */
+    figure.x_low += 0.5;
+    figure.x_high += 0.5;
+    text = render(&figure, (nb_terminal){.picture = NB_PICTURE_ASCII, .columns = 80, .rows = 24});
+    assert_non_null(strstr(text, "51.2% in the bin at 0.5"));
+    assert_null(strstr(text, "round to 0"));
+    free(text);
     figure.after.values = before; /* nothing stands out */
     text = render(&figure, (nb_terminal){.picture = NB_PICTURE_ASCII, .columns = 80, .rows = 24});
     assert_null(strstr(text, "in the bin"));
