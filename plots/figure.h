@@ -15,7 +15,7 @@ typedef struct nb_axes {
     double y_marks_high;                 /* no marks above: there stands the note */
     bool has_note, note_is_before;       /* a bar of that series leaves the top at note_x; `note` names it */
     bool is_empty;                       /* nothing to draw: `note` says so in the middle */
-    double note_x;
+    double note_x, note_width;           /* the middle and the width of that bar */
     char note[192];
 } nb_axes;
 

@@ -79,6 +79,7 @@ static void plan_spike(const nb_figure *figure, nb_axes *axes, const peaks *spik
     double tolerance = 1e-6 * (right - left);
     axes->has_note = true;
     axes->note_x = (left + right) / 2;
+    axes->note_width = right - left;
     axes->y_high = 1.18 * others;
     axes->y_marks_high = others;
     bool at_zero = left <= tolerance && right >= -tolerance;
@@ -204,9 +205,16 @@ static void histogram_script(nb_buffer *script, const nb_figure *figure, const n
     if (layer == NB_LAYER_AFTER)
         curve = NULL;
 
-    /* A gap of a tenth between bars that are wide enough to show one; a bar of black dots includes both of
-     * its edges, so it is one dot narrower. */
-    width = layer != NB_LAYER_ALL ? fmax(width - dot, dot / 100) : width > 4 * dot ? 0.88 * width : width;
+    /* A gap of a tenth between bars that are wide enough to show one, and none so thin that it fades; then
+     * they overlap, and see-through ones would add up. A bar of black dots includes both of its edges, so it
+     * is one dot narrower. */
+    const char *fill = layer != NB_LAYER_ALL ? "solid 1.0"
+                       : width < 2 * dot     ? "solid 0.72"
+                                             : "transparent solid 0.72";
+    if (layer != NB_LAYER_ALL)
+        width = fmax(width - dot, dot / 100);
+    else
+        width = width > 4 * dot ? 0.88 * width : fmax(width, 2 * dot);
     if (draws_bars)
         add_bars(script, figure, axes, bars->values);
     if (curve)
@@ -215,8 +223,7 @@ static void histogram_script(nb_buffer *script, const nb_figure *figure, const n
     nb_buffer_number(script, width);
     nb_buffer_text(script, " absolute\nplot ");
     if (draws_bars) {
-        nb_buffer_format(script, "$bars using 1:2 with boxes fs %s noborder lc rgb '%s'",
-                         layer == NB_LAYER_ALL ? "transparent solid 0.72" : "solid 1.0", colour);
+        nb_buffer_format(script, "$bars using 1:2 with boxes fs %s noborder lc rgb '%s'", fill, colour);
         add_title(script, bars->label);
     }
     if (curve) {

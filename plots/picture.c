@@ -190,16 +190,18 @@ static void add_note(nb_buffer *script, const nb_axes *axes, const layout *layou
         return;
     const char *colour = axes->note_is_before ? palette->before : palette->after;
     double x = layout->left + width * nb_scale_position(axes->note_x, axes->x_low, axes->x_high, false);
-    double needed = 0.9 * em * (nb_words_width(axes->note, nb_width_sans) + 1.5);
+    double aside =
+        width * axes->note_width / (axes->x_high - axes->x_low) / 2 + 0.6 * em; /* past bar and arrow */
+    double needed = 0.9 * em * nb_words_width(axes->note, nb_width_sans) + aside;
     bool at_right = x + needed <= layout->right || x - layout->left < width / 2;
-    double room = (at_right ? layout->right - x : x - layout->left) - 0.8 * em, screen_x = x / canvas->width;
+    double room = (at_right ? layout->right - x : x - layout->left) - aside, screen_x = x / canvas->width;
     nb_buffer_format(
         script,
         "set arrow from screen %.5f,%.5f to screen %.5f,%.5f head filled size screen %.5f,22,60 lw 1 "
         "lc rgb '%s' front\n",
         screen_x, 1 - (layout->top + 1.3 * em) / canvas->height, screen_x,
         1 - (layout->top - 0.25 * em) / canvas->height, 0.9 * em / canvas->width, colour);
-    add_label(script, canvas, x + (at_right ? 0.8 : -0.8) * em, layout->top + 0.75 * em,
+    add_label(script, canvas, x + (at_right ? aside : -aside), layout->top + 0.75 * em,
               at_right ? "left" : "right", axes->note, room, false, 0.9, colour);
 }
 

@@ -130,8 +130,8 @@ static void test_content(void **state)
     (void)state;
     nb_figure figure = make_figure("w");
     figure.headline = "A headline";
-    figure.x_low = 0;
-    figure.x_high = 5;
+    figure.x_low = -2.5;
+    figure.x_high = 2.5;
     figure.note = "half round to 0";
     char *script = make_script(&figure, NB_DEVICE_PNG);
     assert_non_null(strstr(script, "set terminal pngcairo noenhanced size 640,360"));
@@ -140,7 +140,7 @@ static void test_content(void **state)
     assert_non_null(strstr(script, "set label 'half round to 0' at screen ")); /* 5000 is over twice 900 */
     assert_non_null(strstr(script, "set yrange [0:1062"));                     /* 1.18 x 900 */
     assert_non_null(
-        strstr(script, "\n$bars << EOD\n1.5 80\n2.5 5000\n3.5 90\nEOD\n")); /* empty bins left out */
+        strstr(script, "\n$bars << EOD\n-1 80\n0 5000\n1 90\nEOD\n")); /* empty bins left out */
     assert_non_null(strstr(script, "'#d9622b'"));
     assert_non_null(strstr(script, "'#4c72a8'"));
     free(script);
