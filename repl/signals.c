@@ -38,6 +38,7 @@ void nb_signals_install(nb_context *context)
     sigaction(SIGINT, &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
+    sigaction(SIGXFSZ, &action, NULL);
 }
 
 void nb_signals_remove(void)
@@ -45,6 +46,7 @@ void nb_signals_remove(void)
     atomic_store(&watched, NULL);
     signal(SIGINT, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
 }
 
 void nb_signals_begin(void)

@@ -4,7 +4,8 @@
 
 #include "nibble.h"
 
-/* From now on an interrupt sets context->cancel while a command runs, and SIGPIPE is an error of write. */
+/* From now on an interrupt sets context->cancel while a command runs, and a closed pipe or a
+ * file that grows too large is an error of write. */
 void nb_signals_install(nb_context *context);
 void nb_signals_remove(void);
 /* Around each command. Between commands an interrupt does nothing. nb_signals_end forgets a wish to stop that came
