@@ -10,8 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
-size_t nb_command_count(void) { return nb_n_commands; }
-const nb_command *nb_command_at(size_t index) { return nb_commands[index]; }
+size_t nb_command_count(void)
+{
+    return nb_n_commands;
+}
+const nb_command *nb_command_at(size_t index)
+{
+    return nb_commands[index];
+}
 
 const nb_command *nb_command_find(const char *name)
 {
@@ -49,7 +55,8 @@ const nb_option *nb_command_find_option(const nb_command *command, const char *t
     for (size_t i = 0; i < n_options; i++) {
         const nb_option *option = &command->options[i];
         bool same = is_long ? (strlen(option->name) == n && strncmp(option->name, name, n) == 0) ||
-                                  (option->alias && strlen(option->alias) == n && strncmp(option->alias, name, n) == 0)
+                                  (option->alias && strlen(option->alias) == n &&
+                                   strncmp(option->alias, name, n) == 0)
                             : option->letter && option->letter == name[0] && name[1] == '\0';
         if (same)
             return option;
@@ -81,9 +88,10 @@ static nb_status check_number(const nb_option *option, const char *text, double 
     nb_print_general(low, sizeof low, option->low, 10);
     nb_print_general(high, sizeof high, option->high, 10);
     if (isinf(option->high))
-        return nb_fail(error, NB_ERR_ARGUMENT, "--%s takes %s of at least %s, not \"%.60s\"", option->name, what, low, text);
-    return nb_fail(error, NB_ERR_ARGUMENT, "--%s takes %s from %s to %s, not \"%.60s\"", option->name, what, low, high,
-                   text);
+        return nb_fail(error, NB_ERR_ARGUMENT, "--%s takes %s of at least %s, not \"%.60s\"", option->name,
+                       what, low, text);
+    return nb_fail(error, NB_ERR_ARGUMENT, "--%s takes %s from %s to %s, not \"%.60s\"", option->name, what,
+                   low, high, text);
 }
 
 static nb_status check_choice(const nb_option *option, const char *text, nb_error *error)
@@ -103,8 +111,10 @@ static nb_status check_choice(const nb_option *option, const char *text, nb_erro
         at += n + (at[n] == ' ');
     }
     if (*best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "--%s knows no \"%.60s\": did you mean %s?", option->name, text, best);
-    return nb_fail(error, NB_ERR_ARGUMENT, "--%s takes one of %s, not \"%.60s\"", option->name, option->choices, text);
+        return nb_fail(error, NB_ERR_ARGUMENT, "--%s knows no \"%.60s\": did you mean %s?", option->name,
+                       text, best);
+    return nb_fail(error, NB_ERR_ARGUMENT, "--%s takes one of %s, not \"%.60s\"", option->name,
+                   option->choices, text);
 }
 
 static nb_status take_value(nb_call *call, const nb_option *option, const char *text, nb_error *error)
@@ -114,9 +124,12 @@ static nb_status take_value(nb_call *call, const nb_option *option, const char *
     call->options[index].text = text;
     switch (option->kind) {
     case NB_WORD_COUNT:
-    case NB_WORD_NUMBER: return check_number(option, text, &call->options[index].number, error);
-    case NB_WORD_CHOICE: return check_choice(option, text, error);
-    default: return NB_OK;
+    case NB_WORD_NUMBER:
+        return check_number(option, text, &call->options[index].number, error);
+    case NB_WORD_CHOICE:
+        return check_choice(option, text, error);
+    default:
+        return NB_OK;
     }
 }
 
@@ -136,19 +149,21 @@ static nb_status unknown_option(const nb_command *command, const char *typed, nb
             nb_nearest_offer(&nearest, command->options[i].alias);
     }
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s has no option %.60s: did you mean --%s?", command->name, typed,
-                       nearest.best);
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s has no option %.60s: did you mean --%s?", command->name,
+                       typed, nearest.best);
     if (n_options == 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s takes no options, so not %.60s either", command->name, typed);
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s has no option %.60s: help %s lists what it has", command->name, typed,
-                   command->name);
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s takes no options, so not %.60s either", command->name,
+                       typed);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s has no option %.60s: help %s lists what it has", command->name,
+                   typed, command->name);
 }
 
 /* -0.5 and -inf are numbers, not options; "-" alone is a word. */
 static bool looks_like_option(const nb_word *word)
 {
     double number;
-    return !word->quoted && word->text[0] == '-' && word->text[1] != '\0' && !nb_word_number(word->text, &number);
+    return !word->quoted && word->text[0] == '-' && word->text[1] != '\0' &&
+           !nb_word_number(word->text, &number);
 }
 
 static nb_status take_option(nb_call *call, const nb_word *words, size_t n_words, size_t *at, nb_error *error)
@@ -167,17 +182,19 @@ static nb_status take_option(nb_call *call, const nb_word *words, size_t n_words
     if (equals)
         return take_value(call, option, equals + 1, error);
     if (*at + 1 >= n_words || looks_like_option(&words[*at + 1]))
-        return nb_fail(error, NB_ERR_ARGUMENT, "--%s wants a value: --%s %s", option->name, option->name, option->value);
+        return nb_fail(error, NB_ERR_ARGUMENT, "--%s wants a value: --%s %s", option->name, option->name,
+                       option->value);
     return take_value(call, option, words[++*at].text, error);
 }
 
 static nb_status too_many(const nb_command *command, const char *word, nb_error *error)
 {
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s does not know what to do with \"%.60s\": %.*s", command->name, word,
-                   (int)strcspn(command->usage, "\n"), command->usage);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s does not know what to do with \"%.60s\": %.*s", command->name,
+                   word, (int)strcspn(command->usage, "\n"), command->usage);
 }
 
-nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n_words, nb_call *call, nb_error *error)
+nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n_words, nb_call *call,
+                       nb_error *error)
 {
     *call = (nb_call){.command = command};
     size_t most = nb_command_argument_count(command);
@@ -197,7 +214,8 @@ nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n
     }
     if (call->n_arguments < most && !command->arguments[call->n_arguments].optional)
         return nb_fail(error, NB_ERR_ARGUMENT, "%s wants %s: %.*s", command->name,
-                       command->arguments[call->n_arguments].name, (int)strcspn(command->usage, "\n"), command->usage);
+                       command->arguments[call->n_arguments].name, (int)strcspn(command->usage, "\n"),
+                       command->usage);
     return NB_OK;
 }
 
@@ -212,7 +230,10 @@ static size_t option_index(const nb_call *call, const char *option)
     return 0;
 }
 
-bool nb_call_has(const nb_call *call, const char *option) { return call->options[option_index(call, option)].given; }
+bool nb_call_has(const nb_call *call, const char *option)
+{
+    return call->options[option_index(call, option)].given;
+}
 
 const char *nb_call_text(const nb_call *call, const char *option, const char *otherwise)
 {

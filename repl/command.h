@@ -14,13 +14,13 @@ struct nb_notebook;
 
 /* What a word may be: for checks, typos and the Tab key. */
 typedef enum nb_word_kind {
-    NB_WORD_FLAG,    /* options only: no value follows */
+    NB_WORD_FLAG, /* options only: no value follows */
     NB_WORD_TEXT,
-    NB_WORD_COUNT,   /* a whole number in low..high */
-    NB_WORD_NUMBER,  /* any number in low..high */
-    NB_WORD_CHOICE,  /* one of `choices` */
-    NB_WORD_FILE,    /* to read */
-    NB_WORD_NEW_FILE,/* to write */
+    NB_WORD_COUNT,    /* a whole number in low..high */
+    NB_WORD_NUMBER,   /* any number in low..high */
+    NB_WORD_CHOICE,   /* one of `choices` */
+    NB_WORD_FILE,     /* to read */
+    NB_WORD_NEW_FILE, /* to write */
     NB_WORD_SCOPE,
     NB_WORD_TENSOR,
     NB_WORD_FORMAT,
@@ -31,11 +31,11 @@ typedef enum nb_word_kind {
 } nb_word_kind;
 
 typedef struct nb_option {
-    const char *name;    /* "tokens" for --tokens */
-    const char *alias;   /* another spelling: "temp" beside "temperature"; or NULL */
-    char letter;         /* -n, or 0 */
+    const char *name;  /* "tokens" for --tokens */
+    const char *alias; /* another spelling: "temp" beside "temperature"; or NULL */
+    char letter;       /* -n, or 0 */
     nb_word_kind kind;
-    const char *value;   /* "N" in --tokens N; NULL for flags */
+    const char *value; /* "N" in --tokens N; NULL for flags */
     const char *summary;
     const char *choices; /* CHOICE: "f32 int8" */
     double low, high;    /* COUNT, NUMBER: both included */
@@ -63,22 +63,23 @@ typedef struct nb_call {
 
 enum {
     NB_NEEDS_MODEL = 1 << 0,
-    NB_UNDOABLE = 1 << 1,     /* changes how tensors are stored */
+    NB_UNDOABLE = 1 << 1, /* changes how tensors are stored */
     NB_WRITES_FILES = 1 << 2,
-    NB_LEAVES = 1 << 3,       /* ends the notebook */
+    NB_LEAVES = 1 << 3, /* ends the notebook */
 };
 
-typedef nb_status nb_run_fn(struct nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error);
+typedef nb_status nb_run_fn(struct nb_notebook *notebook, const nb_call *call, nb_items *out,
+                            nb_error *error);
 
 typedef struct nb_command {
     const char *name;
-    const char *alias;    /* exit is quit too; or NULL */
-    const char *group;    /* a heading of `help` */
+    const char *alias; /* exit is quit too; or NULL */
+    const char *group; /* a heading of `help` */
     const char *usage;
-    const char *summary;  /* one line */
-    const char *details;  /* more, with marks; or NULL */
+    const char *summary; /* one line */
+    const char *details; /* more, with marks; or NULL */
     const char *examples[3];
-    const char *source;   /* the paper or standard behind it; or NULL */
+    const char *source; /* the paper or standard behind it; or NULL */
     nb_argument arguments[NB_MAX_ARGUMENTS];
     nb_option options[NB_MAX_OPTIONS];
     unsigned needs;
@@ -94,9 +95,10 @@ size_t nb_command_argument_count(const nb_command *command);
 /* By --name, --alias or -letter as it is typed; NULL if there is none. */
 const nb_option *nb_command_find_option(const nb_command *command, const char *typed);
 
-/* Reads a command's words (without its name) as its row says. Texts are borrowed from `words`. Errors name the word
- * that is wrong and the nearest one that is right. */
-nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n_words, nb_call *call, nb_error *error);
+/* Reads a command's words (without its name) as its row says. Texts are borrowed from `words`. Errors name
+ * the word that is wrong and the nearest one that is right. */
+nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n_words, nb_call *call,
+                       nb_error *error);
 
 /* The whole text as a number: what nb_parse_f64 reads, and inf, -inf, nan. */
 bool nb_word_number(const char *text, double *number);

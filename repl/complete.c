@@ -102,8 +102,8 @@ static void offer_files(typing *t)
     DIR *directory = folder && !t->notebook->confined ? opendir(folder) : NULL;
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
         const char *name = entry->d_name;
-        if (strncmp(name, stem, stem_length) == 0 && (name[0] != '.' || stem[0] == '.') && strcmp(name, ".") != 0 &&
-            strcmp(name, "..") != 0)
+        if (strncmp(name, stem, stem_length) == 0 && (name[0] != '.' || stem[0] == '.') &&
+            strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
             offer_file(t, t->word, folder_length, name);
     }
     if (directory)
@@ -152,15 +152,31 @@ static void offer_tensors(typing *t, bool scope)
 static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
 {
     switch (kind) {
-    case NB_WORD_CHOICE: offer_list(t, choices); break;
+    case NB_WORD_CHOICE:
+        offer_list(t, choices);
+        break;
     case NB_WORD_FILE:
-    case NB_WORD_NEW_FILE: offer_files(t); break;
-    case NB_WORD_SCOPE: offer_tensors(t, true); break;
-    case NB_WORD_TENSOR: offer_tensors(t, false); break;
-    case NB_WORD_FORMAT: offer_formats(t, false); break;
-    case NB_WORD_STORAGE: offer_formats(t, true); break;
-    case NB_WORD_PER: offer_list(t, "tensor channel group:32 group:64 group:128"); break;
-    case NB_WORD_COMMAND: offer_commands(t); break;
+    case NB_WORD_NEW_FILE:
+        offer_files(t);
+        break;
+    case NB_WORD_SCOPE:
+        offer_tensors(t, true);
+        break;
+    case NB_WORD_TENSOR:
+        offer_tensors(t, false);
+        break;
+    case NB_WORD_FORMAT:
+        offer_formats(t, false);
+        break;
+    case NB_WORD_STORAGE:
+        offer_formats(t, true);
+        break;
+    case NB_WORD_PER:
+        offer_list(t, "tensor channel group:32 group:64 group:128");
+        break;
+    case NB_WORD_COMMAND:
+        offer_commands(t);
+        break;
     case NB_WORD_SETTING:
         for (size_t i = 0; i < nb_setting_count(); i++)
             offer(t, nb_setting_at(i)->name);
@@ -168,7 +184,8 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
     case NB_WORD_FLAG:
     case NB_WORD_TEXT:
     case NB_WORD_COUNT:
-    case NB_WORD_NUMBER: break;
+    case NB_WORD_NUMBER:
+        break;
     }
 }
 
@@ -196,7 +213,8 @@ static void offer_after(typing *t, const nb_command *command, const nb_word *wor
     size_t n_arguments = 0;
     const nb_option *pending = NULL;
     for (size_t i = 0; i < n_words; i++) {
-        const nb_option *option = pending || words[i].quoted ? NULL : nb_command_find_option(command, words[i].text);
+        const nb_option *option =
+            pending || words[i].quoted ? NULL : nb_command_find_option(command, words[i].text);
         if (!pending && !option)
             n_arguments++;
         pending = option && option->kind != NB_WORD_FLAG && !strchr(words[i].text, '=') ? option : NULL;
@@ -213,7 +231,10 @@ static void offer_after(typing *t, const nb_command *command, const nb_word *wor
 
 /* ---- the whole ---- */
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static void sort_and_merge(nb_choices *choices)
 {

@@ -43,7 +43,10 @@ double nb_bits_per_weight(uint64_t n_bytes, uint64_t n_weights)
     return n_weights ? 8.0 * (double)n_bytes / (double)n_weights : 0;
 }
 
-uint64_t nb_tensor_n_weights(const nb_tensor *tensor) { return (uint64_t)tensor->n_rows * tensor->n_cols; }
+uint64_t nb_tensor_n_weights(const nb_tensor *tensor)
+{
+    return (uint64_t)tensor->n_rows * tensor->n_cols;
+}
 
 enum { MOST_KINDS = 12 };
 

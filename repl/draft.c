@@ -35,7 +35,10 @@ void nb_draft_append(nb_draft *draft, const char *text, size_t n_bytes)
     draft->text[draft->n_bytes] = '\0';
 }
 
-void nb_draft_add(nb_draft *draft, const char *text) { nb_draft_append(draft, text, strlen(text)); }
+void nb_draft_add(nb_draft *draft, const char *text)
+{
+    nb_draft_append(draft, text, strlen(text));
+}
 
 void nb_draft_addf(nb_draft *draft, const char *format, ...)
 {
@@ -60,7 +63,10 @@ void nb_draft_repeat(nb_draft *draft, const char *text, size_t times)
         nb_draft_add(draft, text);
 }
 
-const char *nb_draft_text(const nb_draft *draft) { return draft->text ? draft->text : ""; }
+const char *nb_draft_text(const nb_draft *draft)
+{
+    return draft->text ? draft->text : "";
+}
 
 char *nb_draft_take(nb_draft *draft)
 {

@@ -36,7 +36,8 @@ static void write_prompt(nb_editor *editor, const char *escape)
     const char *colour = editor->screen->colour ? (editor->continuing ? "\x1b[2m" : "\x1b[32m") : "";
     const char *plain = editor->screen->colour ? "\x1b[0m" : "";
     /* libedit hangs an escape on the character after it, so a blank comes last. */
-    snprintf(editor->prompt, sizeof editor->prompt, "%s%s%s%s%s%s%s ", escape, colour, escape, label, escape, plain, escape);
+    snprintf(editor->prompt, sizeof editor->prompt, "%s%s%s%s%s%s%s ", escape, colour, escape, label, escape,
+             plain, escape);
 }
 
 #ifdef NB_HAVE_LIBEDIT
@@ -117,7 +118,8 @@ static void list_choices(const nb_choices *choices, int columns)
     size_t widest = 0;
     for (size_t i = 0; i < choices->count; i++)
         widest = nb_max_size(widest, nb_utf8_width(choices->names[i], strlen(choices->names[i])));
-    size_t per_row = nb_max_size(1, (size_t)columns / (widest + 2)), n_rows = nb_div_up(choices->count, per_row);
+    size_t per_row = nb_max_size(1, (size_t)columns / (widest + 2)),
+           n_rows = nb_div_up(choices->count, per_row);
     fputc('\n', stdout);
     for (size_t row = 0; row < n_rows; row++) {
         for (size_t i = row; i < choices->count; i += n_rows) {
@@ -143,8 +145,8 @@ static unsigned char on_tab(EditLine *line, int key)
     if (choices.count == 1 || common > typed) {
         bool whole = choices.count == 1 && nb_choice_is_whole(choices.names[0]);
         char quote = choices.names[0][0] == '"' || choices.names[0][0] == '\'' ? choices.names[0][0] : '\0';
-        char *word = nb_format_text("%.*s%.1s%s", (int)common, choices.names[0], whole && quote ? choices.names[0] : "",
-                                    whole ? " " : "");
+        char *word = nb_format_text("%.*s%.1s%s", (int)common, choices.names[0],
+                                    whole && quote ? choices.names[0] : "", whole ? " " : "");
         if (word) {
             el_deletestr(line, (int)nb_utf8_width(info->buffer + choices.word, typed));
             result = el_insertstr(line, word) == 0 ? CC_REFRESH : CC_ERROR;
@@ -252,8 +254,14 @@ static const char *read_line(nb_editor *editor)
     return getline(&line, &capacity, stdin) > 0 ? line : NULL;
 }
 
-static void keep(nb_editor *editor, const char *cell) { (void)editor, (void)cell; }
-static void stop_libedit(nb_editor *editor) { (void)editor; }
+static void keep(nb_editor *editor, const char *cell)
+{
+    (void)editor, (void)cell;
+}
+static void stop_libedit(nb_editor *editor)
+{
+    (void)editor;
+}
 
 #endif
 

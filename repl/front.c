@@ -63,7 +63,8 @@ nb_status nb_front_open(nb_front *front, const nb_front_options *options, nb_err
     *front = (nb_front){0};
     nb_picture picture;
     if (!nb_picture_parse(options->picture, &picture))
-        return nb_fail(error, NB_ERR_ARGUMENT, "--plot takes auto, kitty, sixel, braille, ascii or none, not \"%.60s\"",
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "--plot takes auto, kitty, sixel, braille, ascii or none, not \"%.60s\"",
                        options->picture);
     nb_context_options context = {.n_threads = options->n_threads};
     nb_status status = nb_notebook_create(&context, &front->notebook, error);
@@ -159,10 +160,12 @@ static void greet(nb_front *front)
     nb_items items = {0};
     const nb_context *context = front->notebook->context;
     unsigned n_threads = nb_pool_size(context->pool);
-    nb_items_text(&items, NB_STRONG "nibble %.3s" NB_END " · " NB_MEASURED "%s, %u thread%s" NB_END " · no model yet",
+    nb_items_text(&items,
+                  NB_STRONG "nibble %.3s" NB_END " · " NB_MEASURED "%s, %u thread%s" NB_END " · no model yet",
                   NIBBLE_VERSION, context->kernels->title, n_threads, n_threads == 1 ? "" : "s");
-    nb_items_text(&items, "Four to start with:  " NB_COMMAND "load FILE" NB_END "   " NB_COMMAND "bits 0.1 f16" NB_END "   "
-                          NB_COMMAND "help" NB_END "   " NB_COMMAND "?quantize" NB_END);
+    nb_items_text(&items,
+                  "Four to start with:  " NB_COMMAND "load FILE" NB_END "   " NB_COMMAND "bits 0.1 f16" NB_END
+                  "   " NB_COMMAND "help" NB_END "   " NB_COMMAND "?quantize" NB_END);
     nb_draft out = {0};
     for (size_t i = 0; i < items.count; i++)
         nb_render_paragraph(&front->screen, items.items[i].text, 0, &out);

@@ -14,15 +14,15 @@ typedef struct nb_front {
 } nb_front;
 
 typedef struct nb_front_options {
-    unsigned n_threads;   /* 0: one per core */
-    const char *picture;  /* NULL: ask the terminal */
+    unsigned n_threads;  /* 0: one per core */
+    const char *picture; /* NULL: ask the terminal */
 } nb_front_options;
 
 nb_status nb_front_open(nb_front *front, const nb_front_options *options, nb_error *error);
 void nb_front_close(nb_front *front);
 
-/* Runs one cell, shows what it returns, and writes its error to standard error, after `where` if that is not NULL.
- * Fails also when standard output is gone. */
+/* Runs one cell, shows what it returns, and writes its error to standard error, after `where` if that is not
+ * NULL. Fails also when standard output is gone. */
 nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const char *where);
 /* Every cell of a file or a pipe, up to the first that fails; `name` is for errors. */
 nb_status nb_front_run_stream(nb_front *front, FILE *in, const char *name);

@@ -1,5 +1,6 @@
-/* What a command returns: typed items, never printed text. Renderers write them (render.h: the terminal). Each value
- * is exact, the same on every machine, or measured: a time, a speed, this CPU, its memory, a path. */
+/* What a command returns: typed items, never printed text. Renderers write them (render.h: the terminal).
+ * Each value is exact, the same on every machine, or measured: a time, a speed, this CPU, its memory, a path.
+ */
 #ifndef NB_REPL_ITEMS_H
 #define NB_REPL_ITEMS_H
 
@@ -17,7 +18,13 @@
 #define NB_ALERT    "\x05"
 #define NB_END      "\x06"
 
-typedef enum nb_item_kind { NB_ITEM_TEXT, NB_ITEM_LITERAL, NB_ITEM_TABLE, NB_ITEM_FIGURE, NB_ITEM_VALUE } nb_item_kind;
+typedef enum nb_item_kind {
+    NB_ITEM_TEXT,
+    NB_ITEM_LITERAL,
+    NB_ITEM_TABLE,
+    NB_ITEM_FIGURE,
+    NB_ITEM_VALUE
+} nb_item_kind;
 
 typedef enum nb_column_kind {
     NB_COLUMN_LEFT,
@@ -32,7 +39,8 @@ typedef struct nb_column {
     nb_column_kind kind;
 } nb_column;
 
-/* Counts of a sparkline's cell. They divide into 5, 7, 11 and 15 bars: odd numbers, so that zero has its own. */
+/* Counts of a sparkline's cell. They divide into 5, 7, 11 and 15 bars: odd numbers, so that zero has its own.
+ */
 enum { NB_SPARK_BINS = 1155 };
 
 typedef struct nb_cell {
@@ -73,7 +81,8 @@ void nb_items_figure(nb_items *items, const nb_figure *figure);
 /* A table, then its rows cell by cell. `columns` must outlive the items: static. */
 void nb_items_table(nb_items *items, const nb_column *columns, size_t n_columns);
 void nb_items_row(nb_items *items);
-void nb_items_cell(nb_items *items, size_t column, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void nb_items_cell(nb_items *items, size_t column, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void nb_items_spark(nb_items *items, size_t column, const uint64_t *counts);
 
 #endif

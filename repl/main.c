@@ -23,7 +23,8 @@ static void add_row(nb_items *items, const char *what, const char *does)
 
 static void describe_program(nb_items *items)
 {
-    nb_items_text(items, NB_STRONG "nibble" NB_END " " NIBBLE_VERSION ": a notebook for learning how language models are quantized");
+    nb_items_text(items, NB_STRONG "nibble" NB_END " " NIBBLE_VERSION
+                                   ": a notebook for learning how language models are quantized");
     nb_items_table(items, help_columns, 2);
     add_row(items, "nibble [MODEL]", "the notebook; its own help says what can be typed there");
     add_row(items, "nibble -c 'CELL; CELL'", "runs cells and leaves");
@@ -34,8 +35,9 @@ static void describe_program(nb_items *items)
         add_row(items, what, nb_subcommand_at(i)->summary);
     }
     add_row(items, "nibble help NAME", "more about a subcommand or a command of the notebook");
-    nb_items_text(items, "Before these: -t N sets the threads, --plot MODE how figures are drawn. NIBBLE_ISA=scalar (or another "
-                         "level that nibble doctor lists) chooses the kernels; the results stay the same.");
+    nb_items_text(
+        items, "Before these: -t N sets the threads, --plot MODE how figures are drawn. NIBBLE_ISA=scalar "
+               "(or another level that nibble doctor lists) chooses the kernels; the results stay the same.");
 }
 
 static int complain(const char *sentence)
@@ -54,11 +56,13 @@ static int unknown_word(const char *word)
     nb_nearest_offer(&nearest, "run");
     nb_nearest_offer(&nearest, "help");
     if (nearest.best)
-        nb_fail(&error, NB_ERR_ARGUMENT, "no subcommand \"%.60s\": did you mean nibble %s?", word, nearest.best);
+        nb_fail(&error, NB_ERR_ARGUMENT, "no subcommand \"%.60s\": did you mean nibble %s?", word,
+                nearest.best);
     else if (nb_command_find(word))
         nb_fail(&error, NB_ERR_ARGUMENT, "%s is a command of the notebook: nibble -c '%s ...'", word, word);
     else
-        nb_fail(&error, NB_ERR_ARGUMENT, "no subcommand and no file \"%.60s\": nibble help lists what there is", word);
+        nb_fail(&error, NB_ERR_ARGUMENT,
+                "no subcommand and no file \"%.60s\": nibble help lists what there is", word);
     return complain(error.text);
 }
 
@@ -184,8 +188,9 @@ int main(int argc, char **argv)
         if (!threads && !plot && !cells)
             break;
         if (at + 1 == argc)
-            return complain(threads ? "-t wants a number of threads" : plot ? "--plot wants a mode: auto, kitty, sixel, braille, "
-                                                                              "ascii or none" : "-c wants cells: nibble -c 'help'");
+            return complain(threads ? "-t wants a number of threads"
+                            : plot  ? "--plot wants a mode: auto, kitty, sixel, braille, ascii or none"
+                                    : "-c wants cells: nibble -c 'help'");
         at++;
         if (cells)
             line.cells = argv[at];

@@ -4,9 +4,15 @@
 
 enum { LONGEST = 63 };
 
-static unsigned char folded(char c) { return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
+static unsigned char folded(char c)
+{
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
 
-static unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
 
 unsigned nb_edit_distance(const char *a, const char *b)
 {
@@ -20,7 +26,8 @@ unsigned nb_edit_distance(const char *a, const char *b)
         for (size_t j = 1; j <= m; j++) {
             unsigned replaced = above[j - 1] + (folded(a[i - 1]) != folded(b[j - 1]));
             row[j] = least(replaced, least(above[j], row[j - 1]) + 1);
-            if (i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) && folded(a[i - 2]) == folded(b[j - 1]))
+            if (i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) &&
+                folded(a[i - 2]) == folded(b[j - 1]))
                 row[j] = least(row[j], above_that[j - 2] + 1);
         }
     }

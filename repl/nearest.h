@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Edits between two texts, upper and lower case alike: insert, delete, replace, or swap two neighbours, none of
- * them twice at one place (Damerau 1964; "optimal string alignment"). Only the first 63 bytes count. */
+/* Edits between two texts, upper and lower case alike: insert, delete, replace, or swap two neighbours, none
+ * of them twice at one place (Damerau 1964; "optimal string alignment"). Only the first 63 bytes count. */
 unsigned nb_edit_distance(const char *a, const char *b);
 
 /* Offer names one by one; `best` is the nearest one that is near enough to be meant, or NULL. */

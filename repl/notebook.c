@@ -45,7 +45,10 @@ void nb_notebook_destroy(nb_notebook **notebook)
     *notebook = NULL;
 }
 
-unsigned nb_notebook_next(const nb_notebook *notebook) { return (unsigned)notebook->n_cells + 1; }
+unsigned nb_notebook_next(const nb_notebook *notebook)
+{
+    return (unsigned)notebook->n_cells + 1;
+}
 
 /* ---- cells ---- */
 
@@ -74,7 +77,8 @@ static nb_status run_command(nb_notebook *notebook, const char *name, const nb_w
     if (status != NB_OK)
         return status;
     if ((command->needs & NB_NEEDS_MODEL) && !notebook->model)
-        return nb_fail(error, NB_ERR_STATE, "%s needs a model, and none is loaded yet: load FILE", command->name);
+        return nb_fail(error, NB_ERR_STATE, "%s needs a model, and none is loaded yet: load FILE",
+                       command->name);
     status = command->run(notebook, &call, items, error);
     if (status == NB_OK && items->failed)
         status = nb_fail(error, NB_ERR_MEMORY, "no memory to show the result of %s", command->name);
@@ -85,15 +89,20 @@ static nb_status run_line(nb_notebook *notebook, const nb_line *line, nb_items *
 {
     nb_word help = {.text = "help"};
     switch (line->kind) {
-    case NB_LINE_EMPTY: return NB_OK;
-    case NB_LINE_SHELL: return run_shell(notebook, line->words[0].text, error);
-    case NB_LINE_HELP: return run_command(notebook, help.text, line->words, line->n_words, items, error);
+    case NB_LINE_EMPTY:
+        return NB_OK;
+    case NB_LINE_SHELL:
+        return run_shell(notebook, line->words[0].text, error);
+    case NB_LINE_HELP:
+        return run_command(notebook, help.text, line->words, line->n_words, items, error);
     case NB_LINE_COMMAND:
         return run_command(notebook, line->words[0].text, line->words + 1, line->n_words - 1, items, error);
-    case NB_LINE_EXPRESSION: break;
+    case NB_LINE_EXPRESSION:
+        break;
     }
-    return nb_fail(error, NB_ERR_UNSUPPORTED,
-                   "this looks like an expression, and this version of nibble runs commands only: help lists them");
+    return nb_fail(
+        error, NB_ERR_UNSUPPORTED,
+        "this looks like an expression, and this version of nibble runs commands only: help lists them");
 }
 
 static nb_status remember_cell(nb_notebook *notebook, const char *text, size_t n_bytes, nb_error *error)
@@ -113,8 +122,8 @@ static nb_status remember_cell(nb_notebook *notebook, const char *text, size_t n
     return NB_OK;
 }
 
-nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_bytes, nb_show_fn *show, void *user,
-                          nb_error *error)
+nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_bytes, nb_show_fn *show,
+                          void *user, nb_error *error)
 {
     nb_status status = remember_cell(notebook, text, n_bytes, error);
     for (size_t at = 0; status == NB_OK && at < n_bytes && !notebook->leave;) {
@@ -133,7 +142,8 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
 
 /* ---- names ---- */
 
-static nb_status with_nearest_tensor(const nb_notebook *notebook, const char *text, nb_status status, nb_error *error)
+static nb_status with_nearest_tensor(const nb_notebook *notebook, const char *text, nb_status status,
+                                     nb_error *error)
 {
     nb_nearest nearest;
     nb_nearest_start(&nearest, text);
@@ -143,7 +153,8 @@ static nb_status with_nearest_tensor(const nb_notebook *notebook, const char *te
     for (size_t i = 0; i < n; i++)
         nb_nearest_offer(&nearest, nb_model_tensor(notebook->model, i)->name);
     if (nearest.best && nearest.distance > 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", text, nearest.best);
+        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", text,
+                       nearest.best);
     return status;
 }
 
@@ -154,7 +165,8 @@ nb_status nb_notebook_scope(const nb_notebook *notebook, const char *text, bool 
     return status == NB_ERR_ARGUMENT ? with_nearest_tensor(notebook, text, status, error) : status;
 }
 
-nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out, nb_error *error)
+nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out,
+                             nb_error *error)
 {
     long index = nb_model_find_tensor(notebook->model, name);
     if (index >= 0) {
@@ -204,14 +216,16 @@ static nb_status missing_file(const char *path, nb_error *error)
     return nb_fail(error, NB_ERR_IO, "no file %.200s", path);
 }
 
-nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out, nb_error *error)
+nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out,
+                           nb_error *error)
 {
     const char *home = getenv("HOME");
     *out = NULL;
     if (*typed == '\0')
         return nb_fail(error, NB_ERR_ARGUMENT, "a file needs a name");
     if (notebook->confined && (strchr(typed, '/') || typed[0] == '.'))
-        return nb_fail(error, NB_ERR_STATE, "this notebook may only use files of its own folder, not %.120s", typed);
+        return nb_fail(error, NB_ERR_STATE, "this notebook may only use files of its own folder, not %.120s",
+                       typed);
     if (notebook->confined)
         *out = nb_format_text("%s/%s", notebook->folder, typed);
     else if (typed[0] == '~' && typed[1] == '/' && home)
@@ -239,7 +253,8 @@ nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char 
     if (status == NB_OK)
         status = nb_mapping_open(path ? path : notebook->settings.text, out, error);
     if (status == NB_OK && (*out)->size == 0) {
-        status = nb_fail(error, NB_ERR_FILE, "%.300s is empty: there is nothing to predict in it", (*out)->path);
+        status =
+            nb_fail(error, NB_ERR_FILE, "%.300s is empty: there is nothing to predict in it", (*out)->path);
         nb_mapping_close(out);
     }
     if (status != NB_OK || !path) {
@@ -319,8 +334,8 @@ nb_status nb_notebook_measure_speed(nb_notebook *notebook, double seconds, nb_sp
     nb_session *session = NULL;
     *out = (nb_speed){.n_threads = nb_pool_size(notebook->context->pool)};
     nb_status status = nb_session_create(notebook->model, NB_WEIGHTS_CURRENT, n_ctx, &session, error);
-    /* The first round wakes caches, threads and the clock; the best one is what this machine can do. A model so large
-     * that one round takes longer than all should gets no more. */
+    /* The first round wakes caches, threads and the clock; the best one is what this machine can do. A model
+     * so large that one round takes longer than all should gets no more. */
     double begin = nb_seconds_now();
     for (int round = 0; status == NB_OK && round < ROUNDS && nb_seconds_now() - begin < seconds; round++) {
         double rate;

@@ -1,5 +1,5 @@
-/* The notebook: one object that owns the engine's context, the model, the settings and the cells so far. Commands work
- * on it and return items; it knows no terminal. */
+/* The notebook: one object that owns the engine's context, the model, the settings and the cells so far.
+ * Commands work on it and return items; it knows no terminal. */
 #ifndef NB_REPL_NOTEBOOK_H
 #define NB_REPL_NOTEBOOK_H
 
@@ -13,7 +13,7 @@ typedef struct nb_settings {
     nb_sampler_options sampling; /* what generate uses unless told otherwise */
     uint32_t n_tokens;           /* that generate and compare write */
     nb_picture picture;
-    char *text;                  /* path of the text that ppl and compare read; NULL: none yet */
+    char *text; /* path of the text that ppl and compare read; NULL: none yet */
 } nb_settings;
 
 /* Tokens per second, as measured here on this machine. */
@@ -39,8 +39,8 @@ typedef struct nb_notebook {
 
     /* How it is watched. All may be NULL. */
     void (*stream)(void *user, const char *text, size_t n_bytes); /* text as a model writes it */
-    int (*shell)(void *user, const char *command);                /* runs a command line; its exit status, or -1 */
-    struct nb_screen *screen;                                     /* for doctor */
+    int (*shell)(void *user, const char *command); /* runs a command line; its exit status, or -1 */
+    struct nb_screen *screen;                      /* for doctor */
     void *user;
 } nb_notebook;
 
@@ -48,12 +48,12 @@ typedef struct nb_notebook {
 nb_status nb_notebook_create(const nb_context_options *options, nb_notebook **out, nb_error *error);
 void nb_notebook_destroy(nb_notebook **notebook);
 
-/* Runs every command of a cell, in order, up to the first that fails. `show` gets each command's items as soon as they
- * are there (also those of a command that then failed or was stopped); it may be NULL. The cell is kept in the history,
- * whatever happens. */
+/* Runs every command of a cell, in order, up to the first that fails. `show` gets each command's items as
+ * soon as they are there (also those of a command that then failed or was stopped); it may be NULL. The cell
+ * is kept in the history, whatever happens. */
 typedef void nb_show_fn(void *user, const nb_items *items, unsigned cell);
-nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_bytes, nb_show_fn *show, void *user,
-                          nb_error *error);
+nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_bytes, nb_show_fn *show,
+                          void *user, nb_error *error);
 /* The number that the next cell will have. */
 unsigned nb_notebook_next(const nb_notebook *notebook);
 
@@ -62,11 +62,13 @@ unsigned nb_notebook_next(const nb_notebook *notebook);
 /* The tensors that a scope means; errors name the nearest tensor or word. Free with nb_scope_free. */
 nb_status nb_notebook_scope(const nb_notebook *notebook, const char *text, bool vectors_too, nb_scope *out,
                             nb_error *error);
-nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out, nb_error *error);
+nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out,
+                             nb_error *error);
 nb_status nb_notebook_format(const char *name, const nb_format **out, nb_error *error);
-/* The path as it may be opened: with ~ expanded, and inside the folder of a confined notebook. Allocated. For reading,
- * a missing file is answered with the nearest name beside it. */
-nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out, nb_error *error);
+/* The path as it may be opened: with ~ expanded, and inside the folder of a confined notebook. Allocated. For
+ * reading, a missing file is answered with the nearest name beside it. */
+nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out,
+                           nb_error *error);
 /* The text that a measurement reads: `typed`, or the one of the last time; remembered for the next. */
 nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
                            nb_error *error);

@@ -42,7 +42,7 @@ static inline nb_number nb_bytes(uint64_t n_bytes)
 static inline nb_number nb_percent(double share)
 {
     nb_number n = nb_fixed(100 * share, 1);
-    for (char *end = n.text; ; end++) {
+    for (char *end = n.text;; end++) {
         if (*end == '\0') {
             end[0] = ' ', end[1] = '%', end[2] = '\0';
             return n;

@@ -6,11 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
-static bool is_end(char c) { return c == '\n' || c == ';'; }
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
+}
+static bool is_end(char c)
+{
+    return c == '\n' || c == ';';
+}
 
-static bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-static bool is_name(char c) { return is_name_start(c) || (c >= '0' && c <= '9'); }
+static bool is_name_start(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+static bool is_name(char c)
+{
+    return is_name_start(c) || (c >= '0' && c <= '9');
+}
 
 /* A backslash before the end of a line joins the next one to it. */
 static size_t skip_blanks(const char *text, size_t n, size_t at)
@@ -35,13 +47,17 @@ static size_t end_of_row(const char *text, size_t n, size_t at)
 static char escaped(char c)
 {
     switch (c) {
-    case 'n': return '\n';
-    case 't': return '\t';
-    default: return c;
+    case 'n':
+        return '\n';
+    case 't':
+        return '\t';
+    default:
+        return c;
     }
 }
 
-/* One word from text[at..n), which does not start with a blank. Returns where it ends, or n + 1 for an open quote. */
+/* One word from text[at..n), which does not start with a blank. Returns where it ends, or n + 1 for an open
+ * quote. */
 static size_t read_word(const char *text, size_t n, size_t at, nb_draft *word, bool *quoted)
 {
     char quote = 0;

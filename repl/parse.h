@@ -26,18 +26,18 @@ typedef struct nb_line {
     size_t n_words;
 } nb_line;
 
-/* Reads the next command of text[*at..n): up to a newline or a `;` outside quotes, which are passed over. Blanks part
- * words; '...' and "..." keep them together, with \n \t \" \\ in double ones; # starts a comment at a word's start.
- * A name followed by =, ( or [ starts an expression, as does anything that is no name. `line` is to be freed in
- * any case. Errors: a quote that is never closed. */
+/* Reads the next command of text[*at..n): up to a newline or a `;` outside quotes, which are passed over.
+ * Blanks part words; '...' and "..." keep them together, with \n \t \" \\ in double ones; # starts a comment
+ * at a word's start. A name followed by =, ( or [ starts an expression, as does anything that is no name.
+ * `line` is to be freed in any case. Errors: a quote that is never closed. */
 nb_status nb_parse_line(const char *text, size_t n, size_t *at, nb_line *line, nb_error *error);
 void nb_line_free(nb_line *line);
 
 /* True if the cell is not finished: its last line ends in a backslash, or in an open quote. */
 bool nb_parse_wants_more(const char *text, size_t n);
 
-/* The word being typed at the end of text[0..n), for completion: where the command that it belongs to starts, where
- * the word itself starts, and whether it is inside quotes ('\'' or '"', else 0). */
+/* The word being typed at the end of text[0..n), for completion: where the command that it belongs to starts,
+ * where the word itself starts, and whether it is inside quotes ('\'' or '"', else 0). */
 typedef struct nb_parse_place {
     size_t command, word;
     char quote;

@@ -27,8 +27,8 @@ static void describe_amount(char *text, size_t size, uint64_t done, uint64_t tot
     snprintf(text, size, "%s of %s%s%.24s", a, b, bytes ? "" : " ", bytes ? "" : unit);
 }
 
-void nb_progress_line(char *text, size_t size, int columns, bool utf8, const char *what, uint64_t done, uint64_t total,
-                      const char *unit, double elapsed)
+void nb_progress_line(char *text, size_t size, int columns, bool utf8, const char *what, uint64_t done,
+                      uint64_t total, const char *unit, double elapsed)
 {
     char bar[BAR * 3 + 1] = "", amount[96], left[48] = "";
     double share = total ? (double)done / (double)total : 0;
@@ -63,9 +63,10 @@ static void draw(void *user, const char *what, uint64_t done, uint64_t total, co
     if (now - progress->started < 0.2 || now - progress->drawn < 0.08)
         return;
     char line[384];
-    nb_progress_line(line, sizeof line, terminal_columns(progress->out), progress->utf8, what, done, total, unit,
-                     now - progress->started);
-    fprintf(progress->out, "\r%s%s%s\x1b[K", progress->colour ? "\x1b[2m" : "", line, progress->colour ? "\x1b[0m" : "");
+    nb_progress_line(line, sizeof line, terminal_columns(progress->out), progress->utf8, what, done, total,
+                     unit, now - progress->started);
+    fprintf(progress->out, "\r%s%s%s\x1b[K", progress->colour ? "\x1b[2m" : "", line,
+            progress->colour ? "\x1b[0m" : "");
     fflush(progress->out);
     progress->shown = true;
     progress->drawn = now;
@@ -97,5 +98,6 @@ void nb_progress_stopped(const nb_progress *progress, char *text, size_t size)
 {
     char amount[96];
     describe_amount(amount, sizeof amount, progress->done, progress->total, progress->unit);
-    snprintf(text, size, "stopped%s%s; nothing was changed", progress->total ? " after " : "", progress->total ? amount : "");
+    snprintf(text, size, "stopped%s%s; nothing was changed", progress->total ? " after " : "",
+             progress->total ? amount : "");
 }

@@ -27,7 +27,10 @@ void nb_screen_init(nb_screen *screen, FILE *out)
     nb_screen_measure(screen);
 }
 
-void nb_screen_free(nb_screen *screen) { nb_draft_free(&screen->stream_word); }
+void nb_screen_free(nb_screen *screen)
+{
+    nb_draft_free(&screen->stream_word);
+}
 
 void nb_screen_measure(nb_screen *screen)
 {
@@ -48,7 +51,8 @@ const nb_terminal *nb_screen_terminal(nb_screen *screen)
         if (screen->is_terminal)
             nb_terminal_probe(&screen->terminal);
         else
-            screen->terminal = (nb_terminal){.utf8 = true, .columns = ELSEWHERE, .rows = 24, .picture = NB_PICTURE_BRAILLE};
+            screen->terminal =
+                (nb_terminal){.utf8 = true, .columns = ELSEWHERE, .rows = 24, .picture = NB_PICTURE_BRAILLE};
         screen->probed = true;
     }
     return &screen->terminal;
@@ -59,11 +63,16 @@ const nb_terminal *nb_screen_terminal(nb_screen *screen)
 static const char *escape_of(char mark)
 {
     switch (mark) {
-    case '\x02': return "\x1b[36m"; /* a command: cyan */
-    case '\x03': return "\x1b[1m";
-    case '\x04': return "\x1b[2m";
-    case '\x05': return "\x1b[33m";
-    default: return NULL;
+    case '\x02':
+        return "\x1b[36m"; /* a command: cyan */
+    case '\x03':
+        return "\x1b[1m";
+    case '\x04':
+        return "\x1b[2m";
+    case '\x05':
+        return "\x1b[33m";
+    default:
+        return NULL;
     }
 }
 
@@ -71,19 +80,30 @@ static const char *escape_of(char mark)
 static const char *ascii_for(uint32_t code_point)
 {
     switch (code_point) {
-    case 0xb1: return "+/-";
-    case 0xb7: return "-";
-    case 0xd7: return "x";
-    case 0x2026: return "...";
-    case 0x2039: return "<";
-    case 0x203a: return ">";
-    case 0x2192: return "->";
-    case 0x2013: case 0x2014: return "-";
-    default: return "?";
+    case 0xb1:
+        return "+/-";
+    case 0xb7:
+        return "-";
+    case 0xd7:
+        return "x";
+    case 0x2026:
+        return "...";
+    case 0x2039:
+        return "<";
+    case 0x203a:
+        return ">";
+    case 0x2192:
+        return "->";
+    case 0x2013:
+    case 0x2014:
+        return "-";
+    default:
+        return "?";
     }
 }
 
-static void add_code_point(const nb_screen *screen, const char *text, size_t used, uint32_t code_point, nb_draft *out)
+static void add_code_point(const nb_screen *screen, const char *text, size_t used, uint32_t code_point,
+                           nb_draft *out)
 {
     bool control = code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0);
     if (control)
@@ -206,10 +226,18 @@ void nb_render_items(nb_screen *screen, const nb_items *items, unsigned cell, nb
         const nb_item *item = &items->items[i];
         const char *text = item->text ? item->text : "";
         switch (item->kind) {
-        case NB_ITEM_TEXT: nb_render_paragraph(screen, text, INDENT, out); break;
-        case NB_ITEM_VALUE: render_value(screen, text, cell, out); break;
-        case NB_ITEM_TABLE: nb_render_table(screen, &item->table, INDENT, out); break;
-        case NB_ITEM_FIGURE: render_figure(screen, &item->figure, out); break;
+        case NB_ITEM_TEXT:
+            nb_render_paragraph(screen, text, INDENT, out);
+            break;
+        case NB_ITEM_VALUE:
+            render_value(screen, text, cell, out);
+            break;
+        case NB_ITEM_TABLE:
+            nb_render_table(screen, &item->table, INDENT, out);
+            break;
+        case NB_ITEM_FIGURE:
+            render_figure(screen, &item->figure, out);
+            break;
         case NB_ITEM_LITERAL:
             if (!item->streamed)
                 render_literal(screen, text, out);
@@ -238,7 +266,8 @@ static void start_line(nb_screen *screen)
     screen->at_line_start = false;
 }
 
-/* The word that was held back, after the blanks before it, or on a new line without them if it does not fit. */
+/* The word that was held back, after the blanks before it, or on a new line without them if it does not fit.
+ */
 static void flush_word(nb_screen *screen)
 {
     nb_draft *word = &screen->stream_word;

@@ -11,7 +11,7 @@
 typedef struct nb_screen {
     FILE *out;
     bool is_terminal, colour, utf8;
-    int columns; /* at least 40; 80 off a terminal */
+    int columns;        /* at least 40; 80 off a terminal */
     nb_picture picture; /* NB_PICTURE_AUTO: ask the terminal, once, when the first figure comes */
     bool probed;
     nb_terminal terminal;

@@ -57,7 +57,8 @@ static size_t total_width(const nb_table *table, const layout *l)
     return total;
 }
 
-/* Takes `over` columns away from all columns of one kind, the widest first, none below `least` or its longest word. */
+/* Takes `over` columns away from all columns of one kind, the widest first, none below `least` or its longest
+ * word. */
 static void narrow(const nb_table *table, layout *l, nb_column_kind kind, size_t least, size_t screen)
 {
     while (total_width(table, l) > screen) {
@@ -69,7 +70,8 @@ static void narrow(const nb_table *table, layout *l, nb_column_kind kind, size_t
         }
         if (widest == table->n_columns)
             return;
-        size_t floor = nb_max_size(least, kind == NB_COLUMN_WRAP ? column_measure(table, widest, longest_word) : 0);
+        size_t floor =
+            nb_max_size(least, kind == NB_COLUMN_WRAP ? column_measure(table, widest, longest_word) : 0);
         if (l->widths[widest] <= floor)
             return;
         l->widths[widest]--;
@@ -177,8 +179,8 @@ static void render_row(const nb_screen *screen, const nb_table *table, const lay
                     nb_draft_repeat(out, " ", l->widths[c]);
                 continue;
             }
-            render_piece(screen, cells[c].text ? cells[c].text : "", &cursors[c].at, &cursors[c].mark, l->widths[c],
-                         table->columns[c].kind, c + 1 == table->n_columns, out);
+            render_piece(screen, cells[c].text ? cells[c].text : "", &cursors[c].at, &cursors[c].mark,
+                         l->widths[c], table->columns[c].kind, c + 1 == table->n_columns, out);
         }
         trim(out);
         nb_draft_add(out, "\n");
@@ -208,7 +210,7 @@ static void render_titles(const nb_screen *screen, const nb_table *table, const 
     }
     trim(&line);
     nb_draft_addf(out, "%s%s%s\n", screen->colour ? "\x1b[2m" : "", nb_draft_text(&line),
-                   screen->colour ? "\x1b[0m" : "");
+                  screen->colour ? "\x1b[0m" : "");
     nb_draft_free(&line);
 }
 

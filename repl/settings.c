@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static nb_status read_number(const char *name, const char *text, double low, double high, bool whole, double *out,
-                             nb_error *error)
+static nb_status read_number(const char *name, const char *text, double low, double high, bool whole,
+                             double *out, nb_error *error)
 {
     size_t used = nb_parse_f64(text, out);
     if (used && text[used] == '\0' && *out >= low && *out <= high && (!whole || *out == rint(*out)))
         return NB_OK;
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s is a %snumber from %s to %s, not \"%.60s\"", name, whole ? "whole " : "",
-                   nb_general(low, 6).text, nb_general(high, 16).text, text);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s is a %snumber from %s to %s, not \"%.60s\"", name,
+                   whole ? "whole " : "", nb_general(low, 6).text, nb_general(high, 16).text, text);
 }
 
 static void get_threads(const nb_notebook *notebook, nb_draft *out)
@@ -142,8 +142,10 @@ static nb_status set_plot(nb_notebook *notebook, const char *text, nb_error *err
         nb_nearest_offer(&nearest, picture_names[i]);
     }
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "plot knows no \"%.60s\": did you mean %s?", text, nearest.best);
-    return nb_fail(error, NB_ERR_ARGUMENT, "plot is auto, kitty, sixel, braille, ascii or none, not \"%.60s\"", text);
+        return nb_fail(error, NB_ERR_ARGUMENT, "plot knows no \"%.60s\": did you mean %s?", text,
+                       nearest.best);
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "plot is auto, kitty, sixel, braille, ascii or none, not \"%.60s\"", text);
 }
 
 static void get_text(const nb_notebook *notebook, nb_draft *out)
@@ -174,8 +176,14 @@ static const nb_setting settings[] = {
     {"plot", "MODE", "how figures are drawn", "auto kitty sixel braille ascii none", get_plot, set_plot},
 };
 
-size_t nb_setting_count(void) { return sizeof settings / sizeof *settings; }
-const nb_setting *nb_setting_at(size_t index) { return &settings[index]; }
+size_t nb_setting_count(void)
+{
+    return sizeof settings / sizeof *settings;
+}
+const nb_setting *nb_setting_at(size_t index)
+{
+    return &settings[index];
+}
 
 const nb_setting *nb_setting_find(const char *name, nb_error *error)
 {

@@ -7,7 +7,7 @@
 
 typedef struct nb_setting {
     const char *name;
-    const char *value;   /* "N" */
+    const char *value; /* "N" */
     const char *summary;
     const char *choices; /* for the Tab key; NULL: none */
     void (*get)(const nb_notebook *notebook, nb_draft *out);

@@ -15,11 +15,12 @@
 static bool same_file(const char *a, const char *b)
 {
     struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
 }
 
-static nb_status quantize_model(nb_notebook *notebook, const nb_call *call, const nb_quantizer *quantizer, nb_items *out,
-                                nb_error *error)
+static nb_status quantize_model(nb_notebook *notebook, const nb_call *call, const nb_quantizer *quantizer,
+                                nb_items *out, nb_error *error)
 {
     nb_scope scope = {0}, keep = {0};
     const char *kept = nb_call_text(call, "keep", NULL);
@@ -37,7 +38,8 @@ static nb_status quantize_model(nb_notebook *notebook, const nb_call *call, cons
         uint64_t after = nb_model_n_bytes(notebook->model);
         char name[96];
         nb_items_text(out, "%s: %zu tensors %s, %s -> %s, %s bits a weight", call->arguments[1], scope.count,
-                      nb_quantizer_describe(quantizer, name, sizeof name), nb_bytes(before).text, nb_bytes(after).text,
+                      nb_quantizer_describe(quantizer, name, sizeof name), nb_bytes(before).text,
+                      nb_bytes(after).text,
                       nb_fixed(nb_bits_per_weight(after, nb_model_n_parameters(notebook->model)), 2).text);
         if (*scope.left)
             nb_items_text(out, "left as they were: %s", scope.left);
@@ -55,8 +57,9 @@ static nb_status run_quantize(nb_notebook *notebook, const nb_call *call, nb_ite
     if (status == NB_OK)
         status = nb_notebook_path(notebook, call->arguments[0], true, &path, error);
     if (status == NB_OK && same_file(path, call->arguments[1]))
-        status = nb_fail(error, NB_ERR_ARGUMENT, "IN and OUT are one file, and its original numbers would be lost: give OUT "
-                                                 "another name");
+        status =
+            nb_fail(error, NB_ERR_ARGUMENT,
+                    "IN and OUT are one file, and its original numbers would be lost: give OUT another name");
     nb_load_options options = {.tokenizer = nb_call_text(call, "tokenizer", NULL)};
     if (status == NB_OK)
         status = nb_model_load(notebook->context, path, &options, &notebook->model, error);
@@ -66,26 +69,39 @@ static nb_status run_quantize(nb_notebook *notebook, const nb_call *call, nb_ite
 
 const nb_command nb_subcommand_quantize = {
     .name = "quantize",
-    .usage = "nibble quantize IN OUT absmax|zeropoint [--bits N] [--per tensor|channel|group:N] [--scope SCOPE]\n"
-             "nibble quantize IN OUT f16|bf16|f8_e4m3|f8_e5m2",
+    .usage =
+        "nibble quantize IN OUT absmax|zeropoint [--bits N] [--per tensor|channel|group:N] [--scope SCOPE]\n"
+        "nibble quantize IN OUT f16|bf16|f8_e4m3|f8_e5m2",
     .summary = "write a model in fewer bits",
     .examples = {"nibble quantize model.gguf small.gguf absmax --bits 4 --per group:32",
                  "nibble quantize model.gguf half.gguf f16"},
-    .arguments = {{"IN", NB_WORD_FILE, false}, {"OUT", NB_WORD_NEW_FILE, false}, {"WHAT", NB_WORD_STORAGE, false}},
-    .options = {NB_QUANTIZER_OPTIONS,
-                {.name = "scope", .kind = NB_WORD_SCOPE, .value = "SCOPE", .summary = "which tensors; all unless said"},
-                {.name = "keep", .kind = NB_WORD_SCOPE, .value = "SCOPE", .summary = "leave these as they are"},
-                {.name = "tokenizer", .kind = NB_WORD_FILE, .value = "FILE", .summary = "the tokenizer.bin of a llama2.c model"},
-                NB_THREADS_OPTION},
+    .arguments = {{"IN", NB_WORD_FILE, false},
+                  {"OUT", NB_WORD_NEW_FILE, false},
+                  {"WHAT", NB_WORD_STORAGE, false}},
+    .options =
+        {NB_QUANTIZER_OPTIONS,
+         {.name = "scope",
+          .kind = NB_WORD_SCOPE,
+          .value = "SCOPE",
+          .summary = "which tensors; all unless said"},
+         {.name = "keep", .kind = NB_WORD_SCOPE, .value = "SCOPE", .summary = "leave these as they are"},
+         {.name = "tokenizer",
+          .kind = NB_WORD_FILE,
+          .value = "FILE",
+          .summary = "the tokenizer.bin of a llama2.c model"},
+         NB_THREADS_OPTION},
     .needs = NB_WRITES_FILES,
     .run = run_quantize,
 };
 
 /* ---- inspect ---- */
 
-static const nb_column key_columns[] = {{"key", NB_COLUMN_LEFT}, {"type", NB_COLUMN_LEFT}, {"value", NB_COLUMN_FLOW}};
-static const nb_column tensor_columns[] = {
-    {"tensor", NB_COLUMN_LEFT}, {"shape", NB_COLUMN_LEFT}, {"type", NB_COLUMN_LEFT}, {"bytes", NB_COLUMN_RIGHT}};
+static const nb_column key_columns[] = {
+    {"key", NB_COLUMN_LEFT}, {"type", NB_COLUMN_LEFT}, {"value", NB_COLUMN_FLOW}};
+static const nb_column tensor_columns[] = {{"tensor", NB_COLUMN_LEFT},
+                                           {"shape", NB_COLUMN_LEFT},
+                                           {"type", NB_COLUMN_LEFT},
+                                           {"bytes", NB_COLUMN_RIGHT}};
 
 static void add_string(nb_draft *out, nb_string text)
 {
@@ -122,7 +138,8 @@ static nb_status inspect_gguf(const char *path, nb_items *out, nb_error *error)
     if (status != NB_OK)
         return status;
     nb_items_text(out, "%s · GGUF version %u · %s · %s keys, %s tensors", nb_file_name(path), gguf->version,
-                  nb_bytes(gguf->mapping->size).text, nb_count(gguf->n_values).text, nb_count(gguf->n_tensors).text);
+                  nb_bytes(gguf->mapping->size).text, nb_count(gguf->n_values).text,
+                  nb_count(gguf->n_tensors).text);
     nb_items_table(out, key_columns, 3);
     for (uint64_t i = 0; i < gguf->n_values; i++) {
         const nb_gguf_value *value = &gguf->values[i];
@@ -163,15 +180,14 @@ static nb_status inspect_llama2c(const char *path, nb_items *out, nb_error *erro
     const struct {
         const char *name;
         uint32_t value;
-    } rows[] = {{"dim", model->dim},
-                {"hidden_dim", model->hidden_dim},
-                {"n_layers", model->n_layers},
-                {"n_heads", model->n_heads},
-                {"n_kv_heads", model->n_kv_heads},
-                {"vocab_size", model->vocab_size},
-                {"seq_len", model->seq_len}};
-    nb_items_text(out, "%s · llama2.c model, version 0 · %s of f32 · %s", nb_file_name(path), nb_bytes(model->mapping->size).text,
-                  model->shared_classifier ? "embeddings and head are one tensor" : "the head is a tensor of its own");
+    } rows[] = {
+        {"dim", model->dim},         {"hidden_dim", model->hidden_dim}, {"n_layers", model->n_layers},
+        {"n_heads", model->n_heads}, {"n_kv_heads", model->n_kv_heads}, {"vocab_size", model->vocab_size},
+        {"seq_len", model->seq_len}};
+    nb_items_text(out, "%s · llama2.c model, version 0 · %s of f32 · %s", nb_file_name(path),
+                  nb_bytes(model->mapping->size).text,
+                  model->shared_classifier ? "embeddings and head are one tensor"
+                                           : "the head is a tensor of its own");
     nb_items_table(out, columns, 2);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         nb_items_row(out);

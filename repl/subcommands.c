@@ -13,8 +13,14 @@ static const nb_command *const subcommands[] = {
     &nb_subcommand_inspect,  &nb_subcommand_bench,      &nb_command_doctor,
 };
 
-size_t nb_subcommand_count(void) { return sizeof subcommands / sizeof *subcommands; }
-const nb_command *nb_subcommand_at(size_t index) { return subcommands[index]; }
+size_t nb_subcommand_count(void)
+{
+    return sizeof subcommands / sizeof *subcommands;
+}
+const nb_command *nb_subcommand_at(size_t index)
+{
+    return subcommands[index];
+}
 
 const nb_command *nb_subcommand_find(const char *name)
 {

@@ -13,8 +13,8 @@ uint32_t nb_utf8_decode(const char *text, size_t n, size_t *used);
 int nb_utf8_columns(uint32_t code_point);
 /* Columns that text[0..n) takes on one line. */
 size_t nb_utf8_width(const char *text, size_t n);
-/* How many bytes of text[0..n) fit in `columns`, at least one character. With `at_words` the cut is after the last
- * blank that fits, if there is one. A newline ends the line and is counted in. */
+/* How many bytes of text[0..n) fit in `columns`, at least one character. With `at_words` the cut is after the
+ * last blank that fits, if there is one. A newline ends the line and is counted in. */
 size_t nb_utf8_fit(const char *text, size_t n, size_t columns, bool at_words);
 
 #endif

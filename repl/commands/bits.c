@@ -5,8 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-static const nb_column field_columns[] = {
-    {"sign", NB_COLUMN_LEFT}, {"exponent", NB_COLUMN_LEFT}, {"fraction", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}};
+static const nb_column field_columns[] = {{"sign", NB_COLUMN_LEFT},
+                                          {"exponent", NB_COLUMN_LEFT},
+                                          {"fraction", NB_COLUMN_LEFT},
+                                          {"", NB_COLUMN_LEFT}};
 static const nb_column int_columns[] = {{"two's complement", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}};
 static const nb_column fact_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
@@ -40,7 +42,8 @@ static void show_reading(const nb_anatomy *a, nb_items *out)
     mantissa = ldexp(mantissa, -shift);
     nb_items_text(out, "%s %s x 2^%d: the fraction follows a hidden %s, the exponent is stored as %d + %d%s.",
                   a->value < 0 ? "-" : "+", nb_general(mantissa, 12).text, shift, normal ? "1." : "0.", shift,
-                  normal ? a->format->bias : a->format->bias - 1, normal ? "" : ", written 0 for subnormal numbers");
+                  normal ? a->format->bias : a->format->bias - 1,
+                  normal ? "" : ", written 0 for subnormal numbers");
 }
 
 static void add_fact(nb_items *out, const char *name)
@@ -75,7 +78,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     double value;
     const nb_format *format = &nb_format_f32;
     if (!nb_word_number(call->arguments[0], &value))
-        return nb_fail(error, NB_ERR_ARGUMENT, "bits takes a number first, not \"%.60s\": bits 0.1 f16", call->arguments[0]);
+        return nb_fail(error, NB_ERR_ARGUMENT, "bits takes a number first, not \"%.60s\": bits 0.1 f16",
+                       call->arguments[0]);
     if (call->n_arguments > 1) {
         nb_status status = nb_notebook_format(call->arguments[1], &format, error);
         if (status != NB_OK)
@@ -89,8 +93,9 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     show_reading(&anatomy, out);
     show_facts(&anatomy, value, out);
     if (format->kind == NB_FORMAT_INT)
-        nb_items_text(out, "%s holds whole numbers: a weight gets there by a scale. " NB_COMMAND "range %s" NB_END, format->name,
-                      format->name);
+        nb_items_text(out,
+                      "%s holds whole numbers: a weight gets there by a scale. " NB_COMMAND "range %s" NB_END,
+                      format->name, format->name);
     return NB_OK;
 }
 

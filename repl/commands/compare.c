@@ -9,8 +9,10 @@
 #include <string.h>
 
 static const nb_column text_columns[] = {{"original", NB_COLUMN_FLOW}, {"quantized", NB_COLUMN_FLOW}};
-static const nb_column number_columns[] = {
-    {"", NB_COLUMN_LEFT}, {"original", NB_COLUMN_RIGHT}, {"quantized", NB_COLUMN_RIGHT}, {"", NB_COLUMN_FLOW}};
+static const nb_column number_columns[] = {{"", NB_COLUMN_LEFT},
+                                           {"original", NB_COLUMN_RIGHT},
+                                           {"quantized", NB_COLUMN_RIGHT},
+                                           {"", NB_COLUMN_FLOW}};
 
 /* ---- what both write ---- */
 
@@ -31,8 +33,8 @@ static void add_piece(nb_draft *out, nb_string piece)
     }
 }
 
-static void add_written(const nb_model *model, const nb_generation *made, const char *prompt, size_t marked, size_t column,
-                        nb_items *out)
+static void add_written(const nb_model *model, const nb_generation *made, const char *prompt, size_t marked,
+                        size_t column, nb_items *out)
 {
     const nb_tokenizer *tokenizer = nb_model_tokenizer(model);
     nb_draft text = {0};
@@ -53,14 +55,17 @@ static void add_written(const nb_model *model, const nb_generation *made, const 
     nb_draft_free(&text);
 }
 
-static nb_status compare_texts(nb_notebook *notebook, const char *prompt, size_t n_tokens, nb_items *out, nb_error *error)
+static nb_status compare_texts(nb_notebook *notebook, const char *prompt, size_t n_tokens, nb_items *out,
+                               nb_error *error)
 {
     nb_generation original = {0}, quantized = {0};
     nb_sampler_options greedy = {.top_p = 1};
     nb_model *model = notebook->model;
-    nb_status status = nb_generate_text(model, NB_WEIGHTS_ORIGINAL, prompt, n_tokens, &greedy, NULL, NULL, &original, error);
+    nb_status status =
+        nb_generate_text(model, NB_WEIGHTS_ORIGINAL, prompt, n_tokens, &greedy, NULL, NULL, &original, error);
     if (status == NB_OK)
-        status = nb_generate_text(model, NB_WEIGHTS_CURRENT, prompt, n_tokens, &greedy, NULL, NULL, &quantized, error);
+        status = nb_generate_text(model, NB_WEIGHTS_CURRENT, prompt, n_tokens, &greedy, NULL, NULL,
+                                  &quantized, error);
     if (status == NB_OK) {
         size_t differs = first_difference(&original, &quantized);
         size_t longest = nb_max_size(original.n_generated, quantized.n_generated);
@@ -69,7 +74,8 @@ static nb_status compare_texts(nb_notebook *notebook, const char *prompt, size_t
         add_written(model, &original, prompt, differs, 0, out);
         add_written(model, &quantized, prompt, differs, 1, out);
         if (differs < longest)
-            nb_items_text(out, "first differing token: " NB_STRONG "%zu" NB_END " of %zu", differs + 1, longest);
+            nb_items_text(out, "first differing token: " NB_STRONG "%zu" NB_END " of %zu", differs + 1,
+                          longest);
         else
             nb_items_text(out, "the same text, all %zu tokens", longest);
     }
@@ -104,7 +110,8 @@ static void add_comparison(const nb_comparison *c, const char *text_name, nb_ite
     add_row(out, "perplexity");
     nb_items_cell(out, 1, "%s ± %s", nb_fixed(a->ppl, digits).text, nb_fixed(a->standard_error, digits).text);
     digits = nb_error_digits(b->standard_error);
-    nb_items_cell(out, 2, NB_STRONG "%s" NB_END " ± %s", nb_fixed(b->ppl, digits).text, nb_fixed(b->standard_error, digits).text);
+    nb_items_cell(out, 2, NB_STRONG "%s" NB_END " ± %s", nb_fixed(b->ppl, digits).text,
+                  nb_fixed(b->standard_error, digits).text);
     add_row(out, "loss, paired");
     digits = nb_error_digits(c->paired_error);
     nb_items_cell(out, 2, "%s%s ± %s", c->paired_mean > 0 ? "+" : "", nb_fixed(c->paired_mean, digits).text,
@@ -125,7 +132,8 @@ static nb_status compare_numbers(nb_notebook *notebook, const nb_call *call, nb_
     size_t n_tokens = (size_t)nb_call_number(call, "tokens", NB_PPL_TOKENS);
     nb_status status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "compare", &text, error);
     if (status == NB_OK)
-        status = nb_compare(notebook->model, (const char *)text->data, text->size, n_tokens, &comparison, error);
+        status =
+            nb_compare(notebook->model, (const char *)text->data, text->size, n_tokens, &comparison, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
     if (status == NB_OK)
@@ -137,11 +145,13 @@ static nb_status compare_numbers(nb_notebook *notebook, const nb_call *call, nb_
 
 static void add_sizes(const nb_model *model, nb_items *out)
 {
-    uint64_t before = nb_model_source_bytes(model), now = nb_model_n_bytes(model), n = nb_model_n_parameters(model);
+    uint64_t before = nb_model_source_bytes(model), now = nb_model_n_bytes(model),
+             n = nb_model_n_parameters(model);
     add_row(out, "size");
     nb_items_cell(out, 1, "%s", nb_bytes(before).text);
     nb_items_cell(out, 2, "%s", nb_bytes(now).text);
-    nb_items_cell(out, 3, "%s %s", nb_bytes(before > now ? before - now : now - before).text, before >= now ? "less to read a token" : "more");
+    nb_items_cell(out, 3, "%s %s", nb_bytes(before > now ? before - now : now - before).text,
+                  before >= now ? "less to read a token" : "more");
     add_row(out, "bits a weight");
     nb_items_cell(out, 1, "%s", nb_fixed(nb_bits_per_weight(before, n), 2).text);
     nb_items_cell(out, 2, "%s", nb_fixed(nb_bits_per_weight(now, n), 2).text);
@@ -178,7 +188,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         return NB_OK;
     }
     if (nb_model_tokenizer(notebook->model))
-        status = compare_texts(notebook, prompt, (size_t)nb_call_number(call, "write", notebook->settings.n_tokens), out, error);
+        status = compare_texts(
+            notebook, prompt, (size_t)nb_call_number(call, "write", notebook->settings.n_tokens), out, error);
     if (status != NB_OK)
         return status;
     if (has_text)
@@ -190,7 +201,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     add_sizes(notebook->model, out);
     status = add_speed(notebook, out, error);
     if (status == NB_OK && !has_text)
-        nb_items_text(out, "With a text it also measures what was lost: " NB_COMMAND "compare --text FILE" NB_END);
+        nb_items_text(out,
+                      "With a text it also measures what was lost: " NB_COMMAND "compare --text FILE" NB_END);
     return status;
 }
 
@@ -199,16 +211,36 @@ const nb_command nb_command_compare = {
     .group = "Running it",
     .usage = "compare [--text FILE] [--prompt TEXT] [--tokens N] [--write N]",
     .summary = "original beside quantized: text, loss, size, speed",
-    .details = "Both run side by side over the same text. Their paired difference is far more certain than either perplexity, "
-               "because most of the error is the text's and falls away. KL divergence says how far the predictions moved; "
-               "\"same top token\" how often the likeliest token is still the same.",
-    .examples = {"compare", "compare --text tinystories-sample.txt", "compare --prompt \"The old man\" --write 100"},
-    .source = "KL divergence and top-1 agreement as in llama.cpp's perplexity tool; paired errors: DESIGN, section 8",
-    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to predict"},
-                {.name = "prompt", .letter = 'p', .kind = NB_WORD_TEXT, .value = "TEXT", .summary = "what both go on from"},
-                {.name = "tokens", .kind = NB_WORD_COUNT, .value = "N", .low = 0, .high = 1e15,
+    .details =
+        "Both run side by side over the same text. Their paired difference is far more certain than either "
+        "perplexity, because most of the error is the text's and falls away. KL divergence says how far the "
+        "predictions moved; \"same top token\" how often the likeliest token is still the same.",
+    .examples = {"compare", "compare --text tinystories-sample.txt",
+                 "compare --prompt \"The old man\" --write 100"},
+    .source = "KL divergence and top-1 agreement as in llama.cpp's perplexity tool; paired errors: DESIGN, "
+              "section 8",
+    .options = {{.name = "text",
+                 .letter = 'f',
+                 .kind = NB_WORD_FILE,
+                 .value = "FILE",
+                 .summary = "the text to predict"},
+                {.name = "prompt",
+                 .letter = 'p',
+                 .kind = NB_WORD_TEXT,
+                 .value = "TEXT",
+                 .summary = "what both go on from"},
+                {.name = "tokens",
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 0,
+                 .high = 1e15,
                  .summary = "of the text's beginning; 20,480 unless said, 0: all"},
-                {.name = "write", .letter = 'n', .kind = NB_WORD_COUNT, .value = "N", .low = 1, .high = 1 << 20,
+                {.name = "write",
+                 .letter = 'n',
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 1,
+                 .high = 1 << 20,
                  .summary = "tokens that both write"}},
     .needs = NB_NEEDS_MODEL,
     .run = run,

@@ -23,7 +23,7 @@ static void add_levels(const nb_context *context, nb_items *out)
         if ((kernels->needs & features) != kernels->needs)
             continue;
         nb_draft_addf(&text, "%s%s%s", text.n_bytes ? ", " : "", kernels->name,
-                       kernels == context->kernels ? " (in use)" : "");
+                      kernels == context->kernels ? " (in use)" : "");
     }
     add_row(out, "levels");
     nb_items_cell(out, 1, NB_MEASURED "%s" NB_END "; NIBBLE_ISA=scalar forces one", nb_draft_text(&text));
@@ -33,12 +33,17 @@ static void add_levels(const nb_context *context, nb_items *out)
 static const char *picture_of(const nb_terminal *terminal)
 {
     switch (terminal->picture) {
-    case NB_PICTURE_KITTY: return "pictures by the kitty protocol";
-    case NB_PICTURE_SIXEL: return "pictures by sixel";
-    case NB_PICTURE_BRAILLE: return "figures as Braille";
+    case NB_PICTURE_KITTY:
+        return "pictures by the kitty protocol";
+    case NB_PICTURE_SIXEL:
+        return "pictures by sixel";
+    case NB_PICTURE_BRAILLE:
+        return "figures as Braille";
     case NB_PICTURE_AUTO:
-    case NB_PICTURE_ASCII: return "figures as plain text";
-    case NB_PICTURE_NONE: break;
+    case NB_PICTURE_ASCII:
+        return "figures as plain text";
+    case NB_PICTURE_NONE:
+        break;
     }
     return "no figures";
 }
@@ -52,8 +57,8 @@ static void add_terminal(const nb_notebook *notebook, nb_items *out)
     }
     const nb_terminal *terminal = nb_screen_terminal(notebook->screen);
     const char *name = getenv("TERM");
-    nb_items_cell(out, 1, NB_MEASURED "%s, %d columns, %s, %s, %s" NB_END, name ? name : "unknown", notebook->screen->columns,
-                  notebook->screen->utf8 ? "UTF-8" : "no UTF-8 (set LANG=C.UTF-8)",
+    nb_items_cell(out, 1, NB_MEASURED "%s, %d columns, %s, %s, %s" NB_END, name ? name : "unknown",
+                  notebook->screen->columns, notebook->screen->utf8 ? "UTF-8" : "no UTF-8 (set LANG=C.UTF-8)",
                   notebook->screen->colour ? "colours" : "no colours", picture_of(terminal));
 }
 
@@ -65,21 +70,28 @@ static void add_libraries(nb_items *out)
     if (*gnuplot)
         nb_items_cell(out, 1, NB_MEASURED "%s" NB_END, gnuplot);
     else
-        nb_items_cell(out, 1, NB_ALERT "missing" NB_END ": histograms are drawn as text, and --png and --svg need it. "
-                              NB_COMMAND "apt-get install gnuplot-nox" NB_END " or " NB_COMMAND "brew install gnuplot" NB_END);
+        nb_items_cell(out, 1,
+                      NB_ALERT "missing" NB_END
+                               ": histograms are drawn as text, and --png and --svg need it. " NB_COMMAND
+                               "apt-get install gnuplot-nox" NB_END " or " NB_COMMAND
+                               "brew install gnuplot" NB_END);
     add_row(out, "libedit");
 #ifdef NB_HAVE_LIBEDIT
     nb_items_cell(out, 1, "yes: line editing, Tab, Ctrl-R");
 #else
-    nb_items_cell(out, 1, NB_ALERT "missing" NB_END ": no line editing, Tab or Ctrl-R. " NB_COMMAND
-                          "apt-get install libedit-dev" NB_END ", then make again");
+    nb_items_cell(out, 1,
+                  NB_ALERT "missing" NB_END ": no line editing, Tab or Ctrl-R. " NB_COMMAND
+                           "apt-get install libedit-dev" NB_END ", then make again");
 #endif
     add_row(out, "PCRE2");
 #ifdef NB_HAVE_PCRE2
     nb_items_cell(out, 1, "yes: byte-level tokenizers (GPT-2, Llama 3, Qwen)");
 #else
-    nb_items_cell(out, 1, NB_ALERT "missing" NB_END ": models with a byte-level tokenizer (GPT-2, Llama 3, Qwen) cannot "
-                          "read text. " NB_COMMAND "apt-get install libpcre2-dev" NB_END ", then make again");
+    nb_items_cell(out, 1,
+                  NB_ALERT
+                  "missing" NB_END
+                  ": models with a byte-level tokenizer (GPT-2, Llama 3, Qwen) cannot read text. " NB_COMMAND
+                  "apt-get install libpcre2-dev" NB_END ", then make again");
 #endif
 }
 
@@ -101,7 +113,9 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_items_cell(out, 1, NB_MEASURED "%s, %u threads" NB_END, notebook->context->kernels->title,
                   nb_pool_size(notebook->context->pool));
     add_row(out, "fingerprint");
-    nb_items_cell(out, 1, NB_STRONG "%s" NB_END ": machines that print the same one compute the same numbers, bit for bit",
+    nb_items_cell(out, 1,
+                  NB_STRONG "%s" NB_END
+                            ": machines that print the same one compute the same numbers, bit for bit",
                   fingerprint);
     add_terminal(notebook, out);
     add_libraries(out);

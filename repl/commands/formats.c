@@ -2,8 +2,10 @@
 #include "repl/notebook.h"
 #include "repl/numbers.h"
 
-static const nb_column columns[] = {
-    {"format", NB_COLUMN_LEFT}, {"bits", NB_COLUMN_RIGHT}, {"largest", NB_COLUMN_RIGHT}, {"what it is", NB_COLUMN_FLOW}};
+static const nb_column columns[] = {{"format", NB_COLUMN_LEFT},
+                                    {"bits", NB_COLUMN_RIGHT},
+                                    {"largest", NB_COLUMN_RIGHT},
+                                    {"what it is", NB_COLUMN_FLOW}};
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {

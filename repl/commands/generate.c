@@ -20,10 +20,11 @@ nb_sampler_options nb_sampling_read(const nb_call *call, const nb_sampler_option
 }
 
 nb_status nb_generate_text(nb_model *model, nb_weights weights, const char *prompt, size_t n_tokens,
-                           const nb_sampler_options *sampling, nb_stream_fn *stream, void *user, nb_generation *out,
-                           nb_error *error)
+                           const nb_sampler_options *sampling, nb_stream_fn *stream, void *user,
+                           nb_generation *out, nb_error *error)
 {
-    /* A cache for what this prompt can need at most (a token is a byte or more), not for the whole context. */
+    /* A cache for what this prompt can need at most (a token is a byte or more), not for the whole context.
+     */
     size_t wanted, n_ctx = nb_model_hparams(model)->n_ctx;
     if (nb_add_size(strlen(prompt) + 8, n_tokens, &wanted) && wanted < n_ctx)
         n_ctx = wanted;
@@ -51,28 +52,31 @@ static void describe_sampling(const nb_sampler_options *sampling, nb_draft *out)
     nb_draft_addf(out, ", seed %llu", (unsigned long long)sampling->seed);
 }
 
-static void report(const nb_notebook *notebook, const nb_generation *made, const nb_sampler_options *sampling, nb_items *out)
+static void report(const nb_notebook *notebook, const nb_generation *made, const nb_sampler_options *sampling,
+                   nb_items *out)
 {
     nb_draft how = {0};
     describe_sampling(sampling, &how);
     const char *end = made->ended ? " · the model ended it here" : "";
     if (made->n_prompt + made->n_generated >= nb_model_hparams(notebook->model)->n_ctx)
         end = " · the context is full";
-    nb_items_text(out, NB_MUTED "%zu token%s · %s%s" NB_END, made->n_generated, made->n_generated == 1 ? "" : "s",
-                  nb_draft_text(&how), end);
+    nb_items_text(out, NB_MUTED "%zu token%s · %s%s" NB_END, made->n_generated,
+                  made->n_generated == 1 ? "" : "s", nb_draft_text(&how), end);
     if (made->generate_seconds > 0 && made->n_generated > 1)
-        nb_items_text(out, NB_MUTED "prompt of %zu tokens in %s ms, then " NB_END NB_MEASURED "%s tokens/s" NB_END,
+        nb_items_text(out,
+                      NB_MUTED "prompt of %zu tokens in %s ms, then " NB_END NB_MEASURED "%s tokens/s" NB_END,
                       made->n_prompt, nb_general(1000 * made->prompt_seconds, 2).text,
                       nb_rate((double)made->n_generated / made->generate_seconds).text);
     nb_draft_free(&how);
 }
 
-static void add_text(const nb_notebook *notebook, const nb_generation *made, const char *prompt, nb_items *out)
+static void add_text(const nb_notebook *notebook, const nb_generation *made, const char *prompt,
+                     nb_items *out)
 {
     size_t n_bytes = 0;
     nb_draft whole = {0};
-    char *text = nb_tokenizer_decode(nb_model_tokenizer(notebook->model), made->tokens + made->n_prompt, made->n_generated,
-                                     &n_bytes);
+    char *text = nb_tokenizer_decode(nb_model_tokenizer(notebook->model), made->tokens + made->n_prompt,
+                                     made->n_generated, &n_bytes);
     nb_draft_add(&whole, prompt);
     if (text)
         nb_draft_append(&whole, text, n_bytes);
@@ -88,12 +92,13 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     size_t n_tokens = (size_t)nb_call_number(call, "tokens", notebook->settings.n_tokens);
     nb_generation made = {0};
     if (!nb_model_tokenizer(notebook->model))
-        return nb_fail(error, NB_ERR_STATE, "this model came without a tokenizer, so it cannot read a prompt: "
-                                            "load FILE --tokenizer tokenizer.bin");
+        return nb_fail(error, NB_ERR_STATE,
+                       "this model came without a tokenizer, so it cannot read a prompt: load FILE "
+                       "--tokenizer tokenizer.bin");
     if (notebook->stream)
         notebook->stream(notebook->user, prompt, strlen(prompt));
-    nb_status status = nb_generate_text(notebook->model, NB_WEIGHTS_CURRENT, prompt, n_tokens, &sampling, notebook->stream,
-                                        notebook->user, &made, error);
+    nb_status status = nb_generate_text(notebook->model, NB_WEIGHTS_CURRENT, prompt, n_tokens, &sampling,
+                                        notebook->stream, notebook->user, &made, error);
     if (status == NB_OK || (status == NB_ERR_CANCELLED && made.tokens)) {
         add_text(notebook, &made, prompt, out);
         report(notebook, &made, &sampling, out);
@@ -105,15 +110,22 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_generate = {
     .name = "generate",
     .group = "Running it",
-    .usage = "generate \"PROMPT\" [--tokens N] [--temperature T] [--top-k K] [--top-p P] [--min-p P] [--seed S]",
+    .usage =
+        "generate \"PROMPT\" [--tokens N] [--temperature T] [--top-k K] [--top-p P] [--min-p P] [--seed S]",
     .summary = "let the model go on from a prompt",
-    .details = "The same prompt, options and seed give the same text on every machine. Ctrl-C stops it and keeps what "
-               "was written.",
-    .examples = {"generate \"Once upon a time\" --tokens 60", "generate \"The little dog\" --temperature 0.8 --seed 7"},
+    .details = "The same prompt, options and seed give the same text on every machine. Ctrl-C stops it and "
+               "keeps what was written.",
+    .examples = {"generate \"Once upon a time\" --tokens 60",
+                 "generate \"The little dog\" --temperature 0.8 --seed 7"},
     .source = "top-p: Holtzman et al., arXiv 1904.09751; min-p: Nguyen et al., arXiv 2407.01082",
     .arguments = {{"PROMPT", NB_WORD_TEXT, false}},
     .options = {NB_SAMPLING_OPTIONS,
-                {.name = "tokens", .letter = 'n', .kind = NB_WORD_COUNT, .value = "N", .low = 1, .high = 1 << 20,
+                {.name = "tokens",
+                 .letter = 'n',
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 1,
+                 .high = 1 << 20,
                  .summary = "how many to write"}},
     .needs = NB_NEEDS_MODEL,
     .run = run,

@@ -19,8 +19,9 @@ static void list_commands(nb_items *out)
         nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
         nb_items_cell(out, 2, "%s", command->summary);
     }
-    nb_items_text(out, NB_COMMAND "?quantize" NB_END " or " NB_COMMAND "help quantize" NB_END " tells more   " NB_COMMAND
-                       "!ls" NB_END " runs your shell   Tab completes");
+    nb_items_text(out,
+                  NB_COMMAND "?quantize" NB_END " or " NB_COMMAND "help quantize" NB_END
+                             " tells more   " NB_COMMAND "!ls" NB_END " runs your shell   Tab completes");
 }
 
 static void list_options(const nb_command *command, nb_items *out)
@@ -32,7 +33,8 @@ static void list_options(const nb_command *command, nb_items *out)
     for (size_t i = 0; i < n; i++) {
         const nb_option *option = &command->options[i];
         nb_items_row(out);
-        nb_items_cell(out, 0, "--%s%s%s", option->name, option->value ? " " : "", option->value ? option->value : "");
+        nb_items_cell(out, 0, "--%s%s%s", option->name, option->value ? " " : "",
+                      option->value ? option->value : "");
         nb_items_cell(out, 1, "%s", option->summary);
     }
 }
@@ -44,7 +46,8 @@ void nb_command_describe(const nb_command *command, nb_items *out)
         nb_items_text(out, "%s", command->details);
     list_options(command, out);
     for (size_t i = 0; i < sizeof command->examples / sizeof *command->examples && command->examples[i]; i++)
-        nb_items_text(out, "%s" NB_COMMAND "%s" NB_END, i ? "             " : "For example: ", command->examples[i]);
+        nb_items_text(out, "%s" NB_COMMAND "%s" NB_END,
+                      i ? "             " : "For example: ", command->examples[i]);
     if (command->source)
         nb_items_text(out, NB_MUTED "Source: %s" NB_END, command->source);
 }

@@ -20,10 +20,11 @@ static nb_status count(picture *p, size_t n_bins, nb_error *error)
 {
     const nb_tensor *tensor = p->tensor;
     p->overlaid = tensor->changed && tensor->source_format;
-    nb_status status = nb_tensor_histogram(tensor, p->overlaid ? NB_WEIGHTS_ORIGINAL : NB_WEIGHTS_CURRENT, 0, 0, n_bins,
-                                           &p->before, error);
+    nb_status status = nb_tensor_histogram(tensor, p->overlaid ? NB_WEIGHTS_ORIGINAL : NB_WEIGHTS_CURRENT, 0,
+                                           0, n_bins, &p->before, error);
     if (status == NB_OK && p->overlaid)
-        status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, p->before.low, p->before.high, n_bins, &p->after, error);
+        status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, p->before.low, p->before.high, n_bins,
+                                     &p->after, error);
     if (status != NB_OK)
         return status;
     p->before_counts = nb_calloc(n_bins, sizeof(double));
@@ -64,15 +65,17 @@ static void write_headline(picture *p)
                  nb_fixed(deviations, 0).text);
     else
         snprintf(p->headline, sizeof p->headline, "The weights lie around %s, most within %s",
-                 fabs(h->mean) < 0.1 * h->std ? "0" : nb_general(h->mean, 2).text, nb_general(2 * h->std, 2).text);
+                 fabs(h->mean) < 0.1 * h->std ? "0" : nb_general(h->mean, 2).text,
+                 nb_general(2 * h->std, 2).text);
 }
 
 static void write_words(picture *p)
 {
     const nb_tensor *tensor = p->tensor;
     write_headline(p);
-    snprintf(p->subline, sizeof p->subline, "%.80s, %s weights%s%s%s", tensor->name, nb_count(p->before.n).text,
-             p->overlaid ? ", SQNR " : "", p->overlaid ? nb_describe_sqnr(tensor->sqnr).text : "", p->overlaid ? " dB" : "");
+    snprintf(p->subline, sizeof p->subline, "%.80s, %s weights%s%s%s", tensor->name,
+             nb_count(p->before.n).text, p->overlaid ? ", SQNR " : "",
+             p->overlaid ? nb_describe_sqnr(tensor->sqnr).text : "", p->overlaid ? " dB" : "");
     if (p->overlaid)
         snprintf(p->note, sizeof p->note, "%s of weights round to 0",
                  nb_percent((double)p->after.n_zero / (double)(p->after.n ? p->after.n : 1)).text);
@@ -80,9 +83,10 @@ static void write_words(picture *p)
              p->overlaid ? tensor->source_format->name : nb_describe_storage(tensor).text);
     snprintf(p->after_label, sizeof p->after_label, "after (%s)", nb_describe_storage(tensor).text);
     snprintf(p->sentence, sizeof p->sentence,
-             "Histogram of %.80s: %s numbers from %s to %s, mean %s, standard deviation %s%s%s.", tensor->name,
-             nb_count(p->before.n).text, nb_general(p->before.min, 4).text, nb_general(p->before.max, 4).text,
-             nb_general(p->before.mean, 3).text, nb_general(p->before.std, 3).text, p->overlaid ? "; stored as " : "",
+             "Histogram of %.80s: %s numbers from %s to %s, mean %s, standard deviation %s%s%s.",
+             tensor->name, nb_count(p->before.n).text, nb_general(p->before.min, 4).text,
+             nb_general(p->before.max, 4).text, nb_general(p->before.mean, 3).text,
+             nb_general(p->before.std, 3).text, p->overlaid ? "; stored as " : "",
              p->overlaid ? nb_describe_storage(tensor).text : "");
     if (p->overlaid) {
         size_t used = strlen(p->sentence) - 1; /* over the full stop */
@@ -112,13 +116,14 @@ static nb_figure figure_of(const picture *p, bool log_y)
     return figure;
 }
 
-static nb_status save_figure(const nb_notebook *notebook, const nb_figure *figure, const char *typed, const char *ending,
-                             nb_items *out, nb_error *error)
+static nb_status save_figure(const nb_notebook *notebook, const nb_figure *figure, const char *typed,
+                             const char *ending, nb_items *out, nb_error *error)
 {
     char *path = NULL;
     size_t n = strlen(typed), m = strlen(ending);
     if (n <= m || strcmp(typed + n - m, ending) != 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "--%s writes a file that ends in %s, not \"%.160s\"", ending + 1, ending, typed);
+        return nb_fail(error, NB_ERR_ARGUMENT, "--%s writes a file that ends in %s, not \"%.160s\"",
+                       ending + 1, ending, typed);
     nb_status status = nb_notebook_path(notebook, typed, false, &path, error);
     if (status == NB_OK)
         status = nb_figure_save(figure, path, error);
@@ -154,12 +159,21 @@ const nb_command nb_command_hist = {
     .group = "A model",
     .usage = "hist TENSOR [--bins N] [--log] [--png FILE] [--svg FILE]",
     .summary = "a tensor's histogram, before and after quantizing",
-    .examples = {"hist blk.0.attn_q", "hist blk.0.ffn_down --log", "hist blk.0.attn_q --png before-after.png"},
+    .examples = {"hist blk.0.attn_q", "hist blk.0.ffn_down --log",
+                 "hist blk.0.attn_q --png before-after.png"},
     .arguments = {{"TENSOR", NB_WORD_TENSOR, false}},
-    .options = {{.name = "bins", .kind = NB_WORD_COUNT, .value = "N", .low = 2, .high = 4096, .summary = "bars; 80 unless said"},
-                {.name = "log", .kind = NB_WORD_FLAG, .summary = "a logarithmic count axis: shows the rare, large weights"},
-                {.name = "png", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a picture instead"},
-                {.name = "svg", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a drawing instead"}},
+    .options =
+        {{.name = "bins",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .low = 2,
+          .high = 4096,
+          .summary = "bars; 80 unless said"},
+         {.name = "log",
+          .kind = NB_WORD_FLAG,
+          .summary = "a logarithmic count axis: shows the rare, large weights"},
+         {.name = "png", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a picture instead"},
+         {.name = "svg", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a drawing instead"}},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
     .run = run,
 };

@@ -23,7 +23,12 @@ const nb_command nb_command_history = {
     .usage = "history [--last N]",
     .summary = "the cells so far; Ctrl-R searches all",
     .examples = {"history", "history --last 5"},
-    .options = {{.name = "last", .letter = 'n', .kind = NB_WORD_COUNT, .value = "N", .low = 1, .high = 1e9,
+    .options = {{.name = "last",
+                 .letter = 'n',
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 1,
+                 .high = 1e9,
                  .summary = "only the last N"}},
     .run = run,
 };

@@ -24,7 +24,8 @@ static void add_shape(const nb_model *model, nb_items *out)
     add_row(out, "context");
     nb_items_cell(out, 1, "%s tokens", nb_count(shape->n_ctx).text);
     add_row(out, "vocabulary");
-    nb_items_cell(out, 1, "%s tokens%s%s", nb_count(shape->n_vocab).text, tokenizer ? ", " : "; no tokenizer came with it",
+    nb_items_cell(out, 1, "%s tokens%s%s", nb_count(shape->n_vocab).text,
+                  tokenizer ? ", " : "; no tokenizer came with it",
                   tokenizer ? nb_tokenizer_kind(tokenizer) : "");
     add_row(out, "parameters");
     nb_items_cell(out, 1, "%s%s", nb_count(nb_model_n_parameters(model)).text,
@@ -44,13 +45,15 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     add_shape(model, out);
     add_row(out, "size");
     nb_items_cell(out, 1, "%s, %s bits a weight%s%s%s", nb_bytes(now).text,
-                  nb_fixed(nb_bits_per_weight(now, nb_model_n_parameters(model)), 2).text, now != before ? " (was " : "",
-                  now != before ? nb_bytes(before).text : "", now != before ? ")" : "");
+                  nb_fixed(nb_bits_per_weight(now, nb_model_n_parameters(model)), 2).text,
+                  now != before ? " (was " : "", now != before ? nb_bytes(before).text : "",
+                  now != before ? ")" : "");
     nb_draft storage = {0};
     nb_describe_model_storage(model, &storage);
     add_row(out, "now");
     nb_items_cell(out, 1, "%s · " NB_MEASURED "%s, %u threads" NB_END " · %s", nb_draft_text(&storage),
-                  notebook->context->kernels->title, nb_pool_size(notebook->context->pool), nb_bytes(now).text);
+                  notebook->context->kernels->title, nb_pool_size(notebook->context->pool),
+                  nb_bytes(now).text);
     nb_draft_free(&storage);
     return NB_OK;
 }

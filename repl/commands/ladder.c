@@ -10,9 +10,9 @@
 
 enum { MAX_RUNGS = 16, HIGHEST_BITS = 8, LOWEST_BITS = 2 };
 
-static const nb_column columns[] = {
-    {"bits", NB_COLUMN_LEFT},        {"a weight", NB_COLUMN_RIGHT}, {"perplexity", NB_COLUMN_RIGHT},
-    {"against original", NB_COLUMN_RIGHT}, {"against above", NB_COLUMN_RIGHT}, {"same top", NB_COLUMN_RIGHT}};
+static const nb_column columns[] = {{"bits", NB_COLUMN_LEFT},           {"a weight", NB_COLUMN_RIGHT},
+                                    {"perplexity", NB_COLUMN_RIGHT},    {"against original", NB_COLUMN_RIGHT},
+                                    {"against above", NB_COLUMN_RIGHT}, {"same top", NB_COLUMN_RIGHT}};
 
 typedef struct rungs {
     nb_rung done[MAX_RUNGS];
@@ -40,26 +40,31 @@ static void show_ladder(const nb_perplexity *original, const rungs *all, const c
     int digits = nb_error_digits(original->standard_error);
     nb_items_row(out);
     nb_items_cell(out, 0, "original");
-    nb_items_cell(out, 2, "%s ± %s", nb_fixed(original->ppl, digits).text, nb_fixed(original->standard_error, digits).text);
+    nb_items_cell(out, 2, "%s ± %s", nb_fixed(original->ppl, digits).text,
+                  nb_fixed(original->standard_error, digits).text);
     for (size_t i = 0; i < all->n_done; i++) {
         const nb_rung *rung = &all->done[i];
         digits = nb_error_digits(rung->standard_error);
         nb_items_row(out);
         nb_items_cell(out, 0, "%s", rung->quantizer.format->name);
         nb_items_cell(out, 1, "%s", nb_fixed(rung->bits_per_weight, 2).text);
-        nb_items_cell(out, 2, "%s ± %s", nb_fixed(rung->ppl, digits).text, nb_fixed(rung->standard_error, digits).text);
+        nb_items_cell(out, 2, "%s ± %s", nb_fixed(rung->ppl, digits).text,
+                      nb_fixed(rung->standard_error, digits).text);
         add_difference(out, 3, rung->paired_mean, rung->paired_error);
         add_difference(out, 4, rung->step_mean, rung->step_error);
         nb_items_cell(out, 5, "%s", nb_percent(rung->top1_agreement).text);
     }
-    nb_items_text(out, NB_MUTED "%s tokens of %s; differences of the loss in nats a token, paired; * is beyond 3 standard errors" NB_END,
+    nb_items_text(out,
+                  NB_MUTED "%s tokens of %s; differences of the loss in nats a token, paired; * is beyond 3 "
+                           "standard errors" NB_END,
                   nb_count(original->n_tokens).text, text_name);
 }
 
 /* One quantizer per width, from --from down to --to. */
 static nb_status read_rungs(const nb_call *call, nb_quantizer *out, size_t *n, nb_error *error)
 {
-    unsigned high = (unsigned)nb_call_number(call, "from", HIGHEST_BITS), low = (unsigned)nb_call_number(call, "to", LOWEST_BITS);
+    unsigned high = (unsigned)nb_call_number(call, "from", HIGHEST_BITS),
+             low = (unsigned)nb_call_number(call, "to", LOWEST_BITS);
     if (low > high)
         return nb_fail(error, NB_ERR_ARGUMENT, "a ladder goes down: --from %u is below --to %u", high, low);
     nb_quantizer first;
@@ -67,7 +72,8 @@ static nb_status read_rungs(const nb_call *call, nb_quantizer *out, size_t *n, n
     if (status != NB_OK)
         return status;
     if (first.format->kind != NB_FORMAT_INT)
-        return nb_fail(error, NB_ERR_ARGUMENT, "a ladder takes absmax or zeropoint: %s has no widths to climb down",
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "a ladder takes absmax or zeropoint: %s has no widths to climb down",
                        first.format->name);
     *n = 0;
     for (unsigned bits = high; bits >= low; bits--) {
@@ -92,7 +98,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "ladder", &text, error);
     if (status == NB_OK)
         status = nb_ladder_climb(notebook->model, &scope, quantizers, n, (const char *)text->data, text->size,
-                                 (size_t)nb_call_number(call, "tokens", NB_PPL_TOKENS), keep_rung, &all, &original, error);
+                                 (size_t)nb_call_number(call, "tokens", NB_PPL_TOKENS), keep_rung, &all,
+                                 &original, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
     if (status == NB_OK) {
@@ -109,20 +116,40 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_ladder = {
     .name = "ladder",
     .group = "Running it",
-    .usage = "ladder SCOPE absmax|zeropoint [--per tensor|channel|group:N] [--from N] [--to N] [--text FILE] [--tokens N]",
+    .usage = "ladder SCOPE absmax|zeropoint [--per tensor|channel|group:N] [--from N] [--to N] [--text FILE] "
+             "[--tokens N]",
     .summary = "fewer and fewer bits, and what each step costs",
-    .details = "Stores the scope in each width in turn, measures, and puts the model back. Every rung is compared token by token "
-               "with the original and with the rung above it: the paired error says whether a step is real or noise.",
-    .examples = {"ladder all absmax --per channel --text tinystories-sample.txt", "ladder mlp zeropoint --per group:32 --from 4"},
+    .details = "Stores the scope in each width in turn, measures, and puts the model back. Every rung is "
+               "compared token by token with the original and with the rung above it: the paired error says "
+               "whether a step is real or noise.",
+    .examples = {"ladder all absmax --per channel --text tinystories-sample.txt",
+                 "ladder mlp zeropoint --per group:32 --from 4"},
     .source = "paired errors: DESIGN, section 8",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}},
     .options = {NB_QUANTIZER_OPTIONS,
-                {.name = "from", .kind = NB_WORD_COUNT, .value = "N", .low = LOWEST_BITS, .high = HIGHEST_BITS,
+                {.name = "from",
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = LOWEST_BITS,
+                 .high = HIGHEST_BITS,
                  .summary = "bits of the first rung; 8 unless said"},
-                {.name = "to", .kind = NB_WORD_COUNT, .value = "N", .low = LOWEST_BITS, .high = HIGHEST_BITS,
+                {.name = "to",
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = LOWEST_BITS,
+                 .high = HIGHEST_BITS,
                  .summary = "bits of the last rung; 2 unless said"},
-                {.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to predict"},
-                {.name = "tokens", .letter = 'n', .kind = NB_WORD_COUNT, .value = "N", .low = 0, .high = 1e15,
+                {.name = "text",
+                 .letter = 'f',
+                 .kind = NB_WORD_FILE,
+                 .value = "FILE",
+                 .summary = "the text to predict"},
+                {.name = "tokens",
+                 .letter = 'n',
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 0,
+                 .high = 1e15,
                  .summary = "of the text's beginning; 20,480 unless said, 0: all"}},
     .needs = NB_NEEDS_MODEL,
     .run = run,

@@ -10,8 +10,9 @@
 #include <string.h>
 
 static const nb_column columns[] = {
-    {"tensor", NB_COLUMN_LEFT}, {"shape", NB_COLUMN_LEFT},  {"stored as", NB_COLUMN_WRAP}, {"bits", NB_COLUMN_RIGHT},
-    {"bytes", NB_COLUMN_RIGHT}, {"SQNR", NB_COLUMN_RIGHT}, {"spread", NB_COLUMN_SPARK},
+    {"tensor", NB_COLUMN_LEFT},  {"shape", NB_COLUMN_LEFT},  {"stored as", NB_COLUMN_WRAP},
+    {"bits", NB_COLUMN_RIGHT},   {"bytes", NB_COLUMN_RIGHT}, {"SQNR", NB_COLUMN_RIGHT},
+    {"spread", NB_COLUMN_SPARK},
 };
 
 enum { REACH = 4 }; /* standard deviations to either side that a sparkline shows */
@@ -55,7 +56,8 @@ static nb_status add_tensor(row *to, const nb_tensor *tensor, nb_error *error)
     nb_status status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, 0, 0, 2, &whole, error);
     double reach = fmin(REACH * whole.std, whole.high), centre = tensor->is_vector ? whole.mean : 0;
     if (status == NB_OK && reach > 0)
-        status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, centre - reach, centre + reach, NB_SPARK_BINS, &middle, error);
+        status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, centre - reach, centre + reach,
+                                     NB_SPARK_BINS, &middle, error);
     for (size_t i = 0; middle.counts && i < NB_SPARK_BINS; i++)
         to->counts[i] += middle.counts[i];
     to->counts[0] += middle.n_below;
@@ -92,8 +94,8 @@ static void show_row(const row *r, unsigned n_layers, nb_items *out)
     nb_items_spark(out, 6, r->counts);
 }
 
-static nb_status gather(nb_notebook *notebook, const nb_scope *scope, bool together, row *rows, size_t *n_rows,
-                        nb_error *error)
+static nb_status gather(nb_notebook *notebook, const nb_scope *scope, bool together, row *rows,
+                        size_t *n_rows, nb_error *error)
 {
     nb_status status = NB_OK;
     for (size_t i = 0; status == NB_OK && i < scope->count; i++) {
@@ -129,11 +131,13 @@ static void add_totals(const nb_model *model, bool together, nb_items *out)
             vectors += nb_tensor_n_bytes(tensor);
         }
     }
-    nb_items_text(out, "%s in all, %s bits a weight; %s vectors (%s) always stay f32", nb_bytes(nb_model_n_bytes(model)).text,
+    nb_items_text(out, "%s in all, %s bits a weight; %s vectors (%s) always stay f32",
+                  nb_bytes(nb_model_n_bytes(model)).text,
                   nb_fixed(nb_bits_per_weight(nb_model_n_bytes(model), nb_model_n_parameters(model)), 2).text,
                   nb_count(n_vectors).text, nb_bytes(vectors).text);
     if (together)
-        nb_items_text(out, "All blocks together, with their worst SQNR.   " NB_COMMAND "layers blk.0" NB_END "   shows one");
+        nb_items_text(out, "All blocks together, with their worst SQNR.   " NB_COMMAND "layers blk.0" NB_END
+                           "   shows one");
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
@@ -141,8 +145,9 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_scope scope = {0};
     unsigned n_layers = nb_model_hparams(notebook->model)->n_layers;
     bool together = call->n_arguments == 0 && n_layers > 1;
-    nb_status status = call->n_arguments ? nb_notebook_scope(notebook, call->arguments[0], true, &scope, error)
-                                         : every_matrix(notebook->model, &scope, error);
+    nb_status status = call->n_arguments
+                           ? nb_notebook_scope(notebook, call->arguments[0], true, &scope, error)
+                           : every_matrix(notebook->model, &scope, error);
     if (status != NB_OK)
         return status;
     size_t n_rows = 0;
@@ -166,10 +171,11 @@ const nb_command nb_command_layers = {
     .group = "A model",
     .usage = "layers [SCOPE]",
     .summary = "its tensors: how they are stored, what was lost",
-    .details = "A scope is a tensor (blk.0.attn_q), a block (blk.0), a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), a "
-               "word (attention, mlp, embeddings, head, all), or several with commas. SQNR is the signal over the "
-               "quantization noise in decibels: 6 dB more is one bit more. The last column is a histogram of the stored "
-               "numbers, four standard deviations to either side of 0; what lies beyond is in its end bars.",
+    .details = "A scope is a tensor (blk.0.attn_q), a block (blk.0), a pattern (blk.*.ffn_*), a range "
+               "(blk.2-5.attn_q), a word (attention, mlp, embeddings, head, all), or several with commas. "
+               "SQNR is the signal over the quantization noise in decibels: 6 dB more is one bit more. The "
+               "last column is a histogram of the stored numbers, four standard deviations to either side of "
+               "0; what lies beyond is in its end bars.",
     .examples = {"layers", "layers blk.0", "layers attention"},
     .arguments = {{"SCOPE", NB_WORD_SCOPE, true}},
     .needs = NB_NEEDS_MODEL,

@@ -34,8 +34,8 @@ static nb_status say_what_loads(const nb_notebook *notebook, nb_items *out)
     if (n)
         nb_items_text(out, "Here: %s", nb_draft_text(&names));
     else
-        nb_items_text(out, "There is none in this folder. GGUF models are published by the thousand; llama2.c's smallest "
-                           "is stories260K.bin, 1 MB.");
+        nb_items_text(out, "There is none in this folder. GGUF models are published by the thousand; "
+                           "llama2.c's smallest is stories260K.bin, 1 MB.");
     nb_draft_free(&names);
     return NB_OK;
 }
@@ -56,11 +56,14 @@ static void describe(const nb_model *model, nb_items *out)
     nb_describe_model_storage(model, &storage);
     nb_items_text(out, NB_STRONG "%s" NB_END " · %s · %u layers, %u wide, %u heads, %s tokens · %s as %s",
                   nb_model_name(model), shape->architecture, shape->n_layers, shape->n_embd, shape->n_heads,
-                  nb_count(shape->n_ctx).text, nb_bytes(nb_model_n_bytes(model)).text, nb_draft_text(&storage));
+                  nb_count(shape->n_ctx).text, nb_bytes(nb_model_n_bytes(model)).text,
+                  nb_draft_text(&storage));
     nb_draft_free(&storage);
     if (!nb_model_tokenizer(model))
-        nb_items_text(out, NB_ALERT "It came without a tokenizer" NB_END ", so it can be looked at and quantized, but not "
-                           "read or write text: " NB_COMMAND "load FILE --tokenizer tokenizer.bin" NB_END);
+        nb_items_text(out, NB_ALERT
+                      "It came without a tokenizer" NB_END
+                      ", so it can be looked at and quantized, but not read or write text: " NB_COMMAND
+                      "load FILE --tokenizer tokenizer.bin" NB_END);
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
@@ -86,8 +89,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     describe(model, out);
     if (first)
         nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "layers" NB_END "   " NB_COMMAND
-                           "generate \"Once upon a time\"" NB_END "   " NB_COMMAND
-                           "quantize all absmax --bits 4" NB_END);
+                                    "generate \"Once upon a time\"" NB_END "   " NB_COMMAND
+                                    "quantize all absmax --bits 4" NB_END);
     return NB_OK;
 }
 
@@ -96,12 +99,15 @@ const nb_command nb_command_load = {
     .group = "A model",
     .usage = "load FILE [--tokenizer FILE]",
     .summary = "open a language model: GGUF, or llama2.c's .bin",
-    .details = "The file is mapped, not copied: restore reads the original numbers from it again. If loading fails, the "
-               "model from before stays. load alone says what it can open and what lies in this folder.",
+    .details =
+        "The file is mapped, not copied: restore reads the original numbers from it again. If loading fails, "
+        "the model from before stays. load alone says what it can open and what lies in this folder.",
     .examples = {"load stories260K.bin", "load model.gguf", "load stories15M.bin --tokenizer tokenizer.bin"},
     .source = "GGUF: ggml, docs/gguf.md; llama2.c: A. Karpathy, export.py, version 0",
     .arguments = {{"FILE", NB_WORD_FILE, true}},
-    .options = {{.name = "tokenizer", .kind = NB_WORD_FILE, .value = "FILE",
+    .options = {{.name = "tokenizer",
+                 .kind = NB_WORD_FILE,
+                 .value = "FILE",
                  .summary = "the tokenizer.bin of a llama2.c model"}},
     .run = run,
 };

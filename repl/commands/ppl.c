@@ -22,21 +22,24 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_perplexity ppl = {0};
     nb_status status = nb_notebook_text(notebook, typed, "ppl", &text, error);
     if (status == NB_OK)
-        status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data, text->size, n_tokens,
-                                       &ppl, error);
+        status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data,
+                                       text->size, n_tokens, &ppl, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
     if (status == NB_OK) {
         int digits = nb_error_digits(ppl.standard_error);
-        nb_items_value(out, NB_STRONG "%s" NB_END " ± %s perplexity of %s, %s tokens", nb_fixed(ppl.ppl, digits).text,
-                       nb_fixed(ppl.standard_error, digits).text, nb_file_name(text->path), nb_count(ppl.n_tokens).text);
-        nb_items_text(out, NB_MUTED "%s nats a token, %s bits a byte · " NB_END NB_MEASURED "%s tokens/s" NB_END "%s",
-                      nb_fixed(ppl.mean_loss, 4).text, nb_fixed(ppl.bits_per_byte, 4).text,
-                      nb_rate(ppl.seconds > 0 ? (double)ppl.n_tokens / ppl.seconds : 0).text,
-                      nb_notebook_changed(notebook) ? "   " NB_COMMAND "compare" NB_END "   pairs it with the original" : "");
+        nb_items_value(out, NB_STRONG "%s" NB_END " ± %s perplexity of %s, %s tokens",
+                       nb_fixed(ppl.ppl, digits).text, nb_fixed(ppl.standard_error, digits).text,
+                       nb_file_name(text->path), nb_count(ppl.n_tokens).text);
+        nb_items_text(
+            out, NB_MUTED "%s nats a token, %s bits a byte · " NB_END NB_MEASURED "%s tokens/s" NB_END "%s",
+            nb_fixed(ppl.mean_loss, 4).text, nb_fixed(ppl.bits_per_byte, 4).text,
+            nb_rate(ppl.seconds > 0 ? (double)ppl.n_tokens / ppl.seconds : 0).text,
+            nb_notebook_changed(notebook) ? "   " NB_COMMAND "compare" NB_END "   pairs it with the original"
+                                          : "");
         if (n_tokens && ppl.n_tokens >= n_tokens && !nb_call_has(call, "tokens"))
             nb_items_text(out, NB_MUTED "The first of it; " NB_END NB_COMMAND "--tokens 0" NB_END NB_MUTED
-                               " reads the whole text" NB_END);
+                                        " reads the whole text" NB_END);
     }
     nb_perplexity_free(&ppl);
     nb_mapping_close(&text);
@@ -48,14 +51,23 @@ const nb_command nb_command_ppl = {
     .group = "Running it",
     .usage = "ppl [--text FILE] [--tokens N]",
     .summary = "perplexity on a text, with its standard error",
-    .details = "How many tokens the model hesitates between, on average: lower is better. Each window of 512 tokens (or the "
-               "context, if that is less) starts with BOS and every position is scored. The text is remembered for the next "
-               "time. Compare perplexities on the same text only.",
+    .details = "How many tokens the model hesitates between, on average: lower is better. Each window of 512 "
+               "tokens (or the context, if that is less) starts with BOS and every position is scored. The "
+               "text is remembered for the next time. Compare perplexities on the same text only.",
     .examples = {"ppl --text tinystories-sample.txt", "ppl --tokens 0"},
     .source = "Jelinek et al., 1977; the protocol: DESIGN, section 8",
     .arguments = {{"FILE", NB_WORD_FILE, true}},
-    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to predict"},
-                {.name = "tokens", .letter = 'n', .kind = NB_WORD_COUNT, .value = "N", .low = 0, .high = 1e15,
+    .options = {{.name = "text",
+                 .letter = 'f',
+                 .kind = NB_WORD_FILE,
+                 .value = "FILE",
+                 .summary = "the text to predict"},
+                {.name = "tokens",
+                 .letter = 'n',
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 0,
+                 .high = 1e15,
                  .summary = "of the text's beginning; 20,480 unless said, 0: all"}},
     .needs = NB_NEEDS_MODEL,
     .run = run,

@@ -21,10 +21,12 @@ static nb_status unknown_storage(const char *what, nb_error *error)
     for (size_t i = 0; i < nb_format_count(); i++)
         nb_nearest_offer(&nearest, nb_format_at(i)->name);
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "nothing to quantize with is called \"%.60s\": did you mean %s?", what,
-                       nearest.best);
-    return nb_fail(error, NB_ERR_ARGUMENT, "quantize takes a scheme (absmax, zeropoint) or a format (f16, bf16, f8_e4m3, "
-                                           "f8_e5m2), not \"%.60s\"", what);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "nothing to quantize with is called \"%.60s\": did you mean %s?", what, nearest.best);
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "quantize takes a scheme (absmax, zeropoint) or a format (f16, bf16, f8_e4m3, f8_e5m2), "
+                   "not \"%.60s\"",
+                   what);
 }
 
 static nb_status read_granularity(const char *text, nb_quantizer *q, nb_error *error)
@@ -50,28 +52,33 @@ static nb_status read_granularity(const char *text, nb_quantizer *q, nb_error *e
     nb_nearest_offer(&nearest, "channel");
     nb_nearest_offer(&nearest, "group:32");
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "--per knows no \"%.60s\": did you mean %s?", text, nearest.best);
-    return nb_fail(error, NB_ERR_ARGUMENT, "--per takes tensor, channel (a row) or group:N, such as group:32, not \"%.60s\"",
-                   text);
+        return nb_fail(error, NB_ERR_ARGUMENT, "--per knows no \"%.60s\": did you mean %s?", text,
+                       nearest.best);
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "--per takes tensor, channel (a row) or group:N, such as group:32, not \"%.60s\"", text);
 }
 
 nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer *out, nb_error *error)
 {
     bool absmax = strcmp(what, "absmax") == 0, zeropoint = strcmp(what, "zeropoint") == 0;
-    const nb_format *format = absmax || zeropoint ? nb_format_int((unsigned)nb_call_number(call, "bits", 8)) : nb_format_find(what);
+    const nb_format *format =
+        absmax || zeropoint ? nb_format_int((unsigned)nb_call_number(call, "bits", 8)) : nb_format_find(what);
     if (!format)
         return unknown_storage(what, error);
     *out = (nb_quantizer){.format = format};
     if (format->kind == NB_FORMAT_INT) {
-        if (!absmax && !zeropoint && nb_call_has(call, "bits") && nb_call_number(call, "bits", 0) != format->bits)
-            return nb_fail(error, NB_ERR_ARGUMENT, "%s has %u bits: leave --bits out, or say absmax --bits %s", what,
-                           format->bits, nb_call_text(call, "bits", ""));
+        if (!absmax && !zeropoint && nb_call_has(call, "bits") &&
+            nb_call_number(call, "bits", 0) != format->bits)
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "%s has %u bits: leave --bits out, or say absmax --bits %s", what, format->bits,
+                           nb_call_text(call, "bits", ""));
         out->scheme = zeropoint ? NB_SCHEME_ZEROPOINT : NB_SCHEME_ABSMAX;
     } else {
         static const char *const for_int[] = {"bits", "per", "scales", "convention"};
         for (size_t i = 0; i < sizeof for_int / sizeof *for_int; i++) {
             if (nb_call_has(call, for_int[i]))
-                return nb_fail(error, NB_ERR_ARGUMENT, "--%s is for absmax and zeropoint: every number in %s stands alone",
+                return nb_fail(error, NB_ERR_ARGUMENT,
+                               "--%s is for absmax and zeropoint: every number in %s stands alone",
                                for_int[i], format->name);
         }
     }
@@ -81,7 +88,8 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
     out->scales_f32 = strcmp(nb_call_text(call, "scales", "f16"), "f32") == 0;
     if (strcmp(nb_call_text(call, "convention", "divide"), "labonne") == 0)
         out->convention = NB_CONVENTION_LABONNE;
-    nb_status status = nb_call_has(call, "per") ? read_granularity(nb_call_text(call, "per", ""), out, error) : NB_OK;
+    nb_status status =
+        nb_call_has(call, "per") ? read_granularity(nb_call_text(call, "per", ""), out, error) : NB_OK;
     return status == NB_OK ? nb_quantizer_check(out, error) : status;
 }
 
@@ -152,7 +160,8 @@ static void explain_worst(const nb_tensor *tensor, const nb_tensor_loss *loss, n
         nb_tensor_histogram(tensor, NB_WEIGHTS_ORIGINAL, 0, 0, 4096, &h, &ignored) == NB_OK && h.n > 0) {
         double largest = fmax(fabs(h.min), fabs(h.max)), reach = typical_reach(&h);
         if (q->granularity == NB_PER_TENSOR && largest > 2.5 * reach)
-            snprintf(why, sizeof why, ": one weight of %s stretches a scale that 99 %% of the tensor needs at %s",
+            snprintf(why, sizeof why,
+                     ": one weight of %s stretches a scale that 99 %% of the tensor needs at %s",
                      nb_general(largest, 2).text, nb_general(reach, 2).text);
         else if (zero_share > 0.25)
             snprintf(why, sizeof why, ": %s of its weights became 0", nb_percent(zero_share).text);
@@ -173,20 +182,22 @@ static void compare_with_last(const summary *s, double old_sqnr, double old_bits
     if (!isfinite(old_sqnr) || !isfinite(s->mean_sqnr) || (bits == old_bits && s->mean_sqnr == old_sqnr))
         return;
     double gain = s->mean_sqnr - old_sqnr;
-    nb_items_text(out, "Before it was %s bits a weight: %s bits %s, and %s dB %s on average.   " NB_COMMAND "undo" NB_END
-                       "   goes back",
-                  nb_fixed(old_bits, 2).text, nb_fixed(fabs(bits - old_bits), 2).text, bits >= old_bits ? "more" : "fewer",
-                  nb_fixed(fabs(gain), 1).text, gain >= 0 ? "better" : "worse");
+    nb_items_text(out,
+                  "Before it was %s bits a weight: %s bits %s, and %s dB %s on average.   " NB_COMMAND
+                  "undo" NB_END "   goes back",
+                  nb_fixed(old_bits, 2).text, nb_fixed(fabs(bits - old_bits), 2).text,
+                  bits >= old_bits ? "more" : "fewer", nb_fixed(fabs(gain), 1).text,
+                  gain >= 0 ? "better" : "worse");
 }
 
-static void report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q, const nb_tensor_loss *losses,
-                   double old_sqnr, double old_bits, nb_items *out)
+static void report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q,
+                   const nb_tensor_loss *losses, double old_sqnr, double old_bits, nb_items *out)
 {
     summary s = sum_up(notebook->model, scope, losses);
     char name[96];
-    nb_items_text(out, "%zu tensor%s · " NB_STRONG "%s" NB_END " · %s -> %s (%s bits a weight)", s.n, s.n == 1 ? "" : "s",
-                  nb_quantizer_describe(q, name, sizeof name), nb_bytes(s.before).text, nb_bytes(s.after).text,
-                  nb_fixed(nb_bits_per_weight(s.after, s.n_weights), 2).text);
+    nb_items_text(out, "%zu tensor%s · " NB_STRONG "%s" NB_END " · %s -> %s (%s bits a weight)", s.n,
+                  s.n == 1 ? "" : "s", nb_quantizer_describe(q, name, sizeof name), nb_bytes(s.before).text,
+                  nb_bytes(s.after).text, nb_fixed(nb_bits_per_weight(s.after, s.n_weights), 2).text);
     const nb_tensor *worst = nb_model_tensor(notebook->model, scope->tensors[s.worst]);
     if (isinf(losses[s.worst].sqnr))
         nb_items_text(out, "Nothing was lost: every number is stored exactly.");
@@ -196,9 +207,12 @@ static void report(nb_notebook *notebook, const nb_scope *scope, const nb_quanti
     if (*scope->left)
         nb_items_text(out, "In high precision stay: %s.", scope->left);
     if (q->format->kind == NB_FORMAT_INT && q->activations == NB_ACTIVATIONS_F32)
-        nb_items_text(out, "Weights only: they are decoded and multiplied in f32, which is slower than int8 activations.");
+        nb_items_text(
+            out,
+            "Weights only: they are decoded and multiplied in f32, which is slower than int8 activations.");
     if (notebook->n_undo_lines <= 1)
-        nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "compare" NB_END NB_MUTED " sets it beside the original" NB_END);
+        nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "compare" NB_END NB_MUTED
+                                    " sets it beside the original" NB_END);
 }
 
 /* Mean SQNR and bits of the scope as it is stored now; NaN unless every tensor of it was quantized. */
@@ -216,8 +230,8 @@ static void measure_now(const nb_model *model, const nb_scope *scope, double *sq
     *bits = nb_bits_per_weight(n_bytes, n_weights);
 }
 
-static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, const nb_scope *scope, const nb_quantizer *q,
-                                nb_items *out, nb_error *error)
+static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
+                                const nb_quantizer *q, nb_items *out, nb_error *error)
 {
     double old_sqnr, old_bits;
     measure_now(notebook->model, scope, &old_sqnr, &old_bits);
@@ -226,7 +240,8 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
         return nb_fail(error, NB_ERR_MEMORY, "no memory for what was lost");
     nb_status status = NB_OK;
     if (notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
-        status = nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
+        status =
+            nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
     if (status == NB_OK)
         status = nb_model_quantize(notebook->model, scope, q, losses, error);
     if (status == NB_OK) {
@@ -262,17 +277,18 @@ const nb_command nb_command_quantize = {
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
              "quantize SCOPE f16|bf16|f8_e4m3|f8_e5m2",
     .summary = "store tensors in fewer bits; undo brings them back",
-    .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from min to max. It "
-               "always starts from the original numbers, so int4 after int2 is int4 of the original. A scope is a tensor, "
-               "a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: attention, mlp, embeddings, head, all "
-               "(which is attention and mlp).",
-    .examples = {"quantize attention absmax --bits 4 --per group:32", "quantize all zeropoint --bits 8 --per channel",
-                 "quantize blk.0-3.ffn_* f8_e4m3"},
-    .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on Neural Network "
-              "Quantization, arXiv 2106.08295",
+    .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from "
+               "min to max. It always starts from the original numbers, so int4 after int2 is int4 of the "
+               "original. A scope is a tensor, a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: "
+               "attention, mlp, embeddings, head, all (which is attention and mlp).",
+    .examples = {"quantize attention absmax --bits 4 --per group:32",
+                 "quantize all zeropoint --bits 8 --per channel", "quantize blk.0-3.ffn_* f8_e4m3"},
+    .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "
+              "Neural Network Quantization, arXiv 2106.08295",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}},
-    .options = {NB_QUANTIZER_OPTIONS,
-                {.name = "keep", .kind = NB_WORD_SCOPE, .value = "SCOPE", .summary = "leave these as they are"}},
+    .options =
+        {NB_QUANTIZER_OPTIONS,
+         {.name = "keep", .kind = NB_WORD_SCOPE, .value = "SCOPE", .summary = "leave these as they are"}},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,
 };

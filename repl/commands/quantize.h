@@ -5,16 +5,32 @@
 #include "repl/notebook.h"
 
 /* Options that nb_quantizer_read looks at. */
-#define NB_QUANTIZER_OPTIONS                                                                                           \
-    {.name = "bits", .letter = 'b', .kind = NB_WORD_COUNT, .value = "N", .low = 2, .high = 8,                          \
-     .summary = "bits of a code, 2 to 8; 8 unless said"},                                                              \
-    {.name = "per", .kind = NB_WORD_PER, .value = "WHAT", .summary = "share a scale per tensor, channel or group:N"},  \
-    {.name = "activations", .kind = NB_WORD_CHOICE, .value = "f32|int8", .choices = "int8 f32",                        \
-     .summary = "what the weights are multiplied with; int8 unless said"},                                             \
-    {.name = "scales", .kind = NB_WORD_CHOICE, .value = "f16|f32", .choices = "f16 f32",                               \
-     .summary = "how scales are stored; f16 unless said"},                                                             \
-    {.name = "convention", .kind = NB_WORD_CHOICE, .value = "labonne", .choices = "divide labonne",                    \
-     .summary = "labonne: multiply by 127 / max, a zero point without 0"}
+#define NB_QUANTIZER_OPTIONS                                                                                 \
+    {.name = "bits",                                                                                         \
+     .letter = 'b',                                                                                          \
+     .kind = NB_WORD_COUNT,                                                                                  \
+     .value = "N",                                                                                           \
+     .low = 2,                                                                                               \
+     .high = 8,                                                                                              \
+     .summary = "bits of a code, 2 to 8; 8 unless said"},                                                    \
+        {.name = "per",                                                                                      \
+         .kind = NB_WORD_PER,                                                                                \
+         .value = "WHAT",                                                                                    \
+         .summary = "share a scale per tensor, channel or group:N"},                                         \
+        {.name = "activations",                                                                              \
+         .kind = NB_WORD_CHOICE,                                                                             \
+         .value = "f32|int8",                                                                                \
+         .choices = "int8 f32",                                                                              \
+         .summary = "what the weights are multiplied with; int8 unless said"},                               \
+        {.name = "scales",                                                                                   \
+         .kind = NB_WORD_CHOICE,                                                                             \
+         .value = "f16|f32",                                                                                 \
+         .choices = "f16 f32",                                                                               \
+         .summary = "how scales are stored; f16 unless said"},                                               \
+    {                                                                                                        \
+        .name = "convention", .kind = NB_WORD_CHOICE, .value = "labonne", .choices = "divide labonne",       \
+        .summary = "labonne: multiply by 127 / max, a zero point without 0"                                  \
+    }
 
 /* WHAT is a scheme or a format; the rest comes from the call's options. */
 nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer *out, nb_error *error);

@@ -38,16 +38,19 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         add_row(out, "decimal digits");
         nb_items_cell(out, 1, "%d that survive a round trip", range.decimal_digits);
         add_row(out, "infinity");
-        nb_items_cell(out, 1, "%s", format->has_infinity ? "yes" : "none: numbers that are too large become the largest");
+        nb_items_cell(out, 1, "%s",
+                      format->has_infinity ? "yes" : "none: numbers that are too large become the largest");
         if (format->needs_scale)
             nb_items_text(out, "A tensor stored so has one scale that maps its largest number to %s.",
                           nb_general(range.max, 9).text);
         return NB_OK;
     }
-    nb_items_text(out, "absmax leaves %s unused so that both sides match: codes %s to %s, steps of max / %s. "
-                       "zeropoint uses all %s codes for min to max.",
-                  nb_general(range.min, 9).text, nb_general(-range.max, 9).text, nb_general(range.max, 9).text,
-                  nb_general(range.max, 9).text, nb_count(range.n_values).text);
+    nb_items_text(out,
+                  "absmax leaves %s unused so that both sides match: codes %s to %s, steps of max / %s. "
+                  "zeropoint uses all %s codes for min to max.",
+                  nb_general(range.min, 9).text, nb_general(-range.max, 9).text,
+                  nb_general(range.max, 9).text, nb_general(range.max, 9).text,
+                  nb_count(range.n_values).text);
     return NB_OK;
 }
 

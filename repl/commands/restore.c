@@ -28,14 +28,15 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     size_t n_changed = count_changed(notebook->model, &scope);
     uint64_t before = scope_bytes(notebook->model, &scope);
     if (n_changed == 0) {
-        nb_items_text(out, "%zu tensor%s, and %s was as in the file already.", scope.count, scope.count == 1 ? "" : "s",
-                      scope.count == 1 ? "it" : "each");
+        nb_items_text(out, "%zu tensor%s, and %s was as in the file already.", scope.count,
+                      scope.count == 1 ? "" : "s", scope.count == 1 ? "it" : "each");
     } else {
         status = nb_model_restore(notebook->model, &scope, error);
         if (status == NB_OK) {
             nb_notebook_note_undo(notebook, call);
-            nb_items_text(out, "%zu tensor%s as in the file again · %s -> %s", n_changed, n_changed == 1 ? "" : "s",
-                          nb_bytes(before).text, nb_bytes(scope_bytes(notebook->model, &scope)).text);
+            nb_items_text(out, "%zu tensor%s as in the file again · %s -> %s", n_changed,
+                          n_changed == 1 ? "" : "s", nb_bytes(before).text,
+                          nb_bytes(scope_bytes(notebook->model, &scope)).text);
         }
     }
     nb_scope_free(&scope);

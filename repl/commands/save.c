@@ -10,7 +10,8 @@
 static bool same_file(const char *a, const char *b)
 {
     struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
 }
 
 static bool is_gguf_name(const char *path)
@@ -24,8 +25,10 @@ static nb_status save_to(nb_notebook *notebook, const char *path, bool force, nb
     struct stat there;
     bool replaces = stat(path, &there) == 0;
     if (replaces && same_file(path, nb_model_path(notebook->model)) && !force)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%.200s is the file that this model was loaded from, with the original "
-                                               "numbers in it: give another name, or --force", path);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%.200s is the file that this model was loaded from, with the original numbers in it: "
+                       "give another name, or --force",
+                       path);
     nb_status status = nb_model_save(notebook->model, path, error);
     if (status != NB_OK)
         return status;
@@ -43,7 +46,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 {
     char *path = NULL;
     if (!is_gguf_name(call->arguments[0]))
-        return nb_fail(error, NB_ERR_ARGUMENT, "save writes GGUF files: save %.200s.gguf", call->arguments[0]);
+        return nb_fail(error, NB_ERR_ARGUMENT, "save writes GGUF files: save %.200s.gguf",
+                       call->arguments[0]);
     nb_status status = nb_notebook_path(notebook, call->arguments[0], false, &path, error);
     if (status == NB_OK)
         status = save_to(notebook, path, nb_call_has(call, "force"), out, error);
@@ -56,12 +60,14 @@ const nb_command nb_command_save = {
     .group = "A model",
     .usage = "save FILE.gguf [--force]",
     .summary = "write it as it is now; loads back bit for bit",
-    .details = "f32, f16 and bf16 tensors are plain GGUF. Formats that GGUF has no type for (intN, f8) are kept as codes "
-               "with their scales beside them, which nibble reads and other programs refuse. A file that stood there "
-               "stays until the new one is whole.",
+    .details = "f32, f16 and bf16 tensors are plain GGUF. Formats that GGUF has no type for (intN, f8) are "
+               "kept as codes with their scales beside them, which nibble reads and other programs refuse. A "
+               "file that stood there stays until the new one is whole.",
     .examples = {"save small.gguf"},
     .arguments = {{"FILE", NB_WORD_NEW_FILE, false}},
-    .options = {{.name = "force", .kind = NB_WORD_FLAG, .summary = "even over the file that the model came from"}},
+    .options = {{.name = "force",
+                 .kind = NB_WORD_FLAG,
+                 .summary = "even over the file that the model came from"}},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
     .run = run,
 };

@@ -9,7 +9,8 @@ static void show_value(const nb_notebook *notebook, const nb_setting *setting, n
 {
     nb_draft value = {0};
     setting->get(notebook, &value);
-    nb_items_text(out, "%s is " NB_STRONG "%s" NB_END ": %s", setting->name, nb_draft_text(&value), setting->summary);
+    nb_items_text(out, "%s is " NB_STRONG "%s" NB_END ": %s", setting->name, nb_draft_text(&value),
+                  setting->summary);
     nb_draft_free(&value);
 }
 

@@ -21,12 +21,18 @@ static void add_fact(nb_items *out, const char *name)
 static const char *role_of(const nb_tensor *tensor)
 {
     switch (tensor->role) {
-    case NB_ROLE_EMBEDDINGS: return tensor->tied ? "token embeddings, and the head too" : "token embeddings";
-    case NB_ROLE_HEAD: return "head: from the last hidden state to the vocabulary";
-    case NB_ROLE_ATTENTION: return "attention";
-    case NB_ROLE_MLP: return "feed-forward";
-    case NB_ROLE_NORM: return "norm, never quantized";
-    case NB_ROLE_OTHER: break;
+    case NB_ROLE_EMBEDDINGS:
+        return tensor->tied ? "token embeddings, and the head too" : "token embeddings";
+    case NB_ROLE_HEAD:
+        return "head: from the last hidden state to the vocabulary";
+    case NB_ROLE_ATTENTION:
+        return "attention";
+    case NB_ROLE_MLP:
+        return "feed-forward";
+    case NB_ROLE_NORM:
+        return "norm, never quantized";
+    case NB_ROLE_OTHER:
+        break;
     }
     return "other";
 }
@@ -38,23 +44,25 @@ static nb_status show_facts(const nb_tensor *tensor, nb_items *out, nb_error *er
     if (status != NB_OK)
         return status;
     uint64_t n_bytes = nb_tensor_n_bytes(tensor), n_weights = nb_tensor_n_weights(tensor);
-    nb_items_text(out, NB_STRONG "%s" NB_END " · %s · %s", tensor->name, nb_describe_shape(tensor).text, role_of(tensor));
+    nb_items_text(out, NB_STRONG "%s" NB_END " · %s · %s", tensor->name, nb_describe_shape(tensor).text,
+                  role_of(tensor));
     nb_items_table(out, fact_columns, 2);
     add_fact(out, "stored as");
-    nb_items_cell(out, 1, "%s · %s · %s bits a weight%s%s%s", nb_describe_storage(tensor).text, nb_bytes(n_bytes).text,
-                  nb_fixed(nb_bits_per_weight(n_bytes, n_weights), 2).text,
+    nb_items_cell(out, 1, "%s · %s · %s bits a weight%s%s%s", nb_describe_storage(tensor).text,
+                  nb_bytes(n_bytes).text, nb_fixed(nb_bits_per_weight(n_bytes, n_weights), 2).text,
                   tensor->changed && tensor->source_format ? " (was " : "",
                   tensor->changed && tensor->source_format ? tensor->source_format->name : "",
                   tensor->changed && tensor->source_format ? ")" : "");
     add_fact(out, "numbers");
-    nb_items_cell(out, 1, "from %s to %s, mean %s, std %s", nb_general(h.min, 4).text, nb_general(h.max, 4).text,
-                  nb_general(h.mean, 3).text, nb_general(h.std, 4).text);
+    nb_items_cell(out, 1, "from %s to %s, mean %s, std %s", nb_general(h.min, 4).text,
+                  nb_general(h.max, 4).text, nb_general(h.mean, 3).text, nb_general(h.std, 4).text);
     add_fact(out, "zeros");
     nb_items_cell(out, 1, "%s of %s", nb_count(h.n_zero).text, nb_count(h.n).text);
     if (!isnan(tensor->sqnr)) {
         add_fact(out, "SQNR");
         nb_items_cell(out, 1, "%s%s", nb_describe_sqnr(tensor->sqnr).text,
-                      isinf(tensor->sqnr) ? ": every number is stored as it was" : " dB against the original");
+                      isinf(tensor->sqnr) ? ": every number is stored as it was"
+                                          : " dB against the original");
     }
     nb_histogram_free(&h);
     return NB_OK;
@@ -77,7 +85,10 @@ static void add_padded(nb_draft *out, const char *text, size_t width)
 }
 
 /* Which of `n` indices are shown: the first and the last three, with a gap if there are more. */
-static size_t shown_index(size_t n, size_t i) { return n <= 2 * CORNER || i < CORNER ? i : n - 2 * CORNER + i; }
+static size_t shown_index(size_t n, size_t i)
+{
+    return n <= 2 * CORNER || i < CORNER ? i : n - 2 * CORNER + i;
+}
 
 static void add_corner_row(const float *row, size_t n_cols, double largest, size_t width, nb_draft *out)
 {
@@ -107,7 +118,9 @@ static nb_status show_corner(const nb_tensor *tensor, nb_items *out, nb_error *e
     }
     for (size_t r = 0; r < rows; r++) {
         for (size_t i = 0; i < cols; i++)
-            width = nb_max_size(width, strlen(corner_number((double)values[r * n_cols + shown_index(n_cols, i)], largest).text));
+            width = nb_max_size(
+                width,
+                strlen(corner_number((double)values[r * n_cols + shown_index(n_cols, i)], largest).text));
     }
     nb_draft text = {0};
     for (size_t r = 0; r < rows; r++) {
@@ -126,8 +139,9 @@ static nb_status show_corner(const nb_tensor *tensor, nb_items *out, nb_error *e
 /* ---- scales and codes ---- */
 
 static const nb_column code_columns[1 + EXAMPLES] = {
-    {"", NB_COLUMN_LEFT},  {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT},
-    {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT},
+    {"", NB_COLUMN_LEFT},  {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT},
+    {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT},
+    {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT},
 };
 
 /* Both conventions that learners meet, in the order in which this tensor was made. */
@@ -139,20 +153,27 @@ static void explain_scale(const nb_quantizer *q, double scale, int zero, nb_item
     const char *span = absmax ? "max" : "(max - min)";
     nb_number step = nb_general(scale, 6), inverse = nb_general(scale != 0 ? 1 / scale : 0, 6);
     if (multiplies)
-        nb_items_text(out, "Its scale multiplies: %u / %s = " NB_STRONG "%s" NB_END " steps per unit, code = round(scale x w)%s. "
-                           "Its inverse is kept, %s, the size of one step; others call that the scale and divide by it.",
+        nb_items_text(out,
+                      "Its scale multiplies: %u / %s = " NB_STRONG "%s" NB_END
+                      " steps per unit, code = round(scale x w)%s. Its inverse is kept, %s, the size of one "
+                      "step; others call that the scale and divide by it.",
                       steps, span, inverse.text, absmax ? "" : " + zero point", step.text);
     else
-        nb_items_text(out, "Its scale is %s / %u = " NB_STRONG "%s" NB_END ", the size of one step: code = round(w / scale)%s. "
-                           "Others keep the inverse, %u / %s = %s, and multiply by it: the codes are the same.",
+        nb_items_text(out,
+                      "Its scale is %s / %u = " NB_STRONG "%s" NB_END
+                      ", the size of one step: code = round(w / scale)%s. Others keep the inverse, %u / %s = "
+                      "%s, and multiply by it: the codes are the same.",
                       span, steps, step.text, absmax ? "" : " + zero point", steps, span, inverse.text);
     if (absmax)
         nb_items_text(out, "A code stands for %s x code.", step.text);
     else
-        nb_items_text(out, "Its zero point is " NB_STRONG "%d" NB_END ": a code stands for %s x (code - zero point).", zero, step.text);
+        nb_items_text(
+            out, "Its zero point is " NB_STRONG "%d" NB_END ": a code stands for %s x (code - zero point).",
+            zero, step.text);
 }
 
-static void show_codes(const nb_tensor *tensor, const uint8_t *codes, const float *before, const float *now, nb_items *out)
+static void show_codes(const nb_tensor *tensor, const uint8_t *codes, const float *before, const float *now,
+                       nb_items *out)
 {
     const nb_quantizer *q = &tensor->quantizer;
     size_t n = nb_min_size(tensor->n_cols, EXAMPLES);
@@ -189,7 +210,9 @@ static nb_status show_int(const nb_tensor *tensor, nb_items *out, nb_error *erro
             nb_tensor_source_row(tensor, 0, before);
         nb_items_text(out, "How row 0 begins:");
         show_codes(tensor, codes, tensor->source_format ? before : NULL, now, out);
-        int zero = tensor->quantizer.scheme == NB_SCHEME_ZEROPOINT ? (int)zeros[0] - (1 << (tensor->quantizer.format->bits - 1)) : 0;
+        int zero = tensor->quantizer.scheme == NB_SCHEME_ZEROPOINT
+                       ? (int)zeros[0] - (1 << (tensor->quantizer.format->bits - 1))
+                       : 0;
         explain_scale(&tensor->quantizer, (double)scales[0], zero, out);
     } else {
         status = nb_fail(error, NB_ERR_MEMORY, "no memory for the codes of %.80s", tensor->name);
@@ -211,9 +234,11 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (tensor->quantizer.format->kind == NB_FORMAT_INT)
         return show_int(tensor, out, error);
     if (tensor->quantizer.format->needs_scale)
-        nb_items_text(out, "Scale %s for the whole tensor: its largest number, divided by it, is %s, the largest of %s.",
-                      nb_general((double)tensor->packed->tensor_scale, 6).text,
-                      nb_general(tensor->quantizer.format->max_finite, 6).text, tensor->quantizer.format->name);
+        nb_items_text(
+            out,
+            "Scale %s for the whole tensor: its largest number, divided by it, is %s, the largest of %s.",
+            nb_general((double)tensor->packed->tensor_scale, 6).text,
+            nb_general(tensor->quantizer.format->max_finite, 6).text, tensor->quantizer.format->name);
     return NB_OK;
 }
 

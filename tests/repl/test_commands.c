@@ -22,8 +22,15 @@ typedef struct desk {
     char model[512];
 } desk;
 
-static const nb_synthetic tiny = {.n_layers = 3, .n_embd = 64, .n_heads = 4, .n_kv_heads = 2, .n_ff = 96, .n_vocab = 300,
-                                  .n_ctx = 128, .format = &nb_format_f16, .seed = 5};
+static const nb_synthetic tiny = {.n_layers = 3,
+                                  .n_embd = 64,
+                                  .n_heads = 4,
+                                  .n_kv_heads = 2,
+                                  .n_ff = 96,
+                                  .n_vocab = 300,
+                                  .n_ctx = 128,
+                                  .format = &nb_format_f16,
+                                  .seed = 5};
 
 static int open_desk(void **state)
 {
@@ -31,7 +38,8 @@ static int open_desk(void **state)
     assert_non_null(d);
     nb_context_options options = {.n_threads = 2};
     assert_int_equal(nb_notebook_create(&options, &d->notebook, &d->error), NB_OK);
-    d->screen = (nb_screen){.out = stdout, .utf8 = true, .columns = 80, .at_line_start = true, .picture = NB_PICTURE_NONE};
+    d->screen = (nb_screen){
+        .out = stdout, .utf8 = true, .columns = 80, .at_line_start = true, .picture = NB_PICTURE_NONE};
     snprintf(d->model, sizeof d->model, "%s", temporary_path("tiny.gguf"));
     assert_int_equal(nb_synthetic_write(d->model, &tiny, &d->error), NB_OK);
     *state = d;
@@ -180,7 +188,8 @@ static void test_typos(void **state)
     refuses(d, "bits = 4", "expression");
     refuses(d, "range(3)", "expression");
     char cell[600];
-    snprintf(cell, sizeof cell, "load '%.*stniy.gguf'", (int)(strlen(d->model) - strlen("tiny.gguf")), d->model);
+    snprintf(cell, sizeof cell, "load '%.*stniy.gguf'", (int)(strlen(d->model) - strlen("tiny.gguf")),
+             d->model);
     refuses(d, cell, "did you mean");
     says(d, "info", "shape"); /* and the model is still there */
 }
@@ -221,8 +230,9 @@ static void test_bad_values(void **state)
 static void test_needs_a_model(void **state)
 {
     desk *d = *state;
-    static const char *const cells[] = {"info", "layers", "show x", "hist x", "quantize all absmax", "restore all", "undo",
-                                        "generate x", "ppl", "compare", "save x.gguf"};
+    static const char *const cells[] = {
+        "info", "layers",     "show x", "hist x",  "quantize all absmax", "restore all",
+        "undo", "generate x", "ppl",    "compare", "save x.gguf"};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         refuses(d, cells[i], "none is loaded yet");
 }
@@ -312,14 +322,29 @@ static void test_width(void **state)
 {
     desk *d = *state;
     load(d);
-    const char *text = temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
+    const char *text =
+        temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
     char ppl[600], compare[600];
     snprintf(ppl, sizeof ppl, "ppl --text '%s'", text);
     snprintf(compare, sizeof compare, "compare --text '%s' --write 8", text);
     const char *const cells[] = {"quantize attention zeropoint --bits 4 --per group:32 --activations f32",
-                                 "quantize mlp absmax --bits 2", "layers", "layers all", "show blk.2.attn_v", "info", "help",
-                                 "help quantize", "formats", "range f8_e4m3", "bits 1e-40 f32", "hist blk.0.ffn_up", ppl,
-                                 compare, "history", "set", "load", "undo"};
+                                 "quantize mlp absmax --bits 2",
+                                 "layers",
+                                 "layers all",
+                                 "show blk.2.attn_v",
+                                 "info",
+                                 "help",
+                                 "help quantize",
+                                 "formats",
+                                 "range f8_e4m3",
+                                 "bits 1e-40 f32",
+                                 "hist blk.0.ffn_up",
+                                 ppl,
+                                 compare,
+                                 "history",
+                                 "set",
+                                 "load",
+                                 "undo"};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
         assert_int_equal(run(d, cells[i]), NB_OK);
         assert_true(d->shown.n_bytes > 0);
@@ -337,10 +362,12 @@ static void test_text(void **state)
     snprintf(first, sizeof first, "%.*s", (int)strcspn(strstr(nb_draft_text(&d->shown), "Once"), "\n"),
              strstr(nb_draft_text(&d->shown), "Once"));
     says(d, "set threads 1; generate \"Once upon\" --tokens 12", first); /* the same on one thread */
-    says(d, "generate \"Once\" --temperature 0.9 --seed 3 --top-k 5 --tokens 4", "temperature 0.9, top-k 5, seed 3");
+    says(d, "generate \"Once\" --temperature 0.9 --seed 3 --top-k 5 --tokens 4",
+         "temperature 0.9, top-k 5, seed 3");
     says(d, "compare", "Nothing is quantized yet");
     says(d, "quantize all absmax --bits 2; compare --write 5", "With a text it also measures");
-    const char *text = temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
+    const char *text =
+        temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
     snprintf(cell, sizeof cell, "ppl --text '%s'", text);
     says(d, cell, "perplexity of text.txt");
     assert_non_null(strstr(nb_draft_text(&d->shown), "± "));
@@ -382,7 +409,8 @@ static void test_save(void **state)
     load(d);
     snprintf(cell, sizeof cell, "save '%s'", d->model);
     refuses(d, cell, "--force");
-    says(d, "quantize all absmax --bits 5 --per group:32; quantize head f8_e5m2; generate Once --tokens 8", "Once");
+    says(d, "quantize all absmax --bits 5 --per group:32; quantize head f8_e5m2; generate Once --tokens 8",
+         "Once");
     char *text = nb_strdup(strstr(nb_draft_text(&d->shown), "Once"));
     text[strcspn(text, "\n")] = '\0';
     snprintf(cell, sizeof cell, "save '%s'", saved);
@@ -493,7 +521,8 @@ static void test_completion(void **state)
     completes(d, cell, found);
     temporary_file("with blank.gguf", "x", 1);
     snprintf(cell, sizeof cell, "load %.*swith", (int)(strlen(d->model) - strlen("tiny.gguf")), d->model);
-    snprintf(found, sizeof found, "\"%.*swith blank.gguf", (int)(strlen(d->model) - strlen("tiny.gguf")), d->model);
+    snprintf(found, sizeof found, "\"%.*swith blank.gguf", (int)(strlen(d->model) - strlen("tiny.gguf")),
+             d->model);
     completes(d, cell, found);
 }
 
@@ -502,8 +531,13 @@ static void test_memory(void **state)
 {
     desk *d = *state;
     load(d);
-    static const char *const cells[] = {"quantize attention absmax --bits 4", "layers", "show blk.0.attn_q", "help",
-                                        "bits 0.1 f16", "info", "generate Once --tokens 2"};
+    static const char *const cells[] = {"quantize attention absmax --bits 4",
+                                        "layers",
+                                        "show blk.0.attn_q",
+                                        "help",
+                                        "bits 0.1 f16",
+                                        "info",
+                                        "generate Once --tokens 2"};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
         nb_status status = NB_ERR_MEMORY;
         for (long n = 1; status != NB_OK && n < 3000; n += 1 + n / 8) {
@@ -521,10 +555,25 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows), cmocka_unit_test(test_examples_read), test(test_help), test(test_typos),
-        test(test_bad_values), test(test_needs_a_model), test(test_numbers), test(test_load_alone), test(test_quantizing),
-        test(test_showing), test(test_width), test(test_text), test(test_cancel), test(test_save), test(test_settings),
-        test(test_history_and_leaving), test(test_several_commands), test(test_confined), test(test_completion),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_examples_read),
+        test(test_help),
+        test(test_typos),
+        test(test_bad_values),
+        test(test_needs_a_model),
+        test(test_numbers),
+        test(test_load_alone),
+        test(test_quantizing),
+        test(test_showing),
+        test(test_width),
+        test(test_text),
+        test(test_cancel),
+        test(test_save),
+        test(test_settings),
+        test(test_history_and_leaving),
+        test(test_several_commands),
+        test(test_confined),
+        test(test_completion),
         test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,11 @@
 
 static nb_screen plain_screen(int columns)
 {
-    return (nb_screen){.out = stdout, .utf8 = true, .is_terminal = true, .columns = columns, .at_line_start = true,
+    return (nb_screen){.out = stdout,
+                       .utf8 = true,
+                       .is_terminal = true,
+                       .columns = columns,
+                       .at_line_start = true,
                        .picture = NB_PICTURE_NONE};
 }
 
@@ -44,8 +48,9 @@ static void test_width(void **state)
     static const struct {
         const char *text;
         size_t width;
-    } cases[] = {{"abc", 3},      {"±", 1},  {"日本語", 6},     {"e\u0301", 1}, {"▁▂▃", 3}, {"\U0001f600", 2},
-                 {"\xff\xfe", 2}, {"한", 2}, {"\x03x\x06", 1}, {"", 0},        {"\xe2\x82", 2}};
+    } cases[] = {{"abc", 3},       {"±", 1},          {"日本語", 6},   {"e\u0301", 1},
+                 {"▁▂▃", 3},       {"\U0001f600", 2}, {"\xff\xfe", 2}, {"한", 2},
+                 {"\x03x\x06", 1}, {"", 0},           {"\xe2\x82", 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(nb_utf8_width(cases[i].text, strlen(cases[i].text)), cases[i].width);
 }
@@ -54,7 +59,7 @@ static void test_width(void **state)
 static void test_decode(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\xc0\x80",         "\xe0\x80\x80", "\xed\xa0\x80",    "\xf4\x90\x80\x80",
+    static const char *const bad[] = {"\xc0\x80",         "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
                                       "\xf8\x88\x80\x80", "\x80",         "\xf0\x9f\x98"};
     size_t used;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -148,7 +153,8 @@ static void test_ascii(void **state)
     free(text);
 }
 
-static const nb_column table_columns[] = {{"name", NB_COLUMN_LEFT}, {"n", NB_COLUMN_RIGHT}, {"about", NB_COLUMN_FLOW}};
+static const nb_column table_columns[] = {
+    {"name", NB_COLUMN_LEFT}, {"n", NB_COLUMN_RIGHT}, {"about", NB_COLUMN_FLOW}};
 
 static void test_table(void **state)
 {
@@ -203,7 +209,8 @@ static size_t count_lines(const char *text)
     return n;
 }
 
-/* The widest row that `layers` has still fits 80 columns on one line; longer storage wraps between its words. */
+/* The widest row that `layers` has still fits 80 columns on one line; longer storage wraps between its words.
+ */
 static void test_layers_fit(void **state)
 {
     (void)state;
@@ -227,7 +234,8 @@ static void test_memory(void **state)
 {
     (void)state;
     double values[4] = {1, 2, 3, 4};
-    nb_figure figure = {.headline = "h", .subline = "s", .n = 4, .before = {"b", values}, .sentence = "It is so."};
+    nb_figure figure = {
+        .headline = "h", .subline = "s", .n = 4, .before = {"b", values}, .sentence = "It is so."};
     bool done = false;
     for (long n = 1; !done; n++) {
         nb_items items = {0};
@@ -252,8 +260,14 @@ static void test_figure_without_picture(void **state)
     nb_screen screen = plain_screen(80);
     nb_items items = {0};
     double values[2] = {1, 2};
-    nb_figure figure = {.headline = "h", .subline = "", .x_label = "", .y_label = "", .x_high = 1, .n = 2,
-                        .before = {"before", values}, .sentence = "Two bars, the second twice the first."};
+    nb_figure figure = {.headline = "h",
+                        .subline = "",
+                        .x_label = "",
+                        .y_label = "",
+                        .x_high = 1,
+                        .n = 2,
+                        .before = {"before", values},
+                        .sentence = "Two bars, the second twice the first."};
     nb_items_figure(&items, &figure);
     values[0] = 99; /* the item has its own */
     assert_true(items.items[0].figure.before.values[0] == 1);
@@ -274,7 +288,8 @@ static void test_progress_line(void **state)
     assert_true(nb_utf8_width(line, strlen(line)) < 30);
 }
 
-/* A stream breaks between words, keeps the model's own lines and blanks, and shows control characters as such. */
+/* A stream breaks between words, keeps the model's own lines and blanks, and shows control characters as
+ * such. */
 static void test_stream(void **state)
 {
     (void)state;
@@ -282,8 +297,15 @@ static void test_stream(void **state)
     assert_non_null(file);
     nb_screen screen = plain_screen(40);
     screen.out = file;
-    static const char *const pieces[] = {"Once upon a time, the", "re", " was a lit", "tle gi", "rl named", " Lil",
-                                         "y.\n", "  if x:", " \x1b[2J"};
+    static const char *const pieces[] = {"Once upon a time, the",
+                                         "re",
+                                         " was a lit",
+                                         "tle gi",
+                                         "rl named",
+                                         " Lil",
+                                         "y.\n",
+                                         "  if x:",
+                                         " \x1b[2J"};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         nb_screen_stream(&screen, pieces[i], strlen(pieces[i]));
     nb_screen_stream_end(&screen);

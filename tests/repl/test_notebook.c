@@ -1,5 +1,5 @@
-/* The real program in a real terminal: the session of a learner, typed into tmux and read off its screen. Each step
- * waits for the next prompt, with a deadline, never for a fixed time. */
+/* The real program in a real terminal: the session of a learner, typed into tmux and read off its screen.
+ * Each step waits for the next prompt, with a deadline, never for a fixed time. */
 #include "nibble.h"
 #include "tests/support/temporary.h"
 
@@ -70,8 +70,14 @@ static bool tmux(char *out, size_t size, ...)
     return tmux_words(words, out, size);
 }
 
-static void keys(const char *name) { assert_true(tmux(NULL, 0, "send-keys", "-t", "nb", name, NULL)); }
-static void type(const char *text) { assert_true(tmux(NULL, 0, "send-keys", "-t", "nb", "-l", text, NULL)); }
+static void keys(const char *name)
+{
+    assert_true(tmux(NULL, 0, "send-keys", "-t", "nb", name, NULL));
+}
+static void type(const char *text)
+{
+    assert_true(tmux(NULL, 0, "send-keys", "-t", "nb", "-l", text, NULL));
+}
 
 /* The screen and what scrolled off it, rows joined where the terminal broke them. */
 static const char *capture(void)
@@ -171,10 +177,12 @@ static void start(const char *before)
     char command[3 * PATH_MAX]; /* the shell must outlive the Ctrl-C that it gets too */
     cell_number = 1;
     snprintf(command, sizeof command,
-             "trap : INT; cd '%s' && export XDG_DATA_HOME='%s/data' LC_ALL=C.UTF-8 NIBBLE_ISA= && %s '%s' -t 2; echo left with $?; cat",
+             "trap : INT; cd '%s' && export XDG_DATA_HOME='%s/data' LC_ALL=C.UTF-8 NIBBLE_ISA= && %s '%s' -t "
+             "2; echo left with $?; cat",
              folder, folder, before, program);
     tmux(NULL, 0, "kill-server", NULL);
-    assert_true(tmux(NULL, 0, "new-session", "-d", "-s", "nb", "-x", "80", "-y", "24", "sh", "-c", command, NULL));
+    assert_true(
+        tmux(NULL, 0, "new-session", "-d", "-s", "nb", "-x", "80", "-y", "24", "sh", "-c", command, NULL));
     wait_for_prompt(1);
 }
 
@@ -200,10 +208,24 @@ static int set_up(void **state)
 {
     (void)state;
     nb_error error;
-    nb_synthetic small = {.n_layers = 3, .n_embd = 64, .n_heads = 4, .n_kv_heads = 2, .n_ff = 96, .n_vocab = 300,
-                          .n_ctx = 16384, .format = &nb_format_f16, .seed = 11};
-    nb_synthetic large = {.n_layers = 4, .n_embd = 512, .n_heads = 8, .n_kv_heads = 8, .n_ff = 1536, .n_vocab = 8000,
-                          .n_ctx = 256, .format = &nb_format_f32, .seed = 12};
+    nb_synthetic small = {.n_layers = 3,
+                          .n_embd = 64,
+                          .n_heads = 4,
+                          .n_kv_heads = 2,
+                          .n_ff = 96,
+                          .n_vocab = 300,
+                          .n_ctx = 16384,
+                          .format = &nb_format_f16,
+                          .seed = 11};
+    nb_synthetic large = {.n_layers = 4,
+                          .n_embd = 512,
+                          .n_heads = 8,
+                          .n_kv_heads = 8,
+                          .n_ff = 1536,
+                          .n_vocab = 8000,
+                          .n_ctx = 256,
+                          .format = &nb_format_f32,
+                          .seed = 12};
     snprintf(server, sizeof server, "nibble-test-%ld", (long)getpid());
     snprintf(folder, sizeof folder, "%s", temporary_path("x"));
     *strrchr(folder, '/') = '\0';
@@ -246,7 +268,8 @@ static void test_session(void **state)
     shows("layers blk.0", "int4 absmax/group:32");
     shows("undo", "Taken back");
     shows("restore all", "as in the file again");
-    shows("quantize mlp zeropoint --bits 3 --per channel --activations f32", "int3 zeropoint/channel, f32 activations");
+    shows("quantize mlp zeropoint --bits 3 --per channel --activations f32",
+          "int3 zeropoint/channel, f32 activations");
     shows("hist blk.0.ffn_up", "before (f16)");
     shows("ppl --text short.txt", "perplexity of short.txt");
     assert_non_null(strstr(output_of(cell_number - 1), "Out[20]: "));
@@ -408,8 +431,9 @@ static void test_plain_terminal(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_session),         cmocka_unit_test(test_keys),      cmocka_unit_test(test_interrupts),
-        cmocka_unit_test(test_without_gnuplot), cmocka_unit_test(test_full_disk), cmocka_unit_test(test_plain_terminal),
+        cmocka_unit_test(test_session),    cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_interrupts), cmocka_unit_test(test_without_gnuplot),
+        cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_plain_terminal),
     };
     char here[PATH_MAX];
     (void)argc;

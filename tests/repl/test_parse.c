@@ -104,9 +104,9 @@ static void test_unfinished(void **state)
     static const struct {
         const char *text;
         bool more;
-    } cases[] = {{"info", false},           {"generate \"Once", true}, {"generate 'it", true},
-                 {"generate \"a\"", false}, {"bits 0.1 \\", true},     {"bits 0.1 \\\nf16", false},
-                 {"# don't", false},        {"!echo 'x", false},       {"generate \"a\\\"", true},
+    } cases[] = {{"info", false},           {"generate \"Once", true},     {"generate 'it", true},
+                 {"generate \"a\"", false}, {"bits 0.1 \\", true},         {"bits 0.1 \\\nf16", false},
+                 {"# don't", false},        {"!echo 'x", false},           {"generate \"a\\\"", true},
                  {"info; ppl '", true},     {"generate \"a\nb\" \\", true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(nb_parse_wants_more(cases[i].text, strlen(cases[i].text)), cases[i].more);
