@@ -101,3 +101,15 @@ static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, i
 }
 
 void nb_kernels_fill_matmul_avx2(nb_kernels *k) { fill_matmul(k, quantize_acts); }
+
+enum { LIMIT_CHAINS = 12, INT8_PER_PEAK = 64 };
+/* As narrow codes do it; 8-bit ones take twice as many. The barrier keeps the product inside the loop. */
+INLINE vi vi_peak(vi sum, vi line, vi act)
+{
+    __asm__ volatile("" : "+x"(line));
+    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(line, act));
+}
+
+#include "kernels/limits_template.h"
+
+LIMITS(avx2)

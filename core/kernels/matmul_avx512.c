@@ -147,3 +147,10 @@ static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, i
 #include "kernels/matmul_template.h"
 
 void nb_kernels_fill_matmul_avx512(nb_kernels *k) { fill_matmul(k, quantize_acts); }
+
+enum { LIMIT_CHAINS = 24, INT8_PER_PEAK = 128 };
+INLINE vi vi_peak(vi sum, vi line, vi act) { return vi_dot(8, sum, line, act); }
+
+#include "kernels/limits_template.h"
+
+LIMITS(avx512)

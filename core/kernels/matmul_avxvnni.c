@@ -30,3 +30,10 @@ static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, i
 }
 
 void nb_kernels_fill_matmul_avxvnni(nb_kernels *k) { fill_matmul(k, quantize_acts); }
+
+enum { LIMIT_CHAINS = 12, INT8_PER_PEAK = 64 };
+INLINE vi vi_peak(vi sum, vi line, vi act) { return vi_dot(8, sum, line, act); }
+
+#include "kernels/limits_template.h"
+
+LIMITS(avxvnni)
