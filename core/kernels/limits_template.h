@@ -1,5 +1,6 @@
 /* A level's limits, over the vectors that its file defines (see matmul_template.h) and
- *   LIMIT_CHAINS   independent sums that fit the registers
+ *   LIMIT_CHAINS   sums that fit the registers; each starts from its own volatile read, else the compiler sees
+ *                  that all are the same and keeps one
  *   vi_peak(sum, line, act)   the level's fastest int8 multiplication; INT8_PER_PEAK operations */
 #ifndef NB_KERNELS_LIMITS_TEMPLATE_H
 #define NB_KERNELS_LIMITS_TEMPLATE_H
@@ -55,12 +56,13 @@ static void limit_multiply_f32(size_t n)
     const vf a = vf_set1(start), b = vf_set1(start);
     vf sum[LIMIT_CHAINS];
     UNROLL for (int i = 0; i < LIMIT_CHAINS; i++)
-        sum[i] = a;
-    while (n-- > 0)
+        sum[i] = vf_set1(start);
+    for (; n > 0; n--) {
         UNROLL for (int i = 0; i < LIMIT_CHAINS; i++)
             sum[i] = vf_fma(a, b, sum[i]);
-    float out[LANES];
-    for (int i = 0; i < LIMIT_CHAINS; i++) {
+    }
+    UNROLL for (int i = 0; i < LIMIT_CHAINS; i++) {
+        float out[LANES];
         vf_store(out, sum[i]);
         start = out[0];
     }
@@ -72,10 +74,11 @@ static void limit_multiply_int8(size_t n)
     const vi line = vi_set1(start), act = vi_set1(start);
     vi sum[LIMIT_CHAINS];
     UNROLL for (int i = 0; i < LIMIT_CHAINS; i++)
-        sum[i] = line;
-    while (n-- > 0)
+        sum[i] = vi_set1(start);
+    for (; n > 0; n--) {
         UNROLL for (int i = 0; i < LIMIT_CHAINS; i++)
             sum[i] = vi_peak(sum[i], line, act);
+    }
     UNROLL for (int i = 0; i < LIMIT_CHAINS; i++)
         sink(sum[i]);
 }

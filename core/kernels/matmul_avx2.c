@@ -45,9 +45,10 @@ INLINE void narrow_sums(int kind, int groups, int tokens, const uint8_t *codes, 
                 }
             }
         }
-        UNROLL for (int t = 0; t < tokens; t++)
+        UNROLL for (int t = 0; t < tokens; t++) {
             UNROLL for (int s = 0; s < strips; s++)
                 sum[s][t] = _mm256_add_epi32(sum[s][t], _mm256_madd_epi16(part[s][t], _mm256_set1_epi16(1)));
+        }
     }
 }
 

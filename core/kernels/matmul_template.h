@@ -82,25 +82,28 @@ typedef vf tile_sums[MAX_STRIPS][MAX_TOKENS];
 INLINE void load_sums(int strips, int tokens, const tile_out *out, const tile_ends *ends, tile_sums acc)
 {
     if (ends->first) {
-        UNROLL for (int t = 0; t < tokens; t++)
+        UNROLL for (int t = 0; t < tokens; t++) {
             UNROLL for (int s = 0; s < strips; s++)
                 acc[s][t] = vf_zero();
+        }
     } else {
-        UNROLL for (int t = 0; t < tokens; t++)
+        UNROLL for (int t = 0; t < tokens; t++) {
             UNROLL for (int s = 0; s < strips; s++)
                 acc[s][t] = vf_load(out->at + (size_t)t * out->stride + s * LANES);
+        }
     }
 }
 
 INLINE void store_sums(int strips, int tokens, const tile_out *out, const tile_ends *ends, tile_sums acc)
 {
-    UNROLL for (int t = 0; t < tokens; t++)
+    UNROLL for (int t = 0; t < tokens; t++) {
         UNROLL for (int s = 0; s < strips; s++) {
             vf sum = acc[s][t];
             if (ends->last && ends->scaled)
                 sum = vf_mul(vf_set1(ends->scale), sum);
             vf_store(out->at + (size_t)t * out->stride + s * LANES, ends->last ? vf_canonical(sum) : sum);
         }
+    }
 }
 
 #include "kernels/matmul_template_float.h"

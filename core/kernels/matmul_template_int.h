@@ -259,13 +259,15 @@ INLINE void fill_bytes(int bits, int zero, const int_weights *from, size_t n_blo
         UNROLL for (int s = 0; s < STRIPS_PER_GROUP; s++)
             shift[s] = vi_splat_low_byte(
                 vi_sub(vi_set1(zero), vi_load_u8(from->zeros + group * from->zero_step + s * LANES)));
-        for (end = nb_min_size(end, n_blocks); b < end; b++)
-            UNROLL for (int c = 0; c < LINES; c++)
+        for (end = nb_min_size(end, n_blocks); b < end; b++) {
+            UNROLL for (int c = 0; c < LINES; c++) {
                 UNROLL for (int s = 0; s < STRIPS_PER_GROUP; s++) {
                     vi line = load_line(bits, from->codes + b * LINE * (size_t)bits, c, s);
                     vi_store(panel + (b * LINES + (size_t)c) * LINE + s * 4 * LANES,
                              zero == OWN_ZEROS ? line : vi_add_bytes(line, shift[s]));
                 }
+            }
+        }
     }
 }
 
@@ -306,13 +308,14 @@ INLINE void fill_decoded(int bits, const nb_packed *w, size_t group, size_t k, s
         load_scales(STRIPS_PER_GROUP, &from, 0, scale);
         UNROLL for (int s = 0; s < STRIPS_PER_GROUP; s++)
             zero[s] = vi_load_u8(from.zeros + s * LANES);
-        UNROLL for (int c = 0; c < LINES; c++)
+        UNROLL for (int c = 0; c < LINES; c++) {
             UNROLL for (int s = 0; s < STRIPS_PER_GROUP; s++) {
                 const vi line = load_line(bits, from.codes, c, s);
                 UNROLL for (int j = 0; j < 4; j++)
                     vf_store(panel + (b * NB_BLOCK - k + 4 * (size_t)c + (size_t)j) * NB_ROWS + s * LANES,
                              vf_mul(scale[s], vf_from_vi(vi_sub(vi_byte_of(line, j), zero[s]))));
             }
+        }
     }
 }
 
