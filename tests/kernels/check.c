@@ -360,7 +360,7 @@ static bool catches_broken_kernels(nb_check *check)
     trial.level = check->reference;
     trial.quiet = true;
     trial.only_kernel = NULL;
-    const bool caught = nb_check_catches_broken_ops(&trial);
+    const bool caught = nb_check_catches_broken_ops(&trial) && nb_check_catches_broken_matmul(&trial);
     printf("%-22s %s\n", "broken kernels", caught ? "are caught" : "are NOT caught");
     return caught;
 }

@@ -94,6 +94,7 @@ void nb_bench_ops(nb_check *check);
 bool nb_check_catches_broken_ops(nb_check *check);
 /* check_matmul.c: each matmul and quantize_acts */
 void nb_check_matmul(nb_check *check);
+bool nb_check_catches_broken_matmul(nb_check *check);
 /* check_bench.c: GB/s and Gop/s of check->level's matmuls beside limits measured in the same run */
 void nb_bench_matmul(nb_check *check);
 
