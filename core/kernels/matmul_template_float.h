@@ -68,16 +68,16 @@ INLINE void float_direct(float_load load, int tokens, const nb_packed *w, size_t
 /* --- many tokens: over a panel of f32 --- */
 
 enum {
-    PANEL_GROUPS = 8,
-    PANEL_COLUMNS = 512,
+    PANEL_GROUPS = 32,
+    PANEL_COLUMNS = 256,
+    GROUP_FLOATS = PANEL_COLUMNS * NB_ROWS,
     X_STRIDE = PANEL_COLUMNS + 16, /* no power of two: the rows of a tile must not meet in the cache */
 };
 
 /* Writes columns [k, k + n) of a row group as f32: panel[n][16]. */
 typedef void fill_panel_fn(const nb_packed *w, size_t group, size_t k, size_t n, float *panel);
 
-typedef void float_panel_fn(size_t n, const float *panel, size_t group_floats, const float *x, const tile_out *out,
-                            const tile_ends *ends);
+typedef void float_panel_fn(size_t n, const float *panel, const float *x, const tile_out *out, const tile_ends *ends);
 
 typedef struct {
     int tokens, groups;
@@ -85,10 +85,9 @@ typedef struct {
 } float_panel_tile;
 
 #define FLOAT_PANEL(NAME, GROUPS, TOKENS)                                                                            \
-    static void NAME(size_t n, const float *panel, size_t group_floats, const float *x, const tile_out *out,         \
-                     const tile_ends *ends)                                                                          \
+    static void NAME(size_t n, const float *panel, const float *x, const tile_out *out, const tile_ends *ends)       \
     {                                                                                                                \
-        float_tile(LOAD_F32, false, GROUPS, TOKENS, n, (const uint8_t *)panel, group_floats * sizeof *panel, x,      \
+        float_tile(LOAD_F32, false, GROUPS, TOKENS, n, (const uint8_t *)panel, GROUP_FLOATS * sizeof *panel, x,      \
                    X_STRIDE, out, ends);                                                                             \
     }
 #define FLOAT_PANEL_PAIR(GROUPS, TOKENS)                                                                             \
@@ -104,8 +103,8 @@ typedef struct {
     const nb_acts *x;
     float *y;
     size_t y_stride;
-    const float *panel; /* [n_groups][group_floats], the first for row group `group` */
-    size_t group, n_groups, group_floats;
+    const float *panel; /* [n_groups][PANEL_COLUMNS][16], the first for row group `group` */
+    size_t group, n_groups;
     size_t k, n; /* the columns */
     tile_ends ends;
 } float_pass;
@@ -122,7 +121,7 @@ static void float_panel_tokens(const float_pass *p, const float_panel_tile *tile
         step = whole ? (size_t)tile->groups : 1;
         tile_out out = enter_tile(p->w, p->group + g, (int)step, tile->tokens, p->ends.first,
                                   p->y + token * p->y_stride, p->y_stride, spare);
-        (whole ? tile->run : tile->run_one)(p->n, p->panel + g * p->group_floats, p->group_floats, x, &out, &p->ends);
+        (whole ? tile->run : tile->run_one)(p->n, p->panel + g * GROUP_FLOATS, x, &out, &p->ends);
         leave_tile(&out, tile->tokens);
     }
 }
@@ -137,26 +136,23 @@ static void float_panel_pass(const float_pass *p)
     }
 }
 
-/* All tokens over [begin, end), panel by panel. Without `fill` the packed codes are the panel: f32. */
+/* All tokens over [begin, end), panel by panel. f32 is copied into one too: its row groups lie apart by what may
+ * be a power of two, and would meet in a few sets of the cache. */
 static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begin, size_t end, const nb_acts *x,
                             float *y, size_t y_stride)
 {
-    _Alignas(64) float panel[PANEL_GROUPS * PANEL_COLUMNS * NB_ROWS];
-    float_pass p = {.w = w, .x = x, .y = y, .y_stride = y_stride};
+    _Alignas(64) float panel[PANEL_GROUPS * GROUP_FLOATS];
+    float_pass p = {.w = w, .x = x, .y = y, .y_stride = y_stride, .panel = panel};
     p.ends.scale = w->tensor_scale;
     p.ends.scaled = w->quantizer.format->needs_scale;
-    p.group_floats = fill == NULL ? w->row_group_bytes / sizeof *panel : PANEL_COLUMNS * NB_ROWS;
     for (p.group = begin; p.group < end; p.group += p.n_groups) {
         p.n_groups = nb_min_size(end - p.group, PANEL_GROUPS);
         for (p.k = 0; p.k < w->n_cols; p.k += p.n) {
             p.n = nb_min_size(w->n_cols - p.k, PANEL_COLUMNS);
             p.ends.first = p.k == 0;
             p.ends.last = p.k + p.n == w->n_cols;
-            p.panel = panel;
-            if (fill == NULL)
-                p.panel = (const float *)(const void *)(w->codes + p.group * w->row_group_bytes) + p.k * NB_ROWS;
-            for (size_t g = 0; fill != NULL && g < p.n_groups; g++)
-                fill(w, p.group + g, p.k, p.n, panel + g * p.group_floats);
+            for (size_t g = 0; g < p.n_groups; g++)
+                fill(w, p.group + g, p.k, p.n, panel + g * GROUP_FLOATS);
             float_panel_pass(&p);
         }
     }
@@ -184,11 +180,12 @@ static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begi
         default: float_by_panels(FILL, w, begin, end, x, y, y_stride);                                               \
         }                                                                                                            \
     }
+FLOAT_FILL(fill_f32, LOAD_F32)
 FLOAT_FILL(fill_f16, LOAD_F16)
 FLOAT_FILL(fill_bf16, LOAD_BF16)
 FLOAT_FILL(fill_e4m3, LOAD_E4M3)
 FLOAT_FILL(fill_e5m2, LOAD_E5M2)
-FLOAT_MATMUL(f32, LOAD_F32, NULL)
+FLOAT_MATMUL(f32, LOAD_F32, fill_f32)
 FLOAT_MATMUL(f16, LOAD_F16, fill_f16)
 FLOAT_MATMUL(bf16, LOAD_BF16, fill_bf16)
 FLOAT_MATMUL(f8_e4m3, LOAD_E4M3, fill_e4m3)

@@ -12,7 +12,7 @@
  *   vi_zeros(kind, zeros)          LANES zero points, as its products count them
  *   vi_zero_term(zeros, minus_sum) zeros * minus_sum */
 
-enum { LINE = 64, LINES = NB_BLOCK / 4, PANEL_BLOCKS = 32 };
+enum { LINE = 64, LINES = NB_BLOCK / 4, PANEL_BLOCKS = 32, GROUP_BYTES = PANEL_BLOCKS * LINES * LINE };
 
 /* The activations of a tile: tokens `stride` blocks apart. */
 typedef struct {
@@ -206,7 +206,7 @@ typedef struct {
     const nb_acts *x;
     float *y;
     size_t y_stride;
-    int_weights at; /* the panel, or the packed codes where they are bytes already */
+    int_weights at; /* the panel's first row group */
     int zero;       /* what takes the zero point out: minus_sum times this, or OWN_ZEROS */
     size_t group, n_groups;
     size_t block, n_blocks;
@@ -275,7 +275,7 @@ INLINE void fill_bytes(int bits, int zero, const int_weights *from, size_t n_blo
 INLINE void int_by_panels(int bits, const int_panel_tile *tiles, int zero, const nb_packed *w, size_t begin,
                           size_t end, const nb_acts *x, float *y, size_t y_stride)
 {
-    _Alignas(64) uint8_t panel[PANEL_GROUPS * PANEL_BLOCKS * LINES * LINE];
+    _Alignas(64) uint8_t panel[PANEL_GROUPS * GROUP_BYTES];
     int_pass p = {.w = w, .x = x, .y = y, .y_stride = y_stride, .zero = zero};
     for (p.group = begin; p.group < end; p.group += p.n_groups) {
         p.n_groups = nb_min_size(end - p.group, PANEL_GROUPS);
@@ -284,13 +284,14 @@ INLINE void int_by_panels(int bits, const int_panel_tile *tiles, int zero, const
             p.ends.first = p.block == 0;
             p.ends.last = p.block + p.n_blocks == w->n_blocks;
             p.at = int_weights_at(w, p.group, p.block);
-            if (bits < 8) {
-                for (size_t g = 0; g < p.n_groups; g++) {
-                    int_weights from = int_weights_at(w, p.group + g, p.block);
-                    fill_bytes(bits, zero, &from, p.n_blocks, panel + g * PANEL_BLOCKS * LINES * LINE);
-                }
-                p.at.codes = panel;
-                p.at.group_bytes = PANEL_BLOCKS * LINES * LINE;
+            p.at.codes = panel;
+            p.at.group_bytes = GROUP_BYTES;
+            for (size_t g = 0; g < p.n_groups; g++) {
+                const int_weights from = int_weights_at(w, p.group + g, p.block);
+                if (bits == 8)
+                    memcpy(panel + g * GROUP_BYTES, from.codes, p.n_blocks * LINES * LINE);
+                else
+                    fill_bytes(bits, zero, &from, p.n_blocks, panel + g * GROUP_BYTES);
             }
             int_panel_pass(&p, tiles);
         }
