@@ -53,23 +53,39 @@ static bool word_ends(const char *text, size_t at)
 
 typedef struct preparation {
     nb_tokenizer *tokenizer;
-    uint32_t n_symbols;
-    uint8_t *has_length; /* [max_length + 1] whether any symbol has that many bytes */
+    size_t n_symbols, capacity; /* of the tokenizer's pieces */
+    uint8_t *has_length;        /* [max_length + 1] whether any symbol has that many bytes */
 } preparation;
+
+/* A symbol for a character that is no token; its piece follows those of the tokens. */
+static bool add_character(preparation *p, nb_string character)
+{
+    nb_tokenizer *t = p->tokenizer;
+    if (p->n_symbols == p->capacity) {
+        size_t capacity = p->capacity + p->capacity / 8 + 64;
+        nb_string *larger = nb_realloc(t->pieces, capacity, sizeof *larger);
+        if (!larger) {
+            return false;
+        }
+        t->pieces = larger;
+        t->symbols.strings = larger;
+        p->capacity = capacity;
+    }
+    t->pieces[p->n_symbols] = character;
+    p->has_length[character.n_bytes] = 1;
+    return nb_symbol_table_add(&t->symbols, (uint32_t)p->n_symbols++);
+}
 
 /* Gives every character of a token's piece a symbol, so that merging can start from characters. */
 static bool add_characters(preparation *p, nb_string piece)
 {
-    nb_symbol_table *symbols = &p->tokenizer->symbols;
     for (size_t i = 0; i < piece.n_bytes;) {
-        size_t step = nb_utf8_step(piece.text + i, piece.n_bytes - i);
-        if (nb_symbol_table_find(symbols, piece.text + i, step) == NB_NO_SYMBOL) {
-            if (!nb_symbol_table_add(symbols, (nb_string){piece.text + i, step}, p->n_symbols++)) {
-                return false;
-            }
-            p->has_length[step] = 1;
+        nb_string character = {piece.text + i, nb_utf8_step(piece.text + i, piece.n_bytes - i)};
+        if (nb_symbol_table_find(&p->tokenizer->symbols, character.text, character.n_bytes) == NB_NO_SYMBOL &&
+            !add_character(p, character)) {
+            return false;
         }
-        i += step;
+        i += character.n_bytes;
     }
     return true;
 }
@@ -152,7 +168,7 @@ nb_status nb_spm_prepare(nb_tokenizer *tokenizer, nb_error *error)
                            i);
         }
     }
-    preparation p = {tokenizer, (uint32_t)v->n_tokens, nb_calloc(longest_piece(tokenizer) + 1, 1)};
+    preparation p = {tokenizer, v->n_tokens, v->n_tokens, nb_calloc(longest_piece(tokenizer) + 1, 1)};
     bool done = p.has_length && fill_tables(&p);
     free(p.has_length);
     return done ? NB_OK : nb_tokenizer_no_memory(error);

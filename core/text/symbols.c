@@ -28,11 +28,17 @@ static uint32_t hash_bytes(const char *text, size_t n_bytes)
     return (uint32_t)mix(hash, word);
 }
 
-/* The smallest power of two that `count` fills to two thirds at most; 0 if there is none. */
+/* A table is full when three quarters of it are. */
+static bool is_full(size_t count, size_t mask)
+{
+    return count >= (mask + 1) / 4 * 3;
+}
+
+/* The smallest power of two that `count` does not fill; 0 if there is none. */
 static size_t slots_for(size_t count)
 {
     size_t n_slots = 16;
-    while (n_slots / 3 * 2 < count) {
+    while (is_full(count, n_slots - 1)) {
         if (n_slots > SIZE_MAX / 4) {
             return 0;
         }
@@ -41,10 +47,10 @@ static size_t slots_for(size_t count)
     return n_slots;
 }
 
-bool nb_symbol_table_create(nb_symbol_table *table, size_t expected)
+bool nb_symbol_table_create(nb_symbol_table *table, const nb_string *strings, size_t expected)
 {
     size_t n_slots = slots_for(expected);
-    *table = (nb_symbol_table){0};
+    *table = (nb_symbol_table){.strings = strings};
     if (n_slots == 0 || !(table->slots = nb_calloc(n_slots, sizeof *table->slots))) {
         return false;
     }
@@ -61,14 +67,20 @@ void nb_symbol_table_free(nb_symbol_table *table)
     *table = (nb_symbol_table){0};
 }
 
-/* The slot of `text`, or the empty one where it belongs. */
-static nb_symbol_slot *symbol_slot(const nb_symbol_table *table, nb_string text, uint32_t hash)
+static bool is_text_of(const nb_symbol_table *table, uint32_t symbol, const char *text, size_t n_bytes)
+{
+    nb_string known = table->strings[symbol];
+    return known.n_bytes == n_bytes && (n_bytes == 0 || memcmp(known.text, text, n_bytes) == 0);
+}
+
+/* The slot of a text, or the empty one where it belongs. */
+static nb_symbol_slot *symbol_slot(const nb_symbol_table *table, const char *text, size_t n_bytes,
+                                   uint32_t hash)
 {
     for (size_t i = hash & table->mask;; i = (i + 1) & table->mask) {
         nb_symbol_slot *slot = &table->slots[i];
         if (slot->symbol == NB_NO_SYMBOL ||
-            (slot->hash == hash && slot->text.n_bytes == text.n_bytes &&
-             (text.n_bytes == 0 || memcmp(slot->text.text, text.text, text.n_bytes) == 0))) {
+            (slot->hash == hash && is_text_of(table, slot->symbol, text, n_bytes))) {
             return slot;
         }
     }
@@ -77,13 +89,14 @@ static nb_symbol_slot *symbol_slot(const nb_symbol_table *table, nb_string text,
 static bool symbol_table_grow(nb_symbol_table *table)
 {
     nb_symbol_table larger;
-    if (!nb_symbol_table_create(&larger, 2 * (table->count + 1))) {
+    if (!nb_symbol_table_create(&larger, table->strings, table->mask + 1)) {
         return false;
     }
     for (size_t i = 0; i <= table->mask; i++) {
         const nb_symbol_slot *slot = &table->slots[i];
         if (slot->symbol != NB_NO_SYMBOL) {
-            *symbol_slot(&larger, slot->text, slot->hash) = *slot;
+            nb_string text = table->strings[slot->symbol];
+            *symbol_slot(&larger, text.text, text.n_bytes, slot->hash) = *slot;
         }
     }
     larger.count = table->count;
@@ -92,15 +105,16 @@ static bool symbol_table_grow(nb_symbol_table *table)
     return true;
 }
 
-bool nb_symbol_table_add(nb_symbol_table *table, nb_string text, uint32_t symbol)
+bool nb_symbol_table_add(nb_symbol_table *table, uint32_t symbol)
 {
-    if (table->count >= (table->mask + 1) / 3 * 2 && !symbol_table_grow(table)) {
+    if (is_full(table->count, table->mask) && !symbol_table_grow(table)) {
         return false;
     }
+    nb_string text = table->strings[symbol];
     uint32_t hash = hash_bytes(text.text, text.n_bytes);
-    nb_symbol_slot *slot = symbol_slot(table, text, hash);
+    nb_symbol_slot *slot = symbol_slot(table, text.text, text.n_bytes, hash);
     if (slot->symbol == NB_NO_SYMBOL) {
-        *slot = (nb_symbol_slot){hash, symbol, text};
+        *slot = (nb_symbol_slot){hash, symbol};
         table->count++;
     }
     return true;
@@ -108,7 +122,7 @@ bool nb_symbol_table_add(nb_symbol_table *table, nb_string text, uint32_t symbol
 
 uint32_t nb_symbol_table_find(const nb_symbol_table *table, const char *text, size_t n_bytes)
 {
-    return symbol_slot(table, (nb_string){text, n_bytes}, hash_bytes(text, n_bytes))->symbol;
+    return symbol_slot(table, text, n_bytes, hash_bytes(text, n_bytes))->symbol;
 }
 
 bool nb_pair_table_create(nb_pair_table *table, size_t expected)
@@ -145,7 +159,7 @@ static nb_pair *pair_slot(const nb_pair_table *table, uint32_t left, uint32_t ri
 static bool pair_table_grow(nb_pair_table *table)
 {
     nb_pair_table larger;
-    if (!nb_pair_table_create(&larger, 2 * (table->count + 1))) {
+    if (!nb_pair_table_create(&larger, table->mask + 1)) {
         return false;
     }
     for (size_t i = 0; i <= table->mask; i++) {
@@ -162,7 +176,7 @@ static bool pair_table_grow(nb_pair_table *table)
 
 bool nb_pair_table_add(nb_pair_table *table, nb_pair pair)
 {
-    if (table->count >= (table->mask + 1) / 3 * 2 && !pair_table_grow(table)) {
+    if (is_full(table->count, table->mask) && !pair_table_grow(table)) {
         return false;
     }
     nb_pair *slot = pair_slot(table, pair.left, pair.right);

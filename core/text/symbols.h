@@ -12,22 +12,22 @@
 #define NB_NO_SYMBOL   UINT32_MAX
 #define NB_NO_PRIORITY UINT32_MAX
 
-/* Strings that somebody else owns, numbered by their owner. */
+/* Strings that somebody else owns, numbered by their place in his array. */
 typedef struct nb_symbol_slot {
     uint32_t hash;
     uint32_t symbol; /* NB_NO_SYMBOL: empty */
-    nb_string text;
 } nb_symbol_slot;
 typedef struct nb_symbol_table {
+    const nb_string *strings; /* to be kept up to date by the owner of the array */
     nb_symbol_slot *slots;
     size_t mask, count;
 } nb_symbol_table;
 
 /* False when memory is short; so for every adding function here. */
-bool nb_symbol_table_create(nb_symbol_table *table, size_t expected);
+bool nb_symbol_table_create(nb_symbol_table *table, const nb_string *strings, size_t expected);
 void nb_symbol_table_free(nb_symbol_table *table);
-/* Keeps the symbol that a text already has. */
-bool nb_symbol_table_add(nb_symbol_table *table, nb_string text, uint32_t symbol);
+/* Makes strings[symbol] known, unless an equal string is known already. */
+bool nb_symbol_table_add(nb_symbol_table *table, uint32_t symbol);
 uint32_t nb_symbol_table_find(const nb_symbol_table *table, const char *text, size_t n_bytes);
 
 /* What two neighbouring symbols become; the lowest priority merges first. */

@@ -196,7 +196,8 @@ static nb_status make_pieces(nb_tokenizer *t, nb_error *error)
     t->pieces = nb_calloc(v->n_tokens, sizeof *t->pieces);
     t->flags = nb_calloc(v->n_tokens, sizeof *t->flags);
     t->piece_arena = text_size(v, &size) ? nb_calloc(size, 1) : NULL;
-    if (!t->pieces || !t->flags || !t->piece_arena || !nb_symbol_table_create(&t->symbols, v->n_tokens) ||
+    if (!t->pieces || !t->flags || !t->piece_arena ||
+        !nb_symbol_table_create(&t->symbols, t->pieces, v->n_tokens) ||
         !nb_pair_table_create(&t->pairs, nb_max_size(v->n_merges, v->n_tokens))) {
         return nb_tokenizer_no_memory(error);
     }
@@ -209,14 +210,14 @@ static nb_status make_pieces(nb_tokenizer *t, nb_error *error)
         bool is_text = make_piece(t, i, arena, &piece.n_bytes);
         arena += piece.n_bytes;
         int32_t type = nb_vocabulary_type(v, i);
-        if (is_text && !nb_symbol_table_add(&t->symbols, piece, (uint32_t)i)) {
+        t->pieces[i] = type == NB_TOKEN_UNKNOWN ? nb_string_of(unknown_piece) : piece;
+        if (is_text && !nb_symbol_table_add(&t->symbols, (uint32_t)i)) {
             return nb_tokenizer_no_memory(error);
         }
         if (piece.n_bytes == 1 && !is_text && (type == NB_TOKEN_BYTE || !v->types)) {
             int32_t *token = &t->byte_tokens[(unsigned char)piece.text[0]];
             *token = *token < 0 ? (int32_t)i : *token;
         }
-        t->pieces[i] = type == NB_TOKEN_UNKNOWN ? nb_string_of(unknown_piece) : piece;
     }
     return NB_OK;
 }

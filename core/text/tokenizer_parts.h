@@ -23,11 +23,11 @@ struct nb_tokenizer {
     char kind[96];
     bool byte_level;
 
-    nb_string *pieces; /* [n_tokens], in piece_arena */
+    nb_string *pieces; /* [symbols], in piece_arena: the tokens', then characters that occur in them */
     char *piece_arena;
     uint8_t *flags; /* [n_tokens] NB_TOKEN_SETTLED | NB_TOKEN_ENDS */
 
-    nb_symbol_table symbols; /* tokens that plain text may become, and characters inside them */
+    nb_symbol_table symbols; /* by piece: tokens that plain text may become, and those characters */
     nb_pair_table pairs;
     uint32_t byte_symbols[256]; /* the symbol of one byte alone */
     int32_t byte_tokens[256];   /* what stands for a byte that belongs to no token: -1, none */
