@@ -1,0 +1,252 @@
+/* How fast whole models run, beside this machine's limits: random weights in the shapes of known models, stored in
+ * several formats, decode and prefill on one and two threads.
+ *
+ *   bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2] [--repeats 5] [--prompt 512]
+ *
+ * A share is of the bandwidth measured over a buffer as large as the weights (decode), or of the arithmetic
+ * peak measured on the same threads (prefill): see core/eval/bench.h. Every number is a median. */
+#include "eval/bench.h"
+#include "nibble.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct storage {
+    const char *name;
+    const nb_format *file; /* the format of the file that the model is loaded from */
+    const char *quantizer; /* NULL: as it stands in the file */
+} storage;
+
+static const storage storages[] = {
+    {"f32", &nb_format_f32, NULL},
+    {"f16", &nb_format_f16, NULL},
+    {"bf16", &nb_format_bf16, NULL},
+    {"int8", &nb_format_f16, "int8 absmax/channel"},
+    {"int4", &nb_format_f16, "int4 absmax/group:32"},
+};
+enum { N_STORAGES = sizeof storages / sizeof storages[0], MAX_THREAD_COUNTS = 8 };
+
+typedef struct options {
+    const char *models, *formats;
+    unsigned threads[MAX_THREAD_COUNTS];
+    size_t n_thread_counts;
+    nb_bench_options bench;
+} options;
+
+/* ---- stopping ---- */
+
+static nb_context *volatile running;
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+    if (running)
+        atomic_store(&running->cancel, true);
+}
+
+/* ---- one model in one format on so many threads ---- */
+
+static nb_status store(nb_model *model, const char *text, nb_error *error)
+{
+    nb_scope scope = {0};
+    nb_quantizer quantizer;
+    nb_status status = nb_quantizer_parse(text, &quantizer, error);
+    if (status == NB_OK)
+        status = nb_scope_resolve(model, "all,embeddings,head", false, &scope, error);
+    if (status == NB_OK)
+        status = nb_model_quantize(model, &scope, &quantizer, NULL, error);
+    nb_scope_free(&scope);
+    return status;
+}
+
+static void print_row(const char *shape, const char *format, const nb_bench *b)
+{
+    printf("%-6s %-5s %7u %9.1f MB %10.1f %6.1f %% of %6.1f GB/s %11.1f %6.1f %%\n", shape, format, (unsigned)b->n_threads,
+           (double)b->decode_bytes * 1e-6, b->decode_rate, 100.0 * b->decode_share, b->bandwidth * 1e-9, b->prefill_rate,
+           100.0 * b->prefill_share);
+    fflush(stdout);
+}
+
+/* The peaks belong to a thread count: measured when it is first met. */
+static nb_status measure(nb_context *context, const char *path, const char *shape, const storage *s,
+                         nb_bench_options *bench, nb_error *error)
+{
+    nb_model *model = NULL;
+    nb_bench result;
+    nb_status status = nb_model_load(context, path, NULL, &model, error);
+    if (status == NB_OK && s->quantizer)
+        status = store(model, s->quantizer, error);
+    if (status == NB_OK)
+        status = nb_bench_model(model, bench, &result, error);
+    nb_model_destroy(&model);
+    if (status != NB_OK)
+        return status;
+    bench->fma_peak = result.fma_peak;
+    bench->int8_peak = result.int8_peak;
+    print_row(shape, s->name, &result);
+    return NB_OK;
+}
+
+static nb_status measure_on_threads(const options *o, const char *path, const char *shape, const storage *s,
+                                    nb_bench_options *by_count, nb_error *error)
+{
+    nb_status status = NB_OK;
+    for (size_t i = 0; status == NB_OK && i < o->n_thread_counts; i++) {
+        const nb_context_options wanted = {.n_threads = o->threads[i]};
+        nb_context *context = NULL;
+        status = nb_context_create(&wanted, &context, error);
+        running = context;
+        if (status == NB_OK)
+            status = measure(context, path, shape, s, &by_count[i], error);
+        running = NULL;
+        nb_context_destroy(&context);
+        if (stopped)
+            status = nb_fail(error, NB_ERR_CANCELLED, "stopped");
+    }
+    return status;
+}
+
+/* ---- all of them ---- */
+
+/* True if `name` is one of the words of a comma-separated list. */
+static bool listed(const char *list, const char *name)
+{
+    const size_t length = strlen(name);
+    for (const char *word = list; *word;) {
+        const size_t n = strcspn(word, ",");
+        if (n == length && memcmp(word, name, n) == 0)
+            return true;
+        word += n + (word[n] == ',');
+    }
+    return false;
+}
+
+/* Weights in the page cache, packed, and a buffer of their size to measure with. */
+static bool fits_in_memory(const nb_synthetic *shape, const nb_format *format)
+{
+    const double e = shape->n_embd, kv = e / shape->n_heads * shape->n_kv_heads;
+    const double block = 2.0 * e * e + 2.0 * e * kv + 3.0 * e * shape->n_ff;
+    const double n = block * shape->n_layers + e * shape->n_vocab * (shape->tied ? 1.0 : 2.0);
+    const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    return 3.0 * n * (format->bits / 8) < memory;
+}
+
+static nb_status run_shape(const options *o, const char *folder, const char *name, nb_bench_options *by_count,
+                           nb_error *error)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    const nb_format *written = NULL; /* what the file holds now */
+    nb_synthetic shape;
+    if (!nb_synthetic_shape(name, &shape))
+        return nb_fail(error, NB_ERR_ARGUMENT, "no model shape is called %.40s; there are 15M, 110M, 1.1B, tiny", name);
+    nb_status status = NB_OK;
+    for (size_t i = 0; status == NB_OK && i < N_STORAGES; i++) {
+        const storage *s = &storages[i];
+        if (!listed(o->formats, s->name))
+            continue;
+        if (!fits_in_memory(&shape, s->file)) {
+            printf("%-6s %-5s skipped: it needs more memory than this machine has\n", name, s->name);
+            continue;
+        }
+        if (written != s->file) {
+            shape.format = s->file;
+            status = nb_synthetic_write(path, &shape, error);
+            written = s->file;
+        }
+        if (status == NB_OK)
+            status = measure_on_threads(o, path, name, s, by_count, error);
+    }
+    unlink(path);
+    return status;
+}
+
+static nb_status run_all(const options *o, const char *folder, nb_error *error)
+{
+    char cpu[128], name[32];
+    nb_bench_options by_count[MAX_THREAD_COUNTS];
+    for (size_t i = 0; i < MAX_THREAD_COUNTS; i++)
+        by_count[i] = o->bench;
+    nb_cpu_name(cpu, sizeof cpu);
+    printf("%s · %s\n\n", cpu, nb_kernels_best()->title);
+    printf("%-6s %-5s %7s %12s %10s %-27s %11s %8s\n", "model", "as", "threads", "weights", "decode t/s", " share of bandwidth",
+           "prefill t/s", "of peak");
+    nb_status status = NB_OK;
+    for (const char *word = o->models; status == NB_OK && *word;) {
+        const size_t n = strcspn(word, ",");
+        snprintf(name, sizeof name, "%.*s", (int)nb_min_size(n, sizeof name - 1), word);
+        status = run_shape(o, folder, name, by_count, error);
+        word += n + (word[n] == ',');
+    }
+    printf("\n");
+    for (size_t i = 0; i < o->n_thread_counts; i++)
+        if (by_count[i].fma_peak > 0.0)
+            printf("peak of %u thread%s: %.0f Gop/s f32 (fma), %.0f Gop/s int8\n", o->threads[i], o->threads[i] > 1 ? "s" : "",
+                   by_count[i].fma_peak * 1e-9, by_count[i].int8_peak * 1e-9);
+    return status;
+}
+
+/* ---- options ---- */
+
+static void parse_threads(options *o, const char *list)
+{
+    o->n_thread_counts = 0;
+    for (const char *word = list; *word && o->n_thread_counts < MAX_THREAD_COUNTS;) {
+        char *end;
+        const long n = strtol(word, &end, 10);
+        if (end == word || n < 1)
+            return;
+        o->threads[o->n_thread_counts++] = (unsigned)n;
+        word = end + (*end == ',');
+    }
+}
+
+/* False if there is an option that it does not know. */
+static bool parse(int argc, char **argv, options *o)
+{
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--models") == 0)
+            o->models = argv[i + 1];
+        else if (strcmp(argv[i], "--formats") == 0)
+            o->formats = argv[i + 1];
+        else if (strcmp(argv[i], "--threads") == 0)
+            parse_threads(o, argv[i + 1]);
+        else if (strcmp(argv[i], "--repeats") == 0)
+            o->bench.n_repeats = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--prompt") == 0)
+            o->bench.n_prompt = strtoul(argv[i + 1], NULL, 10);
+        else
+            return false;
+    }
+    return argc % 2 == 1 && o->n_thread_counts > 0;
+}
+
+int main(int argc, char **argv)
+{
+    options o = {.models = "15M,110M,1.1B", .formats = "f32,f16,bf16,int8,int4", .threads = {1, 2}, .n_thread_counts = 2};
+    if (!parse(argc, argv, &o)) {
+        fprintf(stderr, "usage: bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2]\n"
+                        "             [--repeats 5] [--prompt 512]\n");
+        return 2;
+    }
+    const char *base = getenv("TMPDIR");
+    char folder[256];
+    snprintf(folder, sizeof folder, "%s/nibble-bench-XXXXXX", base && base[0] ? base : "/tmp");
+    if (!mkdtemp(folder)) {
+        perror(folder);
+        return 1;
+    }
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    nb_error error;
+    nb_status status = run_all(&o, folder, &error);
+    rmdir(folder);
+    if (status != NB_OK)
+        fprintf(stderr, "%s\n", error.text);
+    return status == NB_OK ? 0 : 1;
+}
