@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "base/view.h"
+#include "eval/bench.h"
 #include "eval/evaluate.h"
 #include "files/gguf.h"
 #include "files/llama2c.h"

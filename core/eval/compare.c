@@ -3,6 +3,7 @@
 #include "eval/lanes.h"
 #include "eval/perplexity.h"
 #include "math/math.h"
+#include "model/state.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -130,10 +131,11 @@ nb_status nb_compare(nb_model *model, const char *text, size_t n_bytes, size_t m
     nb_scored_text scored;
     nb_session *sessions[2] = {NULL, NULL};
     nb_status status = nb_scored_text_create(model, text, n_bytes, max_tokens, &scored, error);
+    const size_t scratch_bytes = nb_model_comfort_bytes(model) / 2;
     if (status == NB_OK)
-        status = nb_session_create(model, NB_WEIGHTS_ORIGINAL, scored.window, &sessions[0], error);
+        status = nb_session_create_within(model, NB_WEIGHTS_ORIGINAL, scored.window, scratch_bytes, &sessions[0], error);
     if (status == NB_OK)
-        status = nb_session_create(model, NB_WEIGHTS_CURRENT, scored.window, &sessions[1], error);
+        status = nb_session_create_within(model, NB_WEIGHTS_CURRENT, scored.window, scratch_bytes, &sessions[1], error);
     if (status == NB_OK) {
         divergence d = {.context = nb_model_context(model), .text = &scored, .n_vocab = nb_model_hparams(model)->n_vocab};
         status = compare(model, &d, sessions, out, error);

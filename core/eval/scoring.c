@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WINDOW_MAX = 512, CHUNK_BYTES = 2 << 20, CHUNK_MIN = 8, CHUNK_MAX = 64, SESSIONS_MAX = 2 };
+enum { WINDOW_MAX = 512, CHUNK_BYTES = 3 << 19, CHUNK_MIN = 12, CHUNK_MAX = 60, SESSIONS_MAX = 2 };
 
 /* ---- the text ---- */
 

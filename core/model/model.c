@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMFORT_SHARE = 32, COMFORT_MINIMUM = 4 << 20 };
+enum { COMFORT_SHARE = 16, COMFORT_MINIMUM = 4 << 20 };
 
 /* ---- hyperparameters ---- */
 
@@ -299,6 +299,14 @@ uint64_t nb_model_n_bytes(const nb_model *model)
 }
 
 uint64_t nb_model_source_bytes(const nb_model *model) { return model->source_bytes; }
+
+nb_status nb_model_check(const nb_model *model, nb_error *error)
+{
+    if (model->n_lost == 0)
+        return NB_OK;
+    return nb_fail(error, NB_ERR_STATE, "%zu tensor%s lost the numbers when a change could not be taken back; load %s again",
+                   model->n_lost, model->n_lost > 1 ? "s" : "", model->path);
+}
 
 size_t nb_model_comfort_bytes(const nb_model *model)
 {

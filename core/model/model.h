@@ -60,6 +60,9 @@ long nb_model_find_tensor(const nb_model *model, const char *name);
 uint64_t nb_model_n_parameters(const nb_model *model);
 uint64_t nb_model_n_bytes(const nb_model *model);        /* held by weights now */
 uint64_t nb_model_source_bytes(const nb_model *model);   /* as they were at load */
+/* NB_OK, or NB_ERR_STATE if a failed change could not be taken back (its file was cut, memory ran out): some tensors
+ * then hold nothing (`packed` is NULL), and the model neither runs nor saves. */
+nb_status nb_model_check(const nb_model *model, nb_error *error);
 uint64_t nb_tensor_n_bytes(const nb_tensor *tensor);
 /* Row `row` as f32: of the source, or as stored now. */
 void nb_tensor_source_row(const nb_tensor *tensor, size_t row, float *out);

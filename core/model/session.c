@@ -7,7 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MIN = 32, BATCH_MAX = 512, LINE_FLOATS = 16, POSITIONS_MAX = 1000000 /* sines are exact so far */ };
+enum {
+    BATCH_TILE = 12, /* tokens that matmul kernels take at once: a batch of whole tiles wastes none */
+    BATCH_MIN = 3 * BATCH_TILE,
+    BATCH_MAX = 43 * BATCH_TILE, /* a prompt of 512 is one batch if there is room */
+    LINE_FLOATS = 16,
+    POSITIONS_MAX = 1000000, /* sines are exact so far */
+};
 
 /* ---- creation ---- */
 
@@ -62,15 +68,15 @@ static bool create_rope(nb_session *s)
     return true;
 }
 
-/* Room for one batch, as many tokens as a modest share of memory allows. */
-static bool create_scratch(nb_session *s)
+/* Room for one batch, of as many tokens as `scratch_bytes` allow. */
+static bool create_scratch(nb_session *s, size_t scratch_bytes)
 {
     const nb_hparams *h = &s->model->hparams;
     const size_t n_q = q_size(h), n_kv = kv_size(h), n_threads = nb_pool_size(s->model->context->pool);
     const size_t attention = 2 * n_q + 2 * n_kv, feed_forward = 2 * (size_t)h->n_ff;
     const size_t row = 2 * (size_t)h->n_embd + nb_max_size(attention, feed_forward);
     const size_t row_bytes = (row + nb_max_size(nb_max_size(n_q, h->n_embd), h->n_ff)) * sizeof(float);
-    s->batch = nb_min_size(nb_max_size(nb_model_comfort_bytes(s->model) / row_bytes, BATCH_MIN), BATCH_MAX);
+    s->batch = nb_min_size(nb_max_size(scratch_bytes / row_bytes / BATCH_TILE * BATCH_TILE, BATCH_MIN), BATCH_MAX);
     s->batch = nb_min_size(s->batch, s->n_ctx);
     const size_t n = s->batch, pad = LINE_FLOATS - 1;
     s->scores_stride = NB_ROWS * nb_round_up(s->n_ctx + NB_ROWS, NB_ROWS);
@@ -94,6 +100,12 @@ static bool create_scratch(nb_session *s)
 
 nb_status nb_session_create(nb_model *model, nb_weights weights, size_t n_ctx, nb_session **out, nb_error *error)
 {
+    return nb_session_create_within(model, weights, n_ctx, nb_model_comfort_bytes(model), out, error);
+}
+
+nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n_ctx, size_t scratch_bytes,
+                                   nb_session **out, nb_error *error)
+{
     *out = NULL;
     if (n_ctx == 0)
         n_ctx = model->hparams.n_ctx;
@@ -107,7 +119,7 @@ nb_status nb_session_create(nb_model *model, nb_weights weights, size_t n_ctx, n
         session->n_ctx = n_ctx;
         session->generation = model->generation;
     }
-    if (!session || !create_cache(session) || !create_rope(session) || !create_scratch(session)) {
+    if (!session || !create_cache(session) || !create_rope(session) || !create_scratch(session, scratch_bytes)) {
         nb_session_destroy(&session);
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a context of %zu tokens; try a shorter one", n_ctx);
     }
@@ -164,11 +176,7 @@ static nb_status check_call(const nb_session *s, const int32_t *tokens, size_t n
                            model->hparams.n_vocab);
     if (s->position > 0 && s->weights == NB_WEIGHTS_CURRENT && s->generation != model->generation)
         return nb_fail(error, NB_ERR_STATE, "the weights changed after this session began; reset it first");
-    if (model->n_lost > 0 && s->weights == NB_WEIGHTS_CURRENT)
-        return nb_fail(error, NB_ERR_STATE,
-                       "%zu tensors lost their numbers when memory ran out; restore all, or load %s again",
-                       model->n_lost, model->path);
-    return NB_OK;
+    return nb_model_check(model, error);
 }
 
 static void extend_rope(nb_session *s, size_t n_positions)
@@ -233,8 +241,11 @@ static nb_status reserve_logits(nb_session *s, size_t n_tokens, nb_error *error)
 static nb_status eval_batches(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits want, nb_error *error)
 {
     nb_status status = NB_OK;
+    /* Batches as even as whole tiles allow: a small last one would read all weights for a few tokens. */
+    const size_t n_batches = nb_div_up(n_tokens, s->batch);
+    const size_t batch = nb_min_size(nb_round_up(nb_div_up(n_tokens, n_batches), BATCH_TILE), s->batch);
     for (size_t done = 0; status == NB_OK && done < n_tokens;) {
-        const size_t n = nb_min_size(s->batch, n_tokens - done);
+        const size_t n = nb_min_size(batch, n_tokens - done);
         const bool last = done + n == n_tokens;
         status = run_batch(s, tokens + done, n, want == NB_LOGITS_LAST && !last ? NB_LOGITS_NONE : want, error);
         if (status == NB_OK && want == NB_LOGITS_ALL)

@@ -34,7 +34,7 @@ struct nb_model {
     const nb_mapping *mapping; /* NULL: the sources are not in a file */
     uint64_t source_bytes;
     uint64_t generation; /* counts changes of the weights */
-    size_t n_lost;       /* tensors whose packed weights are gone because taking a change back ran out of memory */
+    size_t n_lost;       /* tensors whose numbers are gone because a change could not be taken back */
 
     nb_undo_step *undo;
     size_t n_undo;
@@ -55,8 +55,12 @@ void nb_tensor_pack_groups(nb_context *context, const nb_tensor *tensor, size_t 
 size_t nb_tensor_source_n_bytes(const nb_tensor *tensor);
 /* The quantizer that a FLOAT source stands for. */
 nb_quantizer nb_quantizer_of_source(const nb_format *format);
-/* What may be held for comfort (caches, scratch) beside the packed weights: a 32nd part of them, 4 MiB at least. */
+/* What may be held for comfort (scratch, caches) beside the packed weights: a 16th part of them, 4 MiB at least. A
+ * session for running takes that much scratch, one of two for comparing half of it, the cache of originals half. */
 size_t nb_model_comfort_bytes(const nb_model *model);
+/* nb_session_create with a scratch of about so many bytes. */
+nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n_ctx, size_t scratch_bytes,
+                                   nb_session **out, nb_error *error);
 
 /* ---- running a tensor (weights.c) ---- */
 

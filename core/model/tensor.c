@@ -35,8 +35,10 @@ void nb_tensor_current_row(const nb_tensor *tensor, size_t row, float *out)
 {
     if (tensor->is_vector)
         memcpy(out, tensor->vector, tensor->n_cols * sizeof *out);
-    else
+    else if (tensor->packed)
         nb_packed_decode_row(tensor->packed, row, out);
+    else /* lost: nb_model_check says so */
+        memset(out, 0, tensor->n_cols * sizeof *out);
 }
 
 nb_quantizer nb_quantizer_of_source(const nb_format *format)

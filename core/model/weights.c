@@ -43,7 +43,7 @@ static nb_packed *kept_original(nb_model *model, const nb_tensor *tensor)
     nb_packed **kept = &model->originals[tensor - model->tensors];
     if (*kept)
         return *kept;
-    const size_t budget = nb_min_size(ORIGINALS_MAX_BYTES, nb_model_comfort_bytes(model));
+    const size_t budget = nb_min_size(ORIGINALS_MAX_BYTES, nb_model_comfort_bytes(model) / 2);
     const size_t estimate = nb_round_up(tensor->n_rows, NB_ROWS) * tensor->n_cols * (tensor->source_format->bits / 8);
     if (model->originals_bytes + estimate > budget)
         return NULL;

@@ -336,6 +336,45 @@ static void test_lost_mapping(void **state)
     nb_context_destroy(&context);
 }
 
+/* The same, when a tensor too large to be kept was changed before the cut is met: it cannot be taken back, so the
+ * model says so instead of running with half of a change. */
+static void test_lost_mapping_beyond_repair(void **state)
+{
+    (void)state;
+    nb_error error;
+    nb_synthetic shape = large;
+    shape.format = &nb_format_f32;
+    const char *path = temporary_path("cut.gguf");
+    assert_int_equal(nb_synthetic_write(path, &shape, &error), NB_OK);
+    nb_context *context = test_context(NULL, 1);
+    nb_model *model = NULL;
+    assert_int_equal(nb_model_load(context, path, NULL, &model, &error), NB_OK);
+    assert_int_equal(nb_model_check(model, &error), NB_OK);
+    const nb_tensor *first = nb_model_tensor(model, 0);
+    assert_string_equal(first->name, "token_embd");
+    nb_gguf *gguf = NULL;
+    assert_int_equal(nb_gguf_open(path, &gguf, &error), NB_OK);
+    const nb_gguf_tensor *embeddings = nb_gguf_find_tensor(gguf, "token_embd.weight");
+    const off_t end = (off_t)(embeddings->offset + embeddings->n_bytes + 8192);
+    nb_gguf_close(&gguf);
+    assert_int_equal(truncate(path, end), 0);
+    assert_int_equal(quantize(model, "embeddings,mlp", "int8 absmax/channel", &error), NB_ERR_IO);
+    assert_int_equal(nb_model_check(model, &error), NB_ERR_STATE);
+    assert_non_null(strstr(error.text, "load"));
+    assert_null(first->packed);
+    float row[512];
+    nb_tensor_current_row(first, 5, row);
+    assert_true(row[7] == 0.0f);
+    const int32_t token = 1;
+    const float *logits;
+    nb_session *session = NULL;
+    assert_int_equal(nb_session_create(model, NB_WEIGHTS_CURRENT, 0, &session, &error), NB_OK);
+    assert_int_equal(nb_session_eval(session, &token, 1, NB_LOGITS_LAST, &logits, &error), NB_ERR_STATE);
+    nb_session_destroy(&session);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -369,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_failing_memory_changes_nothing),
         cmocka_unit_test(test_nan_changes_nothing),
         cmocka_unit_test(test_lost_mapping),
+        cmocka_unit_test(test_lost_mapping_beyond_repair),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
