@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "math/math.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,7 +109,7 @@ nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n
 {
     *out = NULL;
     if (n_ctx == 0)
-        n_ctx = model->hparams.n_ctx;
+        n_ctx = nb_min_size(model->hparams.n_ctx, (size_t)(POSITIONS_MAX / fmax(1.0, model->hparams.rope_scale)));
     if (n_ctx > POSITIONS_MAX || (double)n_ctx * model->hparams.rope_scale > POSITIONS_MAX)
         return nb_fail(error, NB_ERR_ARGUMENT, "a context of %zu tokens is more than nibble can number; use up to %d",
                        n_ctx, POSITIONS_MAX);
