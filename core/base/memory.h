@@ -15,6 +15,9 @@ void *nb_realloc(void *pointer, size_t count, size_t size);
 /* `count * size` zeroed bytes aligned to 64; with huge pages where the system has them and the
  * buffer is large. Release with nb_aligned_free. */
 void *nb_aligned_calloc(size_t count, size_t size);
+/* The same for what may never be filled, such as the cache of a long context: in small pages, so that only what is
+ * touched costs memory. */
+void *nb_aligned_reserve(size_t count, size_t size);
 void nb_aligned_free(void *pointer);
 char *nb_strdup(const char *text);
 /* asprintf that returns NULL on failure. */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WINDOW_MAX = 512, CHUNK_BYTES = 3 << 19, CHUNK_MIN = 12, CHUNK_MAX = 60, SESSIONS_MAX = 2 };
+enum { WINDOW_MAX = 512, CHUNK_SHARE = 8, CHUNK_MIN = 12, CHUNK_MAX = 120, SESSIONS_MAX = 2 };
 
 /* ---- the text ---- */
 
@@ -124,7 +124,8 @@ nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *cons
                    const char *what, nb_scored_fn *fn, void *user, double *seconds, nb_error *error)
 {
     const size_t row_bytes = nb_model_hparams(model)->n_vocab * sizeof(float);
-    const scoring s = {sessions, n_sessions, nb_min_size(nb_max_size(CHUNK_BYTES / row_bytes, CHUNK_MIN), CHUNK_MAX),
+    const size_t chunk_bytes = nb_model_comfort_bytes(model) / CHUNK_SHARE;
+    const scoring s = {sessions, n_sessions, nb_min_size(nb_max_size(chunk_bytes / row_bytes, CHUNK_MIN), CHUNK_MAX),
                        fn, user, seconds};
     int32_t inputs[WINDOW_MAX];
     nb_status status = NB_OK;

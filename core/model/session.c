@@ -13,20 +13,16 @@ enum {
     BATCH_MIN = 3 * BATCH_TILE,
     BATCH_MAX = 43 * BATCH_TILE, /* a prompt of 512 is one batch if there is room */
     LINE_FLOATS = 16,
+    HUGE_PAGES_UP_TO = 256 << 20,
     POSITIONS_MAX = 1000000, /* sines are exact so far */
 };
 
 /* ---- creation ---- */
 
-/* `n` zeroed floats that begin on a cache line; *allocation is what to free. Untouched pages cost nothing,
- * unlike those of nb_aligned_calloc: a cache for a long context is mostly never reached. */
-static float *lazy_floats(size_t n, float **allocation)
+/* Huge pages are quicker to read, but a long context is mostly never reached, and then they cost memory. */
+static float *cache_floats(size_t n)
 {
-    *allocation = nb_calloc(n + LINE_FLOATS, sizeof(float));
-    if (!*allocation)
-        return NULL;
-    const uintptr_t address = (uintptr_t)*allocation;
-    return *allocation + (nb_round_up(address, 64) - address) / sizeof(float);
+    return n <= HUGE_PAGES_UP_TO / sizeof(float) ? nb_aligned_calloc(n, sizeof(float)) : nb_aligned_reserve(n, sizeof(float));
 }
 
 static size_t q_size(const nb_hparams *h) { return (size_t)h->n_heads * h->head_size; }
@@ -43,7 +39,7 @@ static bool create_cache(nb_session *s)
         !nb_mul_size(heads, s->value_head, &values) || !nb_add_size(keys, values, &total) ||
         !nb_mul_size(total, sizeof(float), &n_bytes) || n_bytes > SIZE_MAX / 2)
         return false;
-    s->keys = lazy_floats(total, &s->cache);
+    s->keys = cache_floats(total);
     if (!s->keys)
         return false;
     s->values = s->keys + keys;
@@ -82,9 +78,7 @@ static bool create_scratch(nb_session *s, size_t scratch_bytes)
     const size_t n = s->batch, pad = LINE_FLOATS - 1;
     s->scores_stride = NB_ROWS * nb_round_up(s->n_ctx + NB_ROWS, NB_ROWS);
     s->scratch = nb_aligned_calloc(n * row + 8 * pad, sizeof(float));
-    float *scores = NULL;
-    s->scores = lazy_floats(n_threads * s->scores_stride, &scores);
-    s->scores_allocation = scores;
+    s->scores = nb_aligned_reserve(n_threads, s->scores_stride * sizeof(float));
     if (!s->scratch || !s->scores)
         return false;
     float *next = s->scratch;
@@ -133,11 +127,11 @@ void nb_session_destroy(nb_session **session_pointer)
     nb_session *s = *session_pointer;
     if (!s)
         return;
-    free(s->cache);
+    nb_aligned_free(s->keys);
     free(s->inverse_frequency);
     free(s->rope);
     nb_aligned_free(s->scratch);
-    free(s->scores_allocation);
+    nb_aligned_free(s->scores);
     nb_acts_buffer_free(&s->acts);
     nb_aligned_free(s->logits);
     free(s);

@@ -14,7 +14,7 @@ struct nb_session {
 
     /* KV cache, as the attention kernel reads it. Of one layer: n_kv_heads times key_head (value_head) floats;
      * of one head: keys [ceil(n_ctx/16)][head_size][16], values [n_ctx][round_up(head_size, 16)]. */
-    float *cache, *keys, *values; /* cache: what was allocated */
+    float *keys, *values; /* one allocation, which begins with the keys */
     size_t key_head, value_head;
     uint64_t cache_bytes;
 
@@ -29,7 +29,7 @@ struct nb_session {
     size_t n_kept;  /* rows of x that nb_session_logits may use */
     float *scratch; /* what the next ones point into */
     float *x, *norm, *q, *k, *v, *attended, *gate, *up;
-    float *scores, *scores_allocation; /* [threads][scores_stride]: the attention kernel's scratch */
+    float *scores; /* [threads][scores_stride]: the attention kernel's scratch */
     size_t scores_stride;
     nb_acts_buffer acts;
 
