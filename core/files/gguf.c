@@ -221,7 +221,12 @@ static void take_values(cursor *c, nb_gguf *gguf)
 static void place_tensors(cursor *c, nb_gguf *gguf)
 {
     gguf->data_offset = nb_round_up((size_t)c->offset, (size_t)gguf->alignment);
-    uint64_t room = gguf->data_offset < gguf->size ? gguf->size - gguf->data_offset : 0;
+    if (gguf->n_tensors > 0 && gguf->data_offset > gguf->size) {
+        fail_at(c, gguf->tensors[0].name,
+                "and all other tensors are missing: the file is cut short before its data");
+        return;
+    }
+    const uint64_t room = gguf->n_tensors > 0 ? gguf->size - gguf->data_offset : 0;
     for (uint64_t i = 0; i < gguf->n_tensors && c->status == NB_OK; i++) {
         nb_gguf_tensor *tensor = &gguf->tensors[i];
         char shown[80];

@@ -293,7 +293,7 @@ static void lies_are_refused(void **state)
     refused(AT_ALIGNMENT, 48, 4, "power of two");
     refused(AT_ALIGNMENT, 0, 4, "power of two");
     refused(AT_ALIGNMENT, 4, 4, "power of two");
-    refused(AT_ALIGNMENT, UINT64_C(1) << 31, 4, "beyond the end");
+    refused(AT_ALIGNMENT, UINT64_C(1) << 31, 4, "cut short before its data");
     refused(AT_N_DIMS, 5, 4, "more than 4 dimensions");
     refused(AT_DIMS, 9, 8, "beyond the end"); /* 36 bytes, and 32 are left */
     refused(AT_DIMS, UINT64_C(1) << 60, 8, "beyond the end");
@@ -318,6 +318,9 @@ static void version_2_and_unknown_types_are_read(void **state)
     assert_string_equal(nb_ggml_type_name(gguf->tensors[0].type), "unknown");
     assert_int_equal(gguf->tensors[0].n_bytes, 0);
     nb_gguf_close(&gguf);
+    /* Even a tensor of unknown size starts inside the file. */
+    assert_int_equal(nb_gguf_open_memory(bytes, 159, "v2", &gguf, &error), NB_ERR_FILE);
+    says(&error, "cut short before its data");
 }
 
 static const char *write_near_twins(const char *name)
