@@ -10,164 +10,16 @@
 #include <cmocka.h>
 
 /* A file as ggml's own reader accepts it: two keys and a tensor "t" = [1, -2]. */
-static const uint8_t golden[192] = {
-    /* GGUF, version 3, 1 tensor, 2 keys */
-    0x47,
-    0x47,
-    0x55,
-    0x46,
-    3,
-    0,
-    0,
-    0,
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    2,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    /* general.architecture = "llama" */
-    0x14,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    'g',
-    'e',
-    'n',
-    'e',
-    'r',
-    'a',
-    'l',
-    '.',
-    'a',
-    'r',
-    'c',
-    'h',
-    'i',
-    't',
-    'e',
-    'c',
-    't',
-    'u',
-    'r',
-    'e',
-    8,
-    0,
-    0,
-    0,
-    5,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    'l',
-    'l',
-    'a',
-    'm',
-    'a',
-    /* general.alignment = 32 */
-    0x11,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    'g',
-    'e',
-    'n',
-    'e',
-    'r',
-    'a',
-    'l',
-    '.',
-    'a',
-    'l',
-    'i',
-    'g',
-    'n',
-    'm',
-    'e',
-    'n',
-    't',
-    4,
-    0,
-    0,
-    0,
-    0x20,
-    0,
-    0,
-    0,
-    /* t: 2 dimensions, {2, 1}, F32, at 0 of the data */
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    't',
-    2,
-    0,
-    0,
-    0,
-    2,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    /* zeros up to a multiple of 32; the data, padded too */
-    [160] = 0,
-    0,
-    0x80,
-    0x3f,
-    0,
-    0,
-    0,
-    0xc0,
-};
+static const uint8_t golden[192] = "GGUF\3\0\0\0"                                          /* version */
+                                   "\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"                      /* tensors, keys */
+                                   "\x14\0\0\0\0\0\0\0general.architecture\10\0\0\0"       /* a string */
+                                   "\5\0\0\0\0\0\0\0llama"                                 /* of 5 bytes */
+                                   "\x11\0\0\0\0\0\0\0general.alignment\4\0\0\0\x20\0\0\0" /* a u32 of 32 */
+                                   "\1\0\0\0\0\0\0\0t\2\0\0\0"                             /* 2 dimensions */
+                                   "\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0"   /* 2 columns, 1 row */
+                                   "\0\0\0\0\0\0\0\0\0\0\0\0"           /* F32, at 0 of the data */
+                                   "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" /* up to a multiple of 32 */
+                                   "\0\0\x80\x3f\0\0\0\xc0";            /* 1, -2; padded too */
 enum {
     AT_VERSION = 4,
     AT_N_TENSORS = 8,
@@ -355,122 +207,6 @@ static void twins_are_refused(void **state)
     }
 }
 
-/* Writes one value with nb_gguf_add_value, which is how types without a function of their own get into a
- * file. */
-static void add(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *data, size_t size)
-{
-    nb_gguf_value value = {.key = nb_string_of(key), .type = type, .count = 1, .data = data, .n_bytes = size};
-    assert_int_equal(nb_gguf_add_value(w, &value, NULL), NB_OK);
-}
-
-static nb_gguf *write_values(void)
-{
-    const char *path = temporary_path("values.gguf");
-    nb_gguf_writer *w;
-    nb_gguf *gguf;
-    nb_error error;
-    assert_int_equal(nb_gguf_writer_create(path, &w, &error), NB_OK);
-    add(w, "u8", NB_GGUF_U8, (uint8_t[]){200}, 1);
-    add(w, "i8", NB_GGUF_I8, (int8_t[]){-3}, 1);
-    add(w, "u16", NB_GGUF_U16, (uint16_t[]){60000}, 2);
-    add(w, "i16", NB_GGUF_I16, (int16_t[]){-30000}, 2);
-    add(w, "i32", NB_GGUF_I32, (int32_t[]){7}, 4);
-    add(w, "i64", NB_GGUF_I64, (int64_t[]){-1}, 8);
-    add(w, "f64", NB_GGUF_F64, (double[]){0.1}, 8);
-    add(w, "whole", NB_GGUF_F64, (double[]){4096.0}, 8);
-    add(w, "huge", NB_GGUF_F64, (double[]){18446744073709551616.0}, 8);
-    assert_int_equal(nb_gguf_add_u64(w, "u64", UINT64_MAX, &error), NB_OK);
-    assert_int_equal(nb_gguf_add_f32(w, "f32", -0.5f, &error), NB_OK);
-    assert_int_equal(nb_gguf_add_bool(w, "yes", true, &error), NB_OK);
-    assert_int_equal(nb_gguf_add_bool(w, "no", false, &error), NB_OK);
-    assert_int_equal(nb_gguf_add_f32_array(w, "floats", (float[]){1.5f, 2.0f}, 2, &error), NB_OK);
-    assert_int_equal(nb_gguf_add_i32_array(w, "ints", (int32_t[]){-1, 5}, 2, &error), NB_OK);
-    assert_int_equal(
-        nb_gguf_add_string_array(w, "strings", (nb_string[]){{"a", 1}, {"", 0}, {"b\0c", 3}}, 3, &error),
-        NB_OK);
-    assert_int_equal(nb_gguf_add_f32_array(w, "empty", NULL, 0, &error), NB_OK);
-    assert_int_equal(nb_gguf_writer_commit(&w, &error), NB_OK);
-    assert_int_equal(nb_gguf_open(path, &gguf, &error), NB_OK);
-    return gguf;
-}
-
-static void check_values(const nb_gguf *gguf)
-{
-    static const struct {
-        const char *key;
-        double value;
-        bool is_u64;
-    } numbers[] = {
-        {"u8", 200, true},
-        {"i8", -3, false},
-        {"u16", 60000, true},
-        {"i16", -30000, false},
-        {"i32", 7, true},
-        {"i64", -1, false},
-        {"f64", 0.1, false},
-        {"whole", 4096, true},
-        {"f32", -0.5, false},
-        {"u64", 18446744073709551615.0, true},
-        {"huge", 18446744073709551616.0, false},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        double f;
-        uint64_t u;
-        assert_true(nb_gguf_f64(gguf, numbers[i].key, &f));
-        assert_true(f == numbers[i].value);
-        assert_int_equal(nb_gguf_u64(gguf, numbers[i].key, &u), numbers[i].is_u64);
-        assert_true(!numbers[i].is_u64 || (double)u == numbers[i].value);
-    }
-    bool flag;
-    assert_true(nb_gguf_bool(gguf, "yes", &flag) && flag);
-    assert_true(nb_gguf_bool(gguf, "no", &flag) && !flag);
-    assert_false(nb_gguf_bool(gguf, "u8", &flag));
-}
-
-static void check_arrays(const nb_gguf *gguf)
-{
-    double f;
-    int64_t i;
-    uint64_t u;
-    nb_string strings[3];
-    const nb_gguf_value *floats = nb_gguf_find(gguf, "floats"), *ints = nb_gguf_find(gguf, "ints");
-    assert_true(nb_gguf_array_f64(floats, 0, &f) && f == 1.5);
-    assert_false(nb_gguf_array_u64(floats, 0, &u));
-    assert_true(nb_gguf_array_u64(floats, 1, &u) && u == 2);
-    assert_false(nb_gguf_array_f64(floats, 2, &f));
-    assert_true(nb_gguf_array_i64(ints, 0, &i) && i == -1);
-    assert_false(nb_gguf_array_u64(ints, 0, &u));
-    assert_false(nb_gguf_array_f64(nb_gguf_find(gguf, "empty"), 0, &f));
-    assert_false(nb_gguf_array_f64(nb_gguf_find(gguf, "f32"), 0, &f));
-    assert_false(nb_gguf_array_strings(ints, strings));
-    assert_true(nb_gguf_array_strings(nb_gguf_find(gguf, "strings"), strings));
-    assert_true(nb_string_equal(strings[0], "a") && strings[1].n_bytes == 0);
-    assert_int_equal(strings[2].n_bytes, 3);
-    assert_memory_equal(strings[2].text, "b\0c", 3);
-}
-
-static void every_value_comes_back(void **state)
-{
-    (void)state;
-    nb_gguf *gguf = write_values();
-    check_values(gguf);
-    check_arrays(gguf);
-    /* Copied value by value into another file, it has the same bytes. */
-    nb_gguf_writer *w;
-    nb_error error;
-    const char *copy = temporary_path("copy.gguf");
-    assert_int_equal(nb_gguf_writer_create(copy, &w, &error), NB_OK);
-    for (uint64_t i = 0; i < gguf->n_values; i++)
-        assert_int_equal(nb_gguf_add_value(w, &gguf->values[i], &error), NB_OK);
-    assert_int_equal(nb_gguf_writer_commit(&w, &error), NB_OK);
-    size_t size;
-    uint8_t *bytes = read_whole_file(copy, &size);
-    assert_int_equal(size, gguf->size);
-    assert_memory_equal(bytes, gguf->data, size);
-    free(bytes);
-    nb_gguf_close(&gguf);
-}
-
 /* Arrays in arrays, arrays of unknown types, arrays that are too long, truth values of 2. */
 static void odd_values_are_refused(void **state)
 {
@@ -548,7 +284,6 @@ int main(void)
         cmocka_unit_test(lies_are_refused),
         cmocka_unit_test(version_2_and_unknown_types_are_read),
         cmocka_unit_test(twins_are_refused),
-        cmocka_unit_test(every_value_comes_back),
         cmocka_unit_test(odd_values_are_refused),
         cmocka_unit_test(a_writer_that_stops_leaves_the_old_file),
         cmocka_unit_test(memory_may_fail_anywhere),

@@ -1,7 +1,9 @@
 /* Loading: a llama2.c model and the GGUF of the same weights give the same bits; what is wrong is said. */
+#include "base/memory.h"
 #include "files/llama2c.h"
 #include "files/load.h"
 #include "files/vocabulary.h"
+#include "quant/quantize.h"
 #include "tests/support/models.h"
 #include "tests/support/temporary.h"
 
@@ -416,6 +418,53 @@ static void loading_can_be_cancelled(void **state)
     assert_false(atomic_load(&context->cancel));
 }
 
+/* Whichever allocation fails, there is a sentence and no model; the sanitizers see what would leak. */
+static void memory_may_fail_anywhere(void **state)
+{
+    (void)state;
+    const char *story = write_llama2c("story.bin", &shape), *tokenizer = write_tokenizer("t.bin", VOCAB);
+    const char *paths[] = {story, convert(story, "m.gguf")};
+    for (int i = 0; i < 2; i++) {
+        const nb_load_options options = {.tokenizer = tokenizer};
+        nb_model *model = NULL;
+        nb_status status = NB_ERR_MEMORY;
+        long n = 0;
+        while (status != NB_OK) {
+            nb_error error = {""};
+            nb_memory_fail_after(++n);
+            status = nb_model_load(context, paths[i], &options, &model, &error);
+            nb_memory_fail_after(0);
+            if (status != NB_OK && (status != NB_ERR_MEMORY || model || strlen(error.text) < 10))
+                fail_msg("allocation %ld: status %d, \"%s\"", n, status, error.text);
+        }
+        assert_true(n > 50);
+        nb_model_destroy(&model);
+    }
+}
+
+/* A learner may look at broken weights; quantizing them is refused, with the place. */
+static void nan_weights_load(void **state)
+{
+    (void)state;
+    size_t size;
+    uint8_t *bytes = make_llama2c(&shape, 7, &size);
+    const uint32_t nan = 0x7fc00000;
+    memcpy(bytes + 28 + 4 * (VOCAB * 24 + 2 * 24 + 24 * 3 + 5), &nan, 4); /* blk.0.attn_q, row 3, column 5 */
+    nb_model *model = load(temporary_file("nan.bin", bytes, size), write_tokenizer("t.bin", VOCAB));
+    free(bytes);
+    nb_quantizer quantizer;
+    nb_scope scope;
+    nb_error error = {""};
+    assert_int_equal(nb_quantizer_parse("int8 absmax/channel", &quantizer, &error), NB_OK);
+    assert_int_equal(nb_scope_resolve(model, "attention", false, &scope, &error), NB_OK);
+    assert_int_not_equal(nb_model_quantize(model, &scope, &quantizer, NULL, &error), NB_OK);
+    if (!strstr(error.text, "blk.0.attn_q") || !strstr(error.text, "row 3") ||
+        !strstr(error.text, "column 5"))
+        fail_msg("%s", error.text);
+    nb_scope_free(&scope);
+    nb_model_destroy(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +475,8 @@ int main(void)
         cmocka_unit_test(rope_keys_reach_the_model),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(loading_can_be_cancelled),
+        cmocka_unit_test(memory_may_fail_anywhere),
+        cmocka_unit_test(nan_weights_load),
     };
     return cmocka_run_group_tests_name("load", tests, start, stop);
 }
