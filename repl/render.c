@@ -147,6 +147,11 @@ size_t nb_render_line_length(const char *text, size_t n)
     return n;
 }
 
+size_t nb_render_blanks_after(const char *text, size_t taken)
+{
+    return taken && text[taken - 1] == '\n' ? 0 : strspn(text + taken, " ");
+}
+
 void nb_render_paragraph(const nb_screen *screen, const char *text, size_t indent, nb_draft *out)
 {
     size_t n = strlen(text), columns = (size_t)screen->columns - indent;
@@ -159,7 +164,7 @@ void nb_render_paragraph(const nb_screen *screen, const char *text, size_t inden
             nb_render_span(screen, text + at, shown, &mark, out);
         }
         nb_draft_add(out, "\n");
-        at += taken;
+        at += taken + nb_render_blanks_after(text + at, taken);
     }
 }
 

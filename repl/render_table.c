@@ -129,7 +129,7 @@ static void render_piece(const nb_screen *screen, const char *text, size_t *at, 
         nb_draft_add(out, screen->utf8 ? "\u2026" : "~");
     if (kind != NB_COLUMN_RIGHT && !last)
         nb_draft_repeat(out, " ", padding);
-    *at += taken;
+    *at += taken + (wraps ? nb_render_blanks_after(text + *at, taken) : 0);
 }
 
 static void render_spark(const nb_screen *screen, const uint64_t *counts, size_t bars, nb_draft *out)
