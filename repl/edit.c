@@ -3,6 +3,7 @@
 #include "repl/complete.h"
 #include "repl/draft.h"
 #include "repl/past.h"
+#include "repl/signals.h"
 #include "repl/utf8.h"
 
 #include <signal.h>
@@ -216,7 +217,9 @@ static const char *read_line(nb_editor *editor)
 {
     int n = 0;
     fputs(paste_on, stdout);
+    nb_signals_leave_with(paste_off);
     const char *text = el_gets(editor->line, &n);
+    nb_signals_leave_with(NULL);
     fputs(paste_off, stdout);
     fflush(stdout);
     return n > 0 ? text : NULL;

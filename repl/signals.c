@@ -9,6 +9,7 @@
 static nb_context *_Atomic watched;
 static atomic_bool running;
 static atomic_uint presses;
+static const char *_Atomic last_words;
 
 static void say(const char *text)
 {
@@ -27,6 +28,17 @@ static void on_interrupt(int signal_number)
         say("\r\n  stopping at the next chance; Ctrl-\\ ends nibble at once\r\n");
 }
 
+static void on_end(int signal_number)
+{
+    const char *sequence = atomic_load(&last_words);
+    if (sequence)
+        say(sequence);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+void nb_signals_leave_with(const char *sequence) { atomic_store(&last_words, sequence); }
+
 void nb_signals_install(nb_context *context)
 {
     atomic_store(&watched, context);
@@ -36,6 +48,9 @@ void nb_signals_install(nb_context *context)
     action.sa_handler = on_interrupt;
     action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, NULL);
+    action.sa_handler = on_end;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
     sigaction(SIGXFSZ, &action, NULL);
@@ -45,6 +60,8 @@ void nb_signals_remove(void)
 {
     atomic_store(&watched, NULL);
     signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
 }

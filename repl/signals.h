@@ -8,6 +8,8 @@
  * file that grows too large is an error of write. */
 void nb_signals_install(nb_context *context);
 void nb_signals_remove(void);
+/* What is written to the terminal should the program be ended from outside; static, or NULL for nothing. */
+void nb_signals_leave_with(const char *sequence);
 /* Around each command. Between commands an interrupt does nothing. nb_signals_end forgets a wish to stop that
  * came too late, and says whether one came at all. */
 void nb_signals_begin(void);

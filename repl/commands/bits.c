@@ -37,13 +37,18 @@ static void show_reading(const nb_anatomy *a, nb_items *out)
         return;
     }
     bool normal = strcmp(a->kind, "normal") == 0;
-    double mantissa = fabs(a->value);
-    int shift = a->exponent_value;
-    mantissa = ldexp(mantissa, -shift);
-    nb_items_text(out, "%s %s x 2^%d: the fraction follows a hidden %s, the exponent is stored as %d + %d%s.",
-                  a->value < 0 ? "-" : "+", nb_general(mantissa, 12).text, shift, normal ? "1." : "0.", shift,
-                  normal ? a->format->bias : a->format->bias - 1,
-                  normal ? "" : ", written 0 for subnormal numbers");
+    int exponent = a->exponent_value;
+    nb_number mantissa = nb_general(ldexp(fabs(a->value), -exponent), 12);
+    const char *sign = a->value < 0 ? "-" : "+";
+    if (normal)
+        nb_items_text(out,
+                      "%s %s x 2^%d: a hidden 1. stands before the fraction, and the exponent is kept with "
+                      "%d added: %d.",
+                      sign, mantissa.text, exponent, a->format->bias, exponent + a->format->bias);
+    else
+        nb_items_text(out,
+                      "%s %s x 2^%d: the exponent's bits are all 0, so no 1. is hidden before the fraction.",
+                      sign, mantissa.text, exponent);
 }
 
 static void add_fact(nb_items *out, const char *name)

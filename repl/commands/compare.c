@@ -163,8 +163,11 @@ static nb_status add_speed(nb_notebook *notebook, nb_items *out, nb_error *error
     nb_status status = nb_notebook_measure_speed(notebook, 0.05, &now, error);
     if (status != NB_OK)
         return status;
+    /* The limit is measured over a buffer of the model's size, or, lest it double the memory, of a tenth of it. */
+    enum { SMALL = 16 << 20 };
     uint64_t n_bytes = nb_model_n_bytes(notebook->model);
-    double limit = nb_measure_read_bandwidth(notebook->context, (size_t)n_bytes);
+    size_t measured = n_bytes <= SMALL ? (size_t)n_bytes : nb_max_size(SMALL, (size_t)(n_bytes / 10));
+    double limit = nb_measure_read_bandwidth(notebook->context, measured);
     add_row(out, "tokens/s");
     if (before.tokens_per_second > 0 && before.n_threads == now.n_threads)
         nb_items_cell(out, 1, NB_MEASURED "%s" NB_END, nb_rate(before.tokens_per_second).text);
