@@ -8,9 +8,9 @@
 
 enum {
     /* Below this much work a second thread costs more than it saves: meeting takes about half a microsecond, in
-     * which one core reads 70 KB from its cache. Work is counted in bytes of codes read by one token;
-     * TOKENS_PER_READ more tokens take as long again. */
-    SMALL_WORK = 192 * 1024,
+     * which one core reads 70 KB from its cache. Work is counted in bytes of codes read by one token, twice
+     * where they must be unpacked; TOKENS_PER_READ more tokens take as long again. */
+    SMALL_WORK = 136 * 1024,
     TOKENS_PER_READ = 4,
     /* With many tokens a piece should hold enough rows to pay for what a kernel prepares per call. */
     MANY_TOKENS = 8,
@@ -76,7 +76,7 @@ void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float 
 {
     const nb_kernels *kernels = context->kernels;
     matmul_job job = {kernel_for(kernels, &w->quantizer), w, x, y, y_stride};
-    size_t work = w->n_row_groups * w->row_group_bytes;
+    size_t work = w->n_row_groups * w->row_group_bytes * (w->quantizer.format->bits < 8 ? 2 : 1);
     if (work < SMALL_WORK)
         work += work / TOKENS_PER_READ * (x->n_tokens - 1);
     size_t grain = kernels->row_group_grain;
