@@ -22,7 +22,13 @@ static bool must_fail(void)
     return atomic_fetch_sub(&fail_countdown, 1) == 1;
 }
 
-void *nb_calloc(size_t count, size_t size) { return must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1); }
+void *nb_calloc(size_t count, size_t size)
+{
+    size_t n_bytes; /* calloc checks too, but sanitizers take its refusal for a mistake of ours */
+    if (!nb_mul_size(count, size, &n_bytes) || must_fail())
+        return NULL;
+    return calloc(nb_max_size(n_bytes, 1), 1);
+}
 
 void *nb_realloc(void *pointer, size_t count, size_t size)
 {
