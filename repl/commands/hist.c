@@ -46,36 +46,60 @@ static void picture_free(picture *p)
     free(p->after_counts);
 }
 
+/* How many standard deviations the farthest number lies from the mean. */
+static double farthest(const nb_histogram *h)
+{
+    return h->std > 0 ? fmax(h->max - h->mean, h->mean - h->min) / h->std : 0;
+}
+
+static void write_plain_headline(picture *p)
+{
+    const nb_histogram *h = &p->before;
+    if (farthest(h) > 6)
+        snprintf(p->headline, sizeof p->headline,
+                 "A few weights reach far: the farthest is %s deviations out", nb_fixed(farthest(h), 0).text);
+    else
+        snprintf(p->headline, sizeof p->headline, "The weights lie around %s, most within %s of it",
+                 fabs(h->mean) < 0.1 * h->std ? "0" : nb_general(h->mean, 2).text,
+                 nb_general(2 * h->std, 2).text);
+}
+
 /* What a teacher would point at. */
 static void write_headline(picture *p)
 {
-    const nb_histogram *h = p->overlaid ? &p->after : &p->before;
-    double zeros = h->n ? (double)h->n_zero / (double)h->n : 0;
-    double largest = fmax(fabs(p->before.min), fabs(p->before.max));
-    double deviations = p->before.std > 0 ? largest / p->before.std : 0;
-    unsigned bits = p->tensor->is_vector ? 32 : p->tensor->quantizer.format->bits;
-    if (p->overlaid && bits <= 8 && zeros > 0.15)
+    if (!p->overlaid) {
+        write_plain_headline(p);
+        return;
+    }
+    const nb_quantizer *q = &p->tensor->quantizer;
+    unsigned bits = q->format->bits;
+    bool one_scale = q->granularity == NB_PER_TENSOR && q->format->kind == NB_FORMAT_INT;
+    double zeros = (double)p->after.n_zero / (double)nb_max_size(p->after.n, 1);
+    if (one_scale && zeros > 0.15 && farthest(&p->before) > 5)
+        snprintf(p->headline, sizeof p->headline,
+                 "A weight %s deviations out stretches the scale: %s become 0",
+                 nb_fixed(farthest(&p->before), 0).text, nb_percent(zeros).text);
+    else if (bits <= 8 && zeros > 0.15)
         snprintf(p->headline, sizeof p->headline, "%s of the weights round to 0", nb_percent(zeros).text);
-    else if (p->overlaid && bits <= 4)
+    else if (one_scale && bits <= 5)
         snprintf(p->headline, sizeof p->headline, "The bell became a comb: %u bits leave few levels", bits);
-    else if (p->overlaid)
-        snprintf(p->headline, sizeof p->headline, "%u bits still follow the bell", bits);
-    else if (deviations > 6)
-        snprintf(p->headline, sizeof p->headline, "A few weights reach far: the largest is %s deviations out",
-                 nb_fixed(deviations, 0).text);
+    else if (p->tensor->sqnr < 15)
+        snprintf(p->headline, sizeof p->headline, "%u bits blur the bell", bits);
+    else if (q->granularity == NB_PER_GROUP)
+        snprintf(p->headline, sizeof p->headline, "%u bits follow the bell, by a scale for every %u weights",
+                 bits, q->group);
     else
-        snprintf(p->headline, sizeof p->headline, "The weights lie around %s, most within %s",
-                 fabs(h->mean) < 0.1 * h->std ? "0" : nb_general(h->mean, 2).text,
-                 nb_general(2 * h->std, 2).text);
+        snprintf(p->headline, sizeof p->headline, "%u bits still follow the bell", bits);
 }
 
 static void write_words(picture *p)
 {
     const nb_tensor *tensor = p->tensor;
     write_headline(p);
+    bool lossy = p->overlaid && isfinite(tensor->sqnr);
     snprintf(p->subline, sizeof p->subline, "%.80s, %s weights%s%s%s", tensor->name,
-             nb_count(p->before.n).text, p->overlaid ? ", SQNR " : "",
-             p->overlaid ? nb_describe_sqnr(tensor->sqnr).text : "", p->overlaid ? " dB" : "");
+             nb_count(p->before.n).text, lossy ? ", SQNR " : "",
+             lossy ? nb_describe_sqnr(tensor->sqnr).text : "", lossy ? " dB" : "");
     if (p->overlaid)
         snprintf(p->note, sizeof p->note, "%s of weights round to 0",
                  nb_percent((double)p->after.n_zero / (double)(p->after.n ? p->after.n : 1)).text);
@@ -139,7 +163,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     picture p = {0};
     nb_status status = nb_notebook_tensor(notebook, call->arguments[0], &p.tensor, error);
     if (status == NB_OK)
-        status = count(&p, (size_t)nb_call_number(call, "bins", 80), error);
+        status = count(&p, (size_t)nb_call_number(call, "bins", 81), error);
     if (status == NB_OK) {
         write_words(&p);
         nb_figure figure = figure_of(&p, nb_call_has(call, "log"));
@@ -168,7 +192,7 @@ const nb_command nb_command_hist = {
           .value = "N",
           .low = 2,
           .high = 4096,
-          .summary = "bars; 80 unless said"},
+          .summary = "bars; 81 unless said, so that 0 has its own"},
          {.name = "log",
           .kind = NB_WORD_FLAG,
           .summary = "a logarithmic count axis: shows the rare, large weights"},
