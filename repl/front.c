@@ -120,6 +120,8 @@ nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const 
     nb_signals_end();
     nb_progress_clear(&front->progress);
     nb_screen_stream_end(&front->screen);
+    if (status == NB_ERR_CANCELLED && front->progress.draws)
+        fputs("\r\x1b[K", stderr); /* over the ^C that the terminal echoed */
     if (status == NB_ERR_CANCELLED && strcmp(error.text, "stopped") == 0)
         nb_progress_stopped(&front->progress, error.text, sizeof error.text);
     if (status != NB_OK)

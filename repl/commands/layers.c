@@ -86,7 +86,7 @@ static void show_row(const row *r, unsigned n_layers, nb_items *out)
     nb_items_cell(out, 1, "%s", r->mixed_shape ? "mixed" : nb_describe_shape(r->first).text);
     nb_items_cell(out, 2, "%s", r->mixed_storage ? "mixed" : nb_describe_storage(r->first).text);
     nb_items_cell(out, 3, "%s", nb_fixed(nb_bits_per_weight(r->n_bytes, r->n_weights), 2).text);
-    if (r->n_bytes < 10000000)
+    if (r->n_bytes < 1000000)
         nb_items_cell(out, 4, "%llu", (unsigned long long)r->n_bytes);
     else
         nb_items_cell(out, 4, "%s", nb_bytes(r->n_bytes).text);
