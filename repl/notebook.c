@@ -142,29 +142,6 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
 
 /* ---- names ---- */
 
-static nb_status with_nearest_tensor(const nb_notebook *notebook, const char *text, nb_status status,
-                                     nb_error *error)
-{
-    nb_nearest nearest;
-    nb_nearest_start(&nearest, text);
-    for (size_t i = 0; nb_scope_words[i]; i++)
-        nb_nearest_offer(&nearest, nb_scope_words[i]);
-    size_t n = nb_model_tensor_count(notebook->model);
-    for (size_t i = 0; i < n; i++)
-        nb_nearest_offer(&nearest, nb_model_tensor(notebook->model, i)->name);
-    if (nearest.best && nearest.distance > 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", text,
-                       nearest.best);
-    return status;
-}
-
-nb_status nb_notebook_scope(const nb_notebook *notebook, const char *text, bool vectors_too, nb_scope *out,
-                            nb_error *error)
-{
-    nb_status status = nb_scope_resolve(notebook->model, text, vectors_too, out, error);
-    return status == NB_ERR_ARGUMENT ? with_nearest_tensor(notebook, text, status, error) : status;
-}
-
 nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out,
                              nb_error *error)
 {
@@ -173,8 +150,15 @@ nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, cons
         *out = nb_model_tensor(notebook->model, (size_t)index);
         return NB_OK;
     }
-    nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\" in this model: layers lists them", name);
-    return with_nearest_tensor(notebook, name, NB_ERR_ARGUMENT, error);
+    nb_nearest nearest;
+    nb_nearest_start(&nearest, name);
+    size_t n = nb_model_tensor_count(notebook->model);
+    for (size_t i = 0; i < n; i++)
+        nb_nearest_offer(&nearest, nb_model_tensor(notebook->model, i)->name);
+    if (nearest.best)
+        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", name,
+                       nearest.best);
+    return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\" in this model: layers lists them", name);
 }
 
 nb_status nb_notebook_format(const char *name, const nb_format **out, nb_error *error)

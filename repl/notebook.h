@@ -59,9 +59,7 @@ unsigned nb_notebook_next(const nb_notebook *notebook);
 
 /* ---- what commands share ---- */
 
-/* The tensors that a scope means; errors name the nearest tensor or word. Free with nb_scope_free. */
-nb_status nb_notebook_scope(const nb_notebook *notebook, const char *text, bool vectors_too, nb_scope *out,
-                            nb_error *error);
+/* A tensor by its name; errors name the nearest one. */
 nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, const nb_tensor **out,
                              nb_error *error);
 nb_status nb_notebook_format(const char *name, const nb_format **out, nb_error *error);

@@ -37,7 +37,10 @@ static void on_end(int signal_number)
     raise(signal_number);
 }
 
-void nb_signals_leave_with(const char *sequence) { atomic_store(&last_words, sequence); }
+void nb_signals_leave_with(const char *sequence)
+{
+    atomic_store(&last_words, sequence);
+}
 
 void nb_signals_install(nb_context *context)
 {

@@ -24,9 +24,10 @@ static nb_status quantize_model(nb_notebook *notebook, const nb_call *call, cons
 {
     nb_scope scope = {0}, keep = {0};
     const char *kept = nb_call_text(call, "keep", NULL);
-    nb_status status = nb_notebook_scope(notebook, nb_call_text(call, "scope", "all"), false, &scope, error);
+    nb_status status =
+        nb_scope_resolve(notebook->model, nb_call_text(call, "scope", "all"), false, &scope, error);
     if (status == NB_OK && kept)
-        status = nb_notebook_scope(notebook, kept, false, &keep, error);
+        status = nb_scope_resolve(notebook->model, kept, false, &keep, error);
     if (status == NB_OK && kept)
         status = nb_scope_leave_out(&scope, &keep, error);
     uint64_t before = nb_model_n_bytes(notebook->model);

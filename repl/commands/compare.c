@@ -163,7 +163,8 @@ static nb_status add_speed(nb_notebook *notebook, nb_items *out, nb_error *error
     nb_status status = nb_notebook_measure_speed(notebook, 0.05, &now, error);
     if (status != NB_OK)
         return status;
-    /* The limit is measured over a buffer of the model's size, or, lest it double the memory, of a tenth of it. */
+    /* The limit is measured over a buffer of the model's size, or, lest it double the memory, of a tenth of
+     * it. */
     enum { SMALL = 16 << 20 };
     uint64_t n_bytes = nb_model_n_bytes(notebook->model);
     size_t measured = n_bytes <= SMALL ? (size_t)n_bytes : nb_max_size(SMALL, (size_t)(n_bytes / 10));

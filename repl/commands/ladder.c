@@ -93,7 +93,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     rungs all = {.n_done = 0};
     nb_status status = read_rungs(call, quantizers, &n, error);
     if (status == NB_OK)
-        status = nb_notebook_scope(notebook, call->arguments[0], false, &scope, error);
+        status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
     if (status == NB_OK)
         status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "ladder", &text, error);
     if (status == NB_OK)

@@ -146,7 +146,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     unsigned n_layers = nb_model_hparams(notebook->model)->n_layers;
     bool together = call->n_arguments == 0 && n_layers > 1;
     nb_status status = call->n_arguments
-                           ? nb_notebook_scope(notebook, call->arguments[0], true, &scope, error)
+                           ? nb_scope_resolve(notebook->model, call->arguments[0], true, &scope, error)
                            : every_matrix(notebook->model, &scope, error);
     if (status != NB_OK)
         return status;

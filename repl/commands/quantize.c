@@ -256,12 +256,12 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 {
     nb_quantizer quantizer;
     nb_scope scope = {0}, keep = {0};
-    nb_status status = nb_notebook_scope(notebook, call->arguments[0], false, &scope, error);
+    nb_status status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
     if (status == NB_OK)
         status = nb_quantizer_read(call->arguments[1], call, &quantizer, error);
     const char *kept = nb_call_text(call, "keep", NULL);
     if (status == NB_OK && kept)
-        status = nb_notebook_scope(notebook, kept, false, &keep, error);
+        status = nb_scope_resolve(notebook->model, kept, false, &keep, error);
     if (status == NB_OK && kept)
         status = nb_scope_leave_out(&scope, &keep, error);
     if (status == NB_OK)

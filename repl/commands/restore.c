@@ -22,7 +22,7 @@ static size_t count_changed(const nb_model *model, const nb_scope *scope)
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     nb_scope scope = {0};
-    nb_status status = nb_notebook_scope(notebook, call->arguments[0], false, &scope, error);
+    nb_status status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
     if (status != NB_OK)
         return status;
     size_t n_changed = count_changed(notebook->model, &scope);
