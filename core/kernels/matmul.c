@@ -12,9 +12,12 @@ enum {
      * where they must be unpacked; TOKENS_PER_READ more tokens take as long again. */
     SMALL_WORK = 136 * 1024,
     TOKENS_PER_READ = 4,
-    /* With many tokens a piece should hold enough rows to pay for what a kernel prepares per call. */
-    MANY_TOKENS = 8,
-    MANY_TOKENS_GRAIN = 4,
+    /* A kernel copies a tile's activations once a call, and decodes its weights once a call. A piece of a matmul
+     * of many tokens has enough row groups to pay for the one and enough tokens to pay for the other. */
+    MANY_TOKENS = 32,
+    GROUPS_PER_PIECE = 24,
+    TOKENS_PER_PIECE = 48, /* a multiple of every level's tile */
+    PIECES_PER_THREAD = 4,
 };
 
 typedef struct {
@@ -23,6 +26,8 @@ typedef struct {
     const nb_acts *x;
     float *y;
     size_t y_stride;
+    size_t groups, tokens;  /* to a piece */
+    size_t pieces_in_group; /* pieces that share their row groups */
 } matmul_job;
 
 static void multiply_groups(void *user, size_t begin, size_t end, unsigned thread)
@@ -30,6 +35,44 @@ static void multiply_groups(void *user, size_t begin, size_t end, unsigned threa
     (void)thread;
     const matmul_job *job = user;
     job->kernel(job->w, begin, end, job->x, job->y, job->y_stride);
+}
+
+/* The activations of tokens [begin, end). */
+static nb_acts some_tokens(const nb_acts *x, size_t begin, size_t end)
+{
+    nb_acts some = *x;
+    some.n_tokens = end - begin;
+    some.f32 += begin * x->f32_stride;
+    if (some.blocks != NULL)
+        some.blocks += begin * x->n_blocks;
+    if (some.wide != NULL)
+        some.wide += begin * x->n_blocks * NB_BLOCK;
+    return some;
+}
+
+static void multiply_pieces(void *user, size_t begin, size_t end, unsigned thread)
+{
+    (void)thread;
+    const matmul_job *job = user;
+    for (size_t piece = begin; piece < end; piece++) {
+        const size_t group = piece / job->pieces_in_group * job->groups;
+        const size_t token = piece % job->pieces_in_group * job->tokens;
+        const nb_acts x = some_tokens(job->x, token, nb_min_size(token + job->tokens, job->x->n_tokens));
+        job->kernel(job->w, group, nb_min_size(group + job->groups, job->w->n_row_groups), &x,
+                    job->y + token * job->y_stride, job->y_stride);
+    }
+}
+
+/* Cuts row groups first, then tokens, until every thread has a few pieces. */
+static void multiply_many(nb_pool *pool, matmul_job *job)
+{
+    const size_t wanted = (size_t)nb_pool_size(pool) * PIECES_PER_THREAD, n_groups = job->w->n_row_groups;
+    const size_t rows_of_pieces = nb_max_size(1, nb_min_size(wanted, n_groups / GROUPS_PER_PIECE));
+    const size_t tokens = nb_div_up(job->x->n_tokens, nb_div_up(wanted, rows_of_pieces));
+    job->groups = nb_div_up(n_groups, rows_of_pieces);
+    job->tokens = nb_round_up(tokens, TOKENS_PER_PIECE);
+    job->pieces_in_group = nb_div_up(job->x->n_tokens, job->tokens);
+    nb_parallel(pool, nb_div_up(n_groups, job->groups) * job->pieces_in_group, 1, multiply_pieces, job);
 }
 
 static nb_matmul_fn *kernel_for(const nb_kernels *kernels, const nb_quantizer *quantizer)
@@ -53,11 +96,7 @@ static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts 
     if (want == NULL)
         return; /* nothing to compare with; the result itself is fine */
     for (size_t t = 0; t < x->n_tokens; t++) {
-        nb_acts one = *x;
-        one.n_tokens = 1;
-        one.f32 += t * x->f32_stride;
-        if (one.blocks != NULL)
-            one.blocks += t * x->n_blocks;
+        const nb_acts one = some_tokens(x, t, t + 1);
         kernel_for(nb_kernels_at(0), &w->quantizer)(w, 0, w->n_row_groups, &one, want, w->n_rows);
         for (size_t row = 0; row < w->n_rows; row++)
             if (memcmp(&want[row], &y[t * y_stride + row], sizeof *want) != 0) {
@@ -75,17 +114,14 @@ static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts 
 void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float *y, size_t y_stride)
 {
     const nb_kernels *kernels = context->kernels;
-    matmul_job job = {kernel_for(kernels, &w->quantizer), w, x, y, y_stride};
-    size_t work = w->n_row_groups * w->row_group_bytes * (w->quantizer.format->bits < 8 ? 2 : 1);
-    if (work < SMALL_WORK)
-        work += work / TOKENS_PER_READ * (x->n_tokens - 1);
-    size_t grain = kernels->row_group_grain;
-    if (x->n_tokens >= MANY_TOKENS && grain < MANY_TOKENS_GRAIN)
-        grain = MANY_TOKENS_GRAIN;
-    if (work < SMALL_WORK)
+    matmul_job job = {.kernel = kernel_for(kernels, &w->quantizer), .w = w, .x = x, .y = y, .y_stride = y_stride};
+    const size_t work = w->n_row_groups * w->row_group_bytes * (w->quantizer.format->bits < 8 ? 2 : 1);
+    if (nb_pool_size(context->pool) == 1 || work / TOKENS_PER_READ * (TOKENS_PER_READ + x->n_tokens - 1) < SMALL_WORK)
         job.kernel(w, 0, w->n_row_groups, x, y, y_stride);
+    else if (x->n_tokens < MANY_TOKENS)
+        nb_parallel(context->pool, w->n_row_groups, kernels->row_group_grain, multiply_groups, &job);
     else
-        nb_parallel(context->pool, w->n_row_groups, grain, multiply_groups, &job);
+        multiply_many(context->pool, &job);
     if (context->verify)
         verify(kernels, w, x, y, y_stride);
 }

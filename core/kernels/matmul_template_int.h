@@ -12,7 +12,7 @@
  *   vi_zeros(kind, zeros)          LANES zero points, as its products count them
  *   vi_zero_term(zeros, minus_sum) zeros * minus_sum */
 
-enum { LINE = 64, LINES = NB_BLOCK / 4, PANEL_BLOCKS = 32, GROUP_BYTES = PANEL_BLOCKS * LINES * LINE };
+enum { LINES = NB_BLOCK / 4, PANEL_BLOCKS = 32, GROUP_BYTES = PANEL_BLOCKS * LINES * LINE };
 
 /* The activations of a tile: tokens `stride` blocks apart. */
 typedef struct {
@@ -187,7 +187,12 @@ typedef struct {
     static void NAME(size_t n_blocks, const int_weights *w, const int_acts *a, const tile_out *out,                  \
                      const tile_ends *ends)                                                                          \
     {                                                                                                                \
-        int_tile(KIND, OWN_ZEROS, GROUPS, TOKENS, n_blocks, w, a, out, ends);                                        \
+        int_weights panel = *w;                                                                                      \
+        int_acts acts = *a;                                                                                          \
+        panel.group_bytes = GROUP_BYTES; /* as they are; but now the compiler knows */                               \
+        acts.stride = PANEL_BLOCKS;                                                                                  \
+        ask_for_next_sums(GROUPS *STRIPS_PER_GROUP, TOKENS, out);                                                    \
+        int_tile(KIND, OWN_ZEROS, GROUPS, TOKENS, n_blocks, &panel, &acts, out, ends);                               \
     }
 #define INT_PANEL_PAIR(KIND, OWN_ZEROS, GROUPS, TOKENS)                                                              \
     INT_PANEL(int_panel_##KIND##_##OWN_ZEROS##_##TOKENS, KIND, OWN_ZEROS, GROUPS, TOKENS)                            \
@@ -211,25 +216,31 @@ typedef struct {
     size_t group, n_groups;
     size_t block, n_blocks;
     tile_ends ends;
+    codes_ahead ahead;
 } int_pass;
 
 /* Tokens [token, token + tile->tokens) over all row groups of the panel. */
-static void int_panel_tokens(const int_pass *p, const int_panel_tile *tile, size_t token)
+static void int_panel_tokens(int_pass *p, const int_panel_tile *tile, size_t token)
 {
     nb_act_block blocks[MAX_TOKENS * PANEL_BLOCKS];
     int_acts a = {blocks, PANEL_BLOCKS, NULL, p->x->n_blocks * NB_BLOCK};
     tile_spare spare;
     if (p->x->wide != NULL)
         a.wide = p->x->wide + (token * p->x->n_blocks + p->block) * NB_BLOCK;
-    for (int t = 0; t < tile->tokens; t++) {
+    const nb_act_block *from = p->x->blocks + token * p->x->n_blocks + p->block;
+    for (int t = 0; t < tile->tokens; t++, from += p->x->n_blocks) {
         nb_act_block *to = blocks + t * PANEL_BLOCKS;
-        memcpy(to, p->x->blocks + (token + (size_t)t) * p->x->n_blocks + p->block, p->n_blocks * sizeof *to);
+        memcpy(to, from, p->n_blocks * sizeof *to);
         for (size_t b = 0; p->zero != OWN_ZEROS && b < p->n_blocks; b++)
             to[b].minus_sum *= p->zero;
     }
+    size_t n_next = nb_min_size((size_t)tile->tokens, p->x->n_tokens - token - (size_t)tile->tokens);
     for (size_t g = 0, step; g < p->n_groups; g += step) {
         bool whole = p->n_groups - g >= (size_t)tile->groups;
         step = whole ? (size_t)tile->groups : 1;
+        for (; n_next > 0 && n_next >= p->n_groups - g; n_next--, from += p->x->n_blocks)
+            ask_for(from, p->n_blocks * sizeof *from);
+        ask_for_share(&p->ahead);
         int_weights at = p->at;
         at.codes += g * at.group_bytes;
         at.scales = (const uint8_t *)at.scales + g * at.scale_stride * (at.scales_f32 ? 4 : 2);
@@ -241,8 +252,11 @@ static void int_panel_tokens(const int_pass *p, const int_panel_tile *tile, size
     }
 }
 
-static void int_panel_pass(const int_pass *p, const int_panel_tile *tile)
+static void int_panel_pass(int_pass *p, const int_panel_tile *tile, size_t end)
 {
+    const size_t n_tiles = nb_div_up(p->x->n_tokens, (size_t)tile->tokens) *
+                           nb_div_up(p->n_groups, (size_t)tile->groups);
+    p->ahead = look_ahead(p->w, p->group, p->n_groups, end, p->block * NB_BLOCK, p->n_blocks * NB_BLOCK, n_tiles);
     for (size_t token = 0; token < p->x->n_tokens; token += (size_t)tile->tokens) {
         while ((size_t)tile->tokens > p->x->n_tokens - token)
             tile++;
@@ -293,7 +307,7 @@ INLINE void int_by_panels(int bits, const int_panel_tile *tiles, int zero, const
                 else
                     fill_bytes(bits, zero, &from, p.n_blocks, panel + g * GROUP_BYTES);
             }
-            int_panel_pass(&p, tiles);
+            int_panel_pass(&p, tiles, end);
         }
     }
 }
