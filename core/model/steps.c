@@ -74,18 +74,23 @@ void nb_session_add(nb_session *session)
 
 /* ---- positions and the cache ---- */
 
-/* One token's keys and values, at its position. A key goes down a column of its tile of 16. */
-static void store(const nb_session *s, size_t layer, size_t position, const float *k, const float *v)
+/* Keys and values of rows [begin, end), at their positions, head by head: a key goes down a column of its tile of 16,
+ * so that the lines it touches are still at hand for the next key. */
+static void store(const nb_session *s, size_t layer, size_t begin, size_t end)
 {
     const size_t head_size = s->model->hparams.head_size, n_heads = s->model->hparams.n_kv_heads;
-    const size_t value_row = nb_round_up(head_size, NB_ROWS);
+    const size_t value_row = nb_round_up(head_size, NB_ROWS), n_kv = n_heads * head_size;
     for (size_t head = 0; head < n_heads; head++) {
-        float *keys = s->keys + (layer * n_heads + head) * s->key_head +
-                      position / NB_ROWS * NB_ROWS * head_size + position % NB_ROWS;
-        for (size_t d = 0; d < head_size; d++)
-            keys[d * NB_ROWS] = k[head * head_size + d];
-        float *values = s->values + (layer * n_heads + head) * s->value_head + position * value_row;
-        memcpy(values, v + head * head_size, head_size * sizeof *values);
+        float *keys = s->keys + (layer * n_heads + head) * s->key_head;
+        float *values = s->values + (layer * n_heads + head) * s->value_head;
+        for (size_t r = begin; r < end; r++) {
+            const size_t position = s->position + r;
+            const float *k = s->k + r * n_kv + head * head_size;
+            float *column = keys + position / NB_ROWS * NB_ROWS * head_size + position % NB_ROWS;
+            for (size_t d = 0; d < head_size; d++)
+                column[d * NB_ROWS] = k[d];
+            memcpy(values + position * value_row, s->v + r * n_kv + head * head_size, head_size * sizeof *values);
+        }
     }
 }
 
@@ -102,8 +107,8 @@ static void rotate_and_store_rows(void *user, size_t begin, size_t end, unsigned
         if (r >= first_query)
             job->kernels->rope_adjacent(s->q + (r - first_query) * n_q, cos_sin, h->n_heads, h->head_size, h->n_rot);
         job->kernels->rope_adjacent(s->k + r * n_kv, cos_sin, h->n_kv_heads, h->head_size, h->n_rot);
-        store(s, job->layer, s->position + r, s->k + r * n_kv, s->v + r * n_kv);
     }
+    store(s, job->layer, begin, end);
 }
 
 void nb_session_rotate_and_store(nb_session *session, size_t layer, size_t n_queries)
