@@ -276,6 +276,7 @@ void nb_complete(const nb_notebook *notebook, const char *text, size_t n, nb_cho
     typing t = {notebook, NULL, n - begin - skip, place.quote, out};
     char *word = nb_format_text("%.*s", (int)t.length, text + begin + skip);
     t.word = word;
+    t.length = word ? strlen(word) : 0; /* a zero byte ends it */
     nb_line line;
     size_t at = place.command;
     if (word && !memchr(word, '\n', t.length) && nb_parse_line(text, begin, &at, &line, NULL) == NB_OK) {

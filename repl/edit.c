@@ -25,6 +25,9 @@ struct nb_editor {
 #ifdef NB_HAVE_LIBEDIT
     EditLine *line;
     History *history;
+#else
+    char *row; /* getline's */
+    size_t row_capacity;
 #endif
 };
 
@@ -249,21 +252,20 @@ static nb_status start_libedit(nb_editor *editor, nb_error *error)
 
 static const char *read_line(nb_editor *editor)
 {
-    static char *line; /* getline's own, for the life of the program */
-    static size_t capacity;
     write_prompt(editor, "");
     fputs(editor->prompt, stdout);
     fflush(stdout);
-    return getline(&line, &capacity, stdin) > 0 ? line : NULL;
+    return getline(&editor->row, &editor->row_capacity, stdin) > 0 ? editor->row : NULL;
 }
 
 static void keep(nb_editor *editor, const char *cell)
 {
     (void)editor, (void)cell;
 }
+
 static void stop_libedit(nb_editor *editor)
 {
-    (void)editor;
+    free(editor->row);
 }
 
 #endif

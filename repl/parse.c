@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A zero byte parts words too: no word may hold one. */
 static bool is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
+    return c == '\0' || c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
 }
 static bool is_end(char c)
 {

@@ -204,6 +204,11 @@ static void report(nb_notebook *notebook, const nb_scope *scope, const nb_quanti
     else
         explain_worst(worst, &losses[s.worst], out);
     compare_with_last(&s, old_sqnr, old_bits, out);
+    for (size_t i = 0; i < scope->count; i++) {
+        const nb_tensor *tensor = nb_model_tensor(notebook->model, scope->tensors[i]);
+        if (tensor->tied)
+            nb_items_text(out, "%s is embeddings and head at once: both changed.", tensor->name);
+    }
     if (*scope->left)
         nb_items_text(out, "In high precision stay: %s.", scope->left);
     if (q->format->kind == NB_FORMAT_INT && q->activations == NB_ACTIVATIONS_F32)

@@ -151,7 +151,12 @@ static void explain_scale(const nb_quantizer *q, double scale, int zero, nb_item
     bool absmax = q->scheme == NB_SCHEME_ABSMAX, multiplies = q->convention == NB_CONVENTION_LABONNE;
     unsigned steps = absmax ? top : 2 * top + 1;
     const char *span = absmax ? "max" : "(max - min)";
-    nb_number step = nb_general(scale, 6), inverse = nb_general(scale != 0 ? 1 / scale : 0, 6);
+    if (scale == 0) {
+        nb_items_text(out,
+                      "All numbers that share its first scale are 0, and so are the scale and every code.");
+        return;
+    }
+    nb_number step = nb_general(scale, 6), inverse = nb_general(1 / scale, 6);
     if (multiplies)
         nb_items_text(out,
                       "Its scale multiplies: %u / %s = " NB_STRONG "%s" NB_END

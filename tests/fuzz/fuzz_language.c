@@ -152,6 +152,16 @@ static void complete_all(const nb_notebook *notebook, const char *cell, size_t n
     }
 }
 
+static bool holds(const uint8_t *data, size_t size, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= size; i++) {
+        if (memcmp(data + i, word, n) == 0)
+            return true;
+    }
+    return false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool ready;
@@ -161,7 +171,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!ready)
         make_folder();
     ready = true;
-    if (size > 2000)
+    /* doctor's fingerprint takes seconds under a sanitizer, and nothing that is typed reaches it */
+    if (size > 2000 || holds(data, size, "doctor"))
         return 0;
     if (nb_notebook_create(&options, &notebook, &error) != NB_OK)
         die("no notebook", error.text);

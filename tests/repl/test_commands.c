@@ -324,10 +324,12 @@ static void test_width(void **state)
     load(d);
     const char *text =
         temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
-    char ppl[600], compare[600];
+    char ppl[600], compare[600], ladder[600];
     snprintf(ppl, sizeof ppl, "ppl --text '%s'", text);
     snprintf(compare, sizeof compare, "compare --text '%s' --write 8", text);
-    const char *const cells[] = {"quantize attention zeropoint --bits 4 --per group:32 --activations f32",
+    snprintf(ladder, sizeof ladder, "ladder mlp absmax --per group:32 --from 3 --text '%s'", text);
+    const char *const cells[] = {ladder,
+                                 "quantize attention zeropoint --bits 4 --per group:32 --activations f32",
                                  "quantize mlp absmax --bits 2",
                                  "layers",
                                  "layers all",

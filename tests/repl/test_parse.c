@@ -67,6 +67,18 @@ static void test_kinds(void **state)
     }
 }
 
+/* A zero byte is as good as a blank: a word is a C string. */
+static void test_zero_bytes(void **state)
+{
+    (void)state;
+    nb_line line;
+    size_t at = 0;
+    assert_int_equal(nb_parse_line("bits\0001\000f16", 10, &at, &line, NULL), NB_OK);
+    assert_int_equal(line.n_words, 3);
+    assert_string_equal(line.words[2].text, "f16");
+    nb_line_free(&line);
+}
+
 static void test_several(void **state)
 {
     (void)state;
@@ -172,9 +184,11 @@ static void test_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),      cmocka_unit_test(test_kinds),      cmocka_unit_test(test_several),
-        cmocka_unit_test(test_open_quote), cmocka_unit_test(test_unfinished), cmocka_unit_test(test_place),
-        cmocka_unit_test(test_distance),   cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_words),      cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_several),    cmocka_unit_test(test_zero_bytes),
+        cmocka_unit_test(test_open_quote), cmocka_unit_test(test_unfinished),
+        cmocka_unit_test(test_place),      cmocka_unit_test(test_distance),
+        cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
