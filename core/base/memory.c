@@ -12,7 +12,10 @@ enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
 static atomic_long fail_countdown;
 
-void nb_memory_fail_after(long n) { atomic_store(&fail_countdown, n); }
+void nb_memory_fail_after(long n)
+{
+    atomic_store(&fail_countdown, n);
+}
 
 /* True for the allocation that a test asked to fail. */
 static bool must_fail(void)
@@ -49,9 +52,9 @@ static void *after_header(void *start, size_t mapped_bytes)
     return (uint8_t *)start + LINE;
 }
 
-/* Large buffers are mapped: free gives them back to the system at once, where malloc would keep what lies between
- * others (a model that is quantized tensor by tensor would never shrink). Zeroed pages come when they are
- * first touched, so the threads that fill a buffer share that work too. */
+/* Large buffers are mapped: free gives them back to the system at once, where malloc would keep what lies
+ * between others (a model that is quantized tensor by tensor would never shrink). Zeroed pages come when they
+ * are first touched, so the threads that fill a buffer share that work too. */
 static void *map_buffer(size_t n_bytes, bool huge)
 {
     const size_t reserved = n_bytes + HUGE_PAGE;
@@ -87,9 +90,15 @@ static void *aligned_calloc(size_t count, size_t size, bool huge)
     return after_header(start, 0);
 }
 
-void *nb_aligned_calloc(size_t count, size_t size) { return aligned_calloc(count, size, true); }
+void *nb_aligned_calloc(size_t count, size_t size)
+{
+    return aligned_calloc(count, size, true);
+}
 
-void *nb_aligned_reserve(size_t count, size_t size) { return aligned_calloc(count, size, false); }
+void *nb_aligned_reserve(size_t count, size_t size)
+{
+    return aligned_calloc(count, size, false);
+}
 
 void nb_aligned_free(void *pointer)
 {

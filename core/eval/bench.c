@@ -33,7 +33,8 @@ static double median(double *values, size_t n)
 /* Embeddings that are not the head too give one row a token, which is nothing beside the others. */
 static bool multiplies(const nb_tensor *t)
 {
-    return !t->is_vector && (t->role == NB_ROLE_ATTENTION || t->role == NB_ROLE_MLP || t->role == NB_ROLE_HEAD || t->tied);
+    return !t->is_vector &&
+           (t->role == NB_ROLE_ATTENTION || t->role == NB_ROLE_MLP || t->role == NB_ROLE_HEAD || t->tied);
 }
 
 static uint64_t count_decode_bytes(const nb_model *model)
@@ -45,9 +46,10 @@ static uint64_t count_decode_bytes(const nb_model *model)
     return n;
 }
 
-/* What the forward pass really does for n tokens when only the last one's logits are wanted: of the last block the
- * other tokens need keys and values alone. */
-static void count_operations(const nb_model *model, size_t n, double *int_operations, double *float_operations)
+/* What the forward pass really does for n tokens when only the last one's logits are wanted: of the last
+ * block the other tokens need keys and values alone. */
+static void count_operations(const nb_model *model, size_t n, double *int_operations,
+                             double *float_operations)
 {
     const nb_hparams *h = &model->hparams;
     const nb_layer *last = &model->layers[h->n_layers - 1];
@@ -56,7 +58,8 @@ static void count_operations(const nb_model *model, size_t n, double *int_operat
         const nb_tensor *t = &model->tensors[i];
         if (!multiplies(t))
             continue;
-        const bool once = t == model->frame.head || (t->layer == (int)h->n_layers - 1 && t != last->attn_k && t != last->attn_v);
+        const bool once = t == model->frame.head ||
+                          (t->layer == (int)h->n_layers - 1 && t != last->attn_k && t != last->attn_v);
         const double operations = 2.0 * (double)t->n_rows * (double)t->n_cols * (once ? 1.0 : (double)n);
         *(nb_tensor_wants_int8(t, NB_WEIGHTS_CURRENT) ? int_operations : float_operations) += operations;
     }
@@ -67,7 +70,8 @@ static void count_operations(const nb_model *model, size_t n, double *int_operat
 
 /* ---- measuring ---- */
 
-static nb_status time_prefill(nb_session *session, const int32_t *tokens, size_t n, double *seconds, nb_error *error)
+static nb_status time_prefill(nb_session *session, const int32_t *tokens, size_t n, double *seconds,
+                              nb_error *error)
 {
     const float *logits;
     nb_session_reset(session);
@@ -77,11 +81,13 @@ static nb_status time_prefill(nb_session *session, const int32_t *tokens, size_t
     return status;
 }
 
-static nb_status time_decode(nb_session *session, const int32_t *tokens, size_t n, double *seconds, nb_error *error)
+static nb_status time_decode(nb_session *session, const int32_t *tokens, size_t n, double *seconds,
+                             nb_error *error)
 {
     const float *logits;
     nb_session_reset(session);
-    nb_status status = nb_session_eval(session, tokens, 1, NB_LOGITS_LAST, &logits, error); /* wakes the threads */
+    nb_status status =
+        nb_session_eval(session, tokens, 1, NB_LOGITS_LAST, &logits, error); /* wakes the threads */
     const double start = seconds_now();
     for (size_t i = 1; status == NB_OK && i <= n; i++)
         status = nb_session_eval(session, tokens + i, 1, NB_LOGITS_LAST, &logits, error);
@@ -95,7 +101,8 @@ static nb_status measure(nb_session *session, const int32_t *tokens, nb_bench *o
     double *prefill = nb_calloc(2 * out->n_repeats, sizeof *prefill), *decode = prefill + out->n_repeats;
     if (!prefill)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for %zu times", out->n_repeats);
-    nb_status status = time_prefill(session, tokens, out->n_prompt, &prefill[0], error); /* warms caches and pages */
+    nb_status status =
+        time_prefill(session, tokens, out->n_prompt, &prefill[0], error); /* warms caches and pages */
     for (size_t i = 0; status == NB_OK && i < out->n_repeats; i++) {
         status = time_prefill(session, tokens, out->n_prompt, &prefill[i], error);
         if (status == NB_OK)

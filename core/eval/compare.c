@@ -23,7 +23,7 @@ typedef struct divergence {
     float *losses_a, *losses_b;
     double *kl;
     bool *agrees;
-    float *probabilities; /* [threads][n_vocab]: scratch */
+    float *probabilities;             /* [threads][n_vocab]: scratch */
     const float *logits_a, *logits_b; /* of the chunk that begins at target `first` */
     size_t first;
 } divergence;
@@ -68,7 +68,8 @@ static void compare_rows(void *user, size_t begin, size_t end, unsigned thread)
         const float max_a = kernels->max(a, n), max_b = kernels->max(b, n);
         d->losses_a[position] = (float)(log_sum_a - (double)a[target]);
         d->losses_b[position] = (float)(log_sum_b - (double)b[target]);
-        d->kl[position] = kl_divergence(kernels, a, b, n, max_a, log_sum_a, log_sum_b, d->probabilities + thread * n);
+        d->kl[position] =
+            kl_divergence(kernels, a, b, n, max_a, log_sum_a, log_sum_b, d->probabilities + thread * n);
         d->agrees[position] = likeliest(a, n, max_a) == likeliest(b, n, max_b);
     }
 }
@@ -108,7 +109,8 @@ static nb_status summarise(const divergence *d, nb_comparison *out, nb_error *er
     return status == NB_OK ? nb_perplexity_summarise(d->text, &out->quantized, error) : status;
 }
 
-static nb_status compare(nb_model *model, divergence *d, nb_session *const *sessions, nb_comparison *out, nb_error *error)
+static nb_status compare(nb_model *model, divergence *d, nb_session *const *sessions, nb_comparison *out,
+                         nb_error *error)
 {
     double seconds[2] = {0};
     nb_status status = allocate(d, out, error);
@@ -133,11 +135,14 @@ nb_status nb_compare(nb_model *model, const char *text, size_t n_bytes, size_t m
     nb_status status = nb_scored_text_create(model, text, n_bytes, max_tokens, &scored, error);
     const size_t scratch_bytes = nb_model_comfort_bytes(model) / 2;
     if (status == NB_OK)
-        status = nb_session_create_within(model, NB_WEIGHTS_ORIGINAL, scored.window, scratch_bytes, &sessions[0], error);
+        status = nb_session_create_within(model, NB_WEIGHTS_ORIGINAL, scored.window, scratch_bytes,
+                                          &sessions[0], error);
     if (status == NB_OK)
-        status = nb_session_create_within(model, NB_WEIGHTS_CURRENT, scored.window, scratch_bytes, &sessions[1], error);
+        status = nb_session_create_within(model, NB_WEIGHTS_CURRENT, scored.window, scratch_bytes,
+                                          &sessions[1], error);
     if (status == NB_OK) {
-        divergence d = {.context = nb_model_context(model), .text = &scored, .n_vocab = nb_model_hparams(model)->n_vocab};
+        divergence d = {
+            .context = nb_model_context(model), .text = &scored, .n_vocab = nb_model_hparams(model)->n_vocab};
         status = compare(model, &d, sessions, out, error);
     }
     nb_session_destroy(&sessions[0]);

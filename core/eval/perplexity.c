@@ -61,13 +61,16 @@ typedef struct measurement {
 static void take_losses(void *user, size_t first, size_t count, const float *const *logits)
 {
     const measurement *m = user;
-    loss_job job = {.kernels = m->context->kernels, .targets = m->text->targets + first, .n_vocab = m->n_vocab,
-                    .logits = logits[0], .losses = m->losses + first};
+    loss_job job = {.kernels = m->context->kernels,
+                    .targets = m->text->targets + first,
+                    .n_vocab = m->n_vocab,
+                    .logits = logits[0],
+                    .losses = m->losses + first};
     nb_parallel(m->context->pool, count, 1 + (16 << 10) / m->n_vocab, loss_rows, &job);
 }
 
-nb_status nb_perplexity_measure(nb_model *model, nb_weights weights, const char *text, size_t n_bytes, size_t max_tokens,
-                                nb_perplexity *out, nb_error *error)
+nb_status nb_perplexity_measure(nb_model *model, nb_weights weights, const char *text, size_t n_bytes,
+                                size_t max_tokens, nb_perplexity *out, nb_error *error)
 {
     *out = (nb_perplexity){0};
     nb_scored_text scored;
@@ -78,7 +81,8 @@ nb_status nb_perplexity_measure(nb_model *model, nb_weights weights, const char 
     if (status == NB_OK) {
         out->losses = nb_calloc(scored.n_targets, sizeof *out->losses);
         if (!out->losses)
-            status = nb_fail(error, NB_ERR_MEMORY, "no memory for the losses of %zu tokens", scored.n_targets);
+            status =
+                nb_fail(error, NB_ERR_MEMORY, "no memory for the losses of %zu tokens", scored.n_targets);
     }
     if (status == NB_OK) {
         measurement m = {nb_model_context(model), &scored, nb_model_hparams(model)->n_vocab, out->losses};

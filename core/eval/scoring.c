@@ -42,7 +42,8 @@ nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t 
     *out = (nb_scored_text){0};
     const nb_tokenizer *tokenizer = nb_model_tokenizer(model);
     if (!tokenizer)
-        return nb_fail(error, NB_ERR_STATE, "%s came without a tokenizer, so it cannot read text", nb_model_name(model));
+        return nb_fail(error, NB_ERR_STATE, "%s came without a tokenizer, so it cannot read text",
+                       nb_model_name(model));
     nb_tokens tokens = {0};
     nb_status status = nb_tokenizer_encode(tokenizer, text, n_bytes, false, false, &tokens, error);
     if (status == NB_OK)
@@ -56,7 +57,8 @@ nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t 
     if (tokens.count < 2 + unscored) {
         const size_t count = tokens.count;
         nb_tokens_free(&tokens);
-        return nb_fail(error, NB_ERR_ARGUMENT, "a text of %zu tokens is too short to measure; two is the least", count);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "a text of %zu tokens is too short to measure; two is the least", count);
     }
     out->tokens = tokens.ids;
     out->targets = tokens.ids + unscored;
@@ -120,13 +122,15 @@ static nb_status read_logits(const scoring *s, size_t first, size_t n, nb_error 
     return status;
 }
 
-nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *const *sessions, size_t n_sessions,
-                   const char *what, nb_scored_fn *fn, void *user, double *seconds, nb_error *error)
+nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *const *sessions,
+                   size_t n_sessions, const char *what, nb_scored_fn *fn, void *user, double *seconds,
+                   nb_error *error)
 {
     const size_t row_bytes = nb_model_hparams(model)->n_vocab * sizeof(float);
     const size_t chunk_bytes = nb_model_comfort_bytes(model) / CHUNK_SHARE;
-    const scoring s = {sessions, n_sessions, nb_min_size(nb_max_size(chunk_bytes / row_bytes, CHUNK_MIN), CHUNK_MAX),
-                       fn, user, seconds};
+    const scoring s = {
+        sessions, n_sessions, nb_min_size(nb_max_size(chunk_bytes / row_bytes, CHUNK_MIN), CHUNK_MAX),
+        fn,       user,       seconds};
     int32_t inputs[WINDOW_MAX];
     nb_status status = NB_OK;
     for (size_t begin = 0; status == NB_OK && begin < text->n_targets; begin += text->window) {
@@ -144,8 +148,8 @@ nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *cons
             if (status == NB_OK)
                 status = read_logits(&s, begin + done, count, error);
             if (status == NB_OK)
-                status = nb_context_tick(nb_model_context(model), what, begin + done + count, text->n_targets, "tokens",
-                                         error);
+                status = nb_context_tick(nb_model_context(model), what, begin + done + count, text->n_targets,
+                                         "tokens", error);
         }
     }
     if (status == NB_OK && model->mapping)

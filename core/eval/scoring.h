@@ -1,18 +1,19 @@
-/* A text cut into windows and run through one or two sessions in step: what perplexity and comparison share. */
+/* A text cut into windows and run through one or two sessions in step: what perplexity and comparison share.
+ */
 #ifndef NB_EVAL_SCORING_H
 #define NB_EVAL_SCORING_H
 
 #include "model/model.h"
 
-/* The protocol of DESIGN, section 8: each window of min(context, 512) targets begins with BOS. A tokenizer without
- * one has the token before the window in its place, so then the very first token is not scored. */
+/* The protocol of DESIGN, section 8: each window of min(context, 512) targets begins with BOS. A tokenizer
+ * without one has the token before the window in its place, so then the very first token is not scored. */
 typedef struct nb_scored_text {
     int32_t *tokens;        /* allocated */
     const int32_t *targets; /* [n_targets], into tokens */
     size_t n_targets;
-    size_t n_bytes;         /* of text that the targets stand for */
+    size_t n_bytes; /* of text that the targets stand for */
     size_t window;
-    int32_t bos;            /* -1: none */
+    int32_t bos; /* -1: none */
 } nb_scored_text;
 
 nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t n_bytes, size_t max_tokens,
@@ -23,8 +24,9 @@ void nb_scored_text_free(nb_scored_text *text);
 typedef void nb_scored_fn(void *user, size_t first, size_t count, const float *const *logits);
 
 /* Runs all windows. seconds[i] grows by what session i took. Ends with a check of the model's mapping. */
-nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *const *sessions, size_t n_sessions,
-                   const char *what, nb_scored_fn *fn, void *user, double *seconds, nb_error *error);
+nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *const *sessions,
+                   size_t n_sessions, const char *what, nb_scored_fn *fn, void *user, double *seconds,
+                   nb_error *error);
 
 /* Mean of x[n] and its standard error (NaN for fewer than two); sums in 16 lanes. */
 void nb_mean_and_error(const double *x, size_t n, double *mean, double *standard_error);

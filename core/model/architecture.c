@@ -5,9 +5,15 @@
 
 static const nb_architecture *const table[] = {&nb_architecture_llama};
 
-size_t nb_architecture_count(void) { return sizeof table / sizeof table[0]; }
+size_t nb_architecture_count(void)
+{
+    return sizeof table / sizeof table[0];
+}
 
-const nb_architecture *nb_architecture_at(size_t index) { return table[index]; }
+const nb_architecture *nb_architecture_at(size_t index)
+{
+    return table[index];
+}
 
 const nb_architecture *nb_architecture_find(const char *name)
 {

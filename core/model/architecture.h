@@ -16,7 +16,15 @@ typedef struct nb_frame {
     nb_tensor *token_embd, *output_norm, *head, *rope_freqs;
 } nb_frame;
 
-typedef enum nb_dim { NB_DIM_ONE, NB_DIM_EMBD, NB_DIM_Q, NB_DIM_KV, NB_DIM_FF, NB_DIM_VOCAB, NB_DIM_ROT_HALF } nb_dim;
+typedef enum nb_dim {
+    NB_DIM_ONE,
+    NB_DIM_EMBD,
+    NB_DIM_Q,
+    NB_DIM_KV,
+    NB_DIM_FF,
+    NB_DIM_VOCAB,
+    NB_DIM_ROT_HALF
+} nb_dim;
 
 /* Where a tensor of the file goes. */
 typedef struct nb_slot {
@@ -30,8 +38,9 @@ typedef struct nb_architecture {
     const char *name;
     const nb_slot *frame_slots, *layer_slots;
     size_t n_frame_slots, n_layer_slots;
-    /* Runs block `layer` over the rows that the session holds. `keep` says which of them are wanted afterwards:
-     * all, the last alone (then in the place of the first), or none, when filling the KV cache is enough. */
+    /* Runs block `layer` over the rows that the session holds. `keep` says which of them are wanted
+     * afterwards: all, the last alone (then in the place of the first), or none, when filling the KV cache is
+     * enough. */
     nb_status (*block)(nb_session *session, size_t layer, nb_logits keep, nb_error *error);
 } nb_architecture;
 

@@ -1,5 +1,5 @@
-/* Architecture llama (Touvron et al. 2023): pre-norm blocks of grouped-query attention with rotary positions, and a
- * SwiGLU feed-forward part.
+/* Architecture llama (Touvron et al. 2023): pre-norm blocks of grouped-query attention with rotary positions,
+ * and a SwiGLU feed-forward part.
  *
  *   h = x + Wo attention(rope(Wq n), rope(Wk n), Wv n)     n = rmsnorm(x)
  *   y = h + Wdown (silu(Wgate m) * Wup m)                  m = rmsnorm(h) */
@@ -50,8 +50,8 @@ static nb_status multiply(nb_session *s, nb_tensor *weight, const nb_acts *x, fl
 }
 
 /* Prepares `x` for up to three weights that all read it. */
-static nb_status prepare(nb_session *s, const float *x, size_t n_cols, nb_tensor *const *readers, size_t n_readers,
-                         nb_error *error)
+static nb_status prepare(nb_session *s, const float *x, size_t n_cols, nb_tensor *const *readers,
+                         size_t n_readers, nb_error *error)
 {
     bool int8 = false;
     for (size_t i = 0; i < n_readers; i++)

@@ -1,5 +1,5 @@
-/* A model is made from the parts that a file reader hands over: checked against its architecture, bound to the
- * places where the forward pass looks for them, and packed. */
+/* A model is made from the parts that a file reader hands over: checked against its architecture, bound to
+ * the places where the forward pass looks for them, and packed. */
 #include "model/model.h"
 
 #include "base/memory.h"
@@ -20,36 +20,45 @@ static nb_status check_hparams(const nb_hparams *h, const char *where, nb_error 
     const struct {
         const char *name;
         uint32_t value;
-    } counts[] = {{"layers", h->n_layers},     {"embedding length", h->n_embd}, {"attention heads", h->n_heads},
-                  {"KV heads", h->n_kv_heads}, {"head size", h->head_size},     {"feed-forward length", h->n_ff},
-                  {"vocabulary", h->n_vocab},  {"context length", h->n_ctx}};
+    } counts[] = {{"layers", h->n_layers},         {"embedding length", h->n_embd},
+                  {"attention heads", h->n_heads}, {"KV heads", h->n_kv_heads},
+                  {"head size", h->head_size},     {"feed-forward length", h->n_ff},
+                  {"vocabulary", h->n_vocab},      {"context length", h->n_ctx}};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (counts[i].value == 0 || counts[i].value > INT32_MAX)
             return nb_fail(error, NB_ERR_FILE, "%s: its %s is %u, which no model has", where, counts[i].name,
                            counts[i].value);
     if (h->n_heads % h->n_kv_heads != 0)
-        return nb_fail(error, NB_ERR_FILE, "%s: %u attention heads cannot share %u KV heads evenly", where, h->n_heads,
-                       h->n_kv_heads);
+        return nb_fail(error, NB_ERR_FILE, "%s: %u attention heads cannot share %u KV heads evenly", where,
+                       h->n_heads, h->n_kv_heads);
     if (h->n_rot % 2 != 0 || h->n_rot > h->head_size)
-        return nb_fail(error, NB_ERR_FILE, "%s: RoPE turns %u dimensions of a head of %u; it must be even and no more",
-                       where, h->n_rot, h->head_size);
+        return nb_fail(error, NB_ERR_FILE,
+                       "%s: RoPE turns %u dimensions of a head of %u; it must be even and no more", where,
+                       h->n_rot, h->head_size);
     if (!(h->norm_eps >= 0.0f) || isinf(h->norm_eps) || !(h->rope_base > 0.0) || isinf(h->rope_base) ||
         !(h->rope_scale > 0.0) || isinf(h->rope_scale))
-        return nb_fail(error, NB_ERR_FILE, "%s: its norm epsilon, RoPE base or RoPE scale is not a positive number",
-                       where);
+        return nb_fail(error, NB_ERR_FILE,
+                       "%s: its norm epsilon, RoPE base or RoPE scale is not a positive number", where);
     return NB_OK;
 }
 
 static size_t extent(const nb_hparams *h, nb_dim dim)
 {
     switch (dim) {
-    case NB_DIM_ONE: return 1;
-    case NB_DIM_EMBD: return h->n_embd;
-    case NB_DIM_Q: return (size_t)h->n_heads * h->head_size;
-    case NB_DIM_KV: return (size_t)h->n_kv_heads * h->head_size;
-    case NB_DIM_FF: return h->n_ff;
-    case NB_DIM_VOCAB: return h->n_vocab;
-    case NB_DIM_ROT_HALF: return h->n_rot / 2;
+    case NB_DIM_ONE:
+        return 1;
+    case NB_DIM_EMBD:
+        return h->n_embd;
+    case NB_DIM_Q:
+        return (size_t)h->n_heads * h->head_size;
+    case NB_DIM_KV:
+        return (size_t)h->n_kv_heads * h->head_size;
+    case NB_DIM_FF:
+        return h->n_ff;
+    case NB_DIM_VOCAB:
+        return h->n_vocab;
+    case NB_DIM_ROT_HALF:
+        return h->n_rot / 2;
     }
     return 0;
 }
@@ -61,29 +70,33 @@ static nb_status check_source(const nb_tensor *t, const char *where, nb_error *e
     if (t->is_vector ? !t->vector : !t->packed && !(t->source && t->source_format))
         return nb_fail(error, NB_ERR_FILE, "%s: tensor %s has no data", where, t->name);
     if (t->n_rows == 0 || t->n_cols == 0)
-        return nb_fail(error, NB_ERR_FILE, "%s: tensor %s is %zu x %zu: empty", where, t->name, t->n_rows, t->n_cols);
+        return nb_fail(error, NB_ERR_FILE, "%s: tensor %s is %zu x %zu: empty", where, t->name, t->n_rows,
+                       t->n_cols);
     if (!t->is_vector && t->source_format && t->source_format->kind != NB_FORMAT_FLOAT)
-        return nb_fail(error, NB_ERR_UNSUPPORTED, "%s: tensor %s is stored as %s, which is no source to pack from",
-                       where, t->name, t->source_format->name);
+        return nb_fail(error, NB_ERR_UNSUPPORTED,
+                       "%s: tensor %s is stored as %s, which is no source to pack from", where, t->name,
+                       t->source_format->name);
     return NB_OK;
 }
 
 /* Finds the tensor of one slot and checks its shape; *out stays NULL where an optional one is missing. */
-static nb_status bind(nb_model *model, const nb_slot *slot, const char *name, nb_tensor **out, nb_error *error)
+static nb_status bind(nb_model *model, const nb_slot *slot, const char *name, nb_tensor **out,
+                      nb_error *error)
 {
     const char *where = model->path;
     const nb_hparams *h = &model->hparams;
     const long index = nb_model_find_tensor(model, name);
     if (index < 0) {
         if (slot->presence == NB_SLOT_NEEDED || (slot->presence == NB_SLOT_UNLESS_TIED && !h->tied))
-            return nb_fail(error, NB_ERR_FILE, "%s: tensor %s.weight is missing, and a %s model needs it", where, name,
-                           h->architecture);
+            return nb_fail(error, NB_ERR_FILE, "%s: tensor %s.weight is missing, and a %s model needs it",
+                           where, name, h->architecture);
         return NB_OK;
     }
     nb_tensor *t = &model->tensors[index];
     const size_t rows = extent(h, slot->rows), cols = extent(h, slot->cols);
     if (t->n_rows != rows || t->n_cols != cols || t->is_vector != (slot->rows == NB_DIM_ONE))
-        return nb_fail(error, NB_ERR_FILE, "%s: tensor %s is %zu x %zu, but this model's shape makes it %zu x %zu", where,
+        return nb_fail(error, NB_ERR_FILE,
+                       "%s: tensor %s is %zu x %zu, but this model's shape makes it %zu x %zu", where,
                        t->name, t->n_rows, t->n_cols, rows, cols);
     *out = t;
     return NB_OK;
@@ -187,7 +200,8 @@ static void list_architectures(char *text, size_t size)
     size_t used = 0;
     text[0] = '\0';
     for (size_t i = 0; i < nb_architecture_count() && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", nb_architecture_at(i)->name);
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", nb_architecture_at(i)->name);
 }
 
 static nb_status build(nb_model *model, const char *architecture, nb_error *error)
@@ -198,8 +212,8 @@ static nb_status build(nb_model *model, const char *architecture, nb_error *erro
     if (!model->architecture) {
         char known[128];
         list_architectures(known, sizeof known);
-        return nb_fail(error, NB_ERR_UNSUPPORTED, "%s: its architecture is %.40s; nibble runs: %s", model->path,
-                       architecture, known);
+        return nb_fail(error, NB_ERR_UNSUPPORTED, "%s: its architecture is %.40s; nibble runs: %s",
+                       model->path, architecture, known);
     }
     model->hparams.architecture = model->architecture->name;
     nb_status status = check_hparams(&model->hparams, model->path, error);
@@ -253,19 +267,40 @@ void nb_model_destroy(nb_model **model)
 
 /* ---- asking ---- */
 
-const nb_hparams *nb_model_hparams(const nb_model *model) { return &model->hparams; }
+const nb_hparams *nb_model_hparams(const nb_model *model)
+{
+    return &model->hparams;
+}
 
-const char *nb_model_name(const nb_model *model) { return model->name; }
+const char *nb_model_name(const nb_model *model)
+{
+    return model->name;
+}
 
-const char *nb_model_path(const nb_model *model) { return model->path; }
+const char *nb_model_path(const nb_model *model)
+{
+    return model->path;
+}
 
-const struct nb_tokenizer *nb_model_tokenizer(const nb_model *model) { return model->tokenizer; }
+const struct nb_tokenizer *nb_model_tokenizer(const nb_model *model)
+{
+    return model->tokenizer;
+}
 
-nb_context *nb_model_context(const nb_model *model) { return model->context; }
+nb_context *nb_model_context(const nb_model *model)
+{
+    return model->context;
+}
 
-size_t nb_model_tensor_count(const nb_model *model) { return model->n_tensors; }
+size_t nb_model_tensor_count(const nb_model *model)
+{
+    return model->n_tensors;
+}
 
-const nb_tensor *nb_model_tensor(const nb_model *model, size_t index) { return &model->tensors[index]; }
+const nb_tensor *nb_model_tensor(const nb_model *model, size_t index)
+{
+    return &model->tensors[index];
+}
 
 long nb_model_find_tensor(const nb_model *model, const char *name)
 {
@@ -298,13 +333,17 @@ uint64_t nb_model_n_bytes(const nb_model *model)
     return n;
 }
 
-uint64_t nb_model_source_bytes(const nb_model *model) { return model->source_bytes; }
+uint64_t nb_model_source_bytes(const nb_model *model)
+{
+    return model->source_bytes;
+}
 
 nb_status nb_model_check(const nb_model *model, nb_error *error)
 {
     if (model->n_lost == 0)
         return NB_OK;
-    return nb_fail(error, NB_ERR_STATE, "%zu tensor%s lost the numbers when a change could not be taken back; load %s again",
+    return nb_fail(error, NB_ERR_STATE,
+                   "%zu tensor%s lost the numbers when a change could not be taken back; load %s again",
                    model->n_lost, model->n_lost > 1 ? "s" : "", model->path);
 }
 

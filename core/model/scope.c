@@ -16,14 +16,30 @@ typedef struct scope_word {
     bool (*has)(const nb_tensor *tensor);
 } scope_word;
 
-static bool in_attention(const nb_tensor *t) { return t->role == NB_ROLE_ATTENTION; }
-static bool in_mlp(const nb_tensor *t) { return t->role == NB_ROLE_MLP; }
-static bool in_embeddings(const nb_tensor *t) { return t->role == NB_ROLE_EMBEDDINGS; }
-static bool in_head(const nb_tensor *t) { return t->role == NB_ROLE_HEAD || t->tied; }
-static bool in_all(const nb_tensor *t) { return in_attention(t) || in_mlp(t); }
+static bool in_attention(const nb_tensor *t)
+{
+    return t->role == NB_ROLE_ATTENTION;
+}
+static bool in_mlp(const nb_tensor *t)
+{
+    return t->role == NB_ROLE_MLP;
+}
+static bool in_embeddings(const nb_tensor *t)
+{
+    return t->role == NB_ROLE_EMBEDDINGS;
+}
+static bool in_head(const nb_tensor *t)
+{
+    return t->role == NB_ROLE_HEAD || t->tied;
+}
+static bool in_all(const nb_tensor *t)
+{
+    return in_attention(t) || in_mlp(t);
+}
 
 static const scope_word words[] = {
-    {"attention", in_attention}, {"mlp", in_mlp}, {"embeddings", in_embeddings}, {"head", in_head}, {"all", in_all},
+    {"attention", in_attention}, {"mlp", in_mlp}, {"embeddings", in_embeddings},
+    {"head", in_head},           {"all", in_all},
 };
 enum { N_WORDS = sizeof words / sizeof words[0] };
 
@@ -147,27 +163,31 @@ static const char *nearest_name(const nb_model *model, nb_string part)
 }
 
 /* Nothing was found for this part: say why. `vector` is a tensor that would have matched. */
-static nb_status fail_missing(const nb_model *model, nb_string part, const scope_pattern *p, const nb_tensor *vector,
-                              nb_error *error)
+static nb_status fail_missing(const nb_model *model, nb_string part, const scope_pattern *p,
+                              const nb_tensor *vector, nb_error *error)
 {
     const int length = (int)nb_min_size(part.n_bytes, 60);
     const unsigned n_layers = model->hparams.n_layers;
     if (vector)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector of %zu numbers; vectors stay f32, they are too small to matter",
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s is a vector of %zu numbers; vectors stay f32, they are too small to matter",
                        vector->name, vector->n_cols);
     if (p->has_layers && p->first > p->last)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%.*s: the range runs backwards; try blk.%u-%u", length, part.text, p->last,
-                       p->first);
+        return nb_fail(error, NB_ERR_ARGUMENT, "%.*s: the range runs backwards; try blk.%u-%u", length,
+                       part.text, p->last, p->first);
     if (p->has_layers && p->first >= n_layers)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%.*s: the model has %u blocks, blk.0 to blk.%u", length, part.text,
-                       n_layers, n_layers - 1);
-    return nb_fail(error, NB_ERR_ARGUMENT, "no tensor matches '%.*s': did you mean %s? (words: attention, mlp, embeddings, "
-                                           "head, all)", length, part.text, nearest_name(model, part));
+        return nb_fail(error, NB_ERR_ARGUMENT, "%.*s: the model has %u blocks, blk.0 to blk.%u", length,
+                       part.text, n_layers, n_layers - 1);
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "no tensor matches '%.*s': did you mean %s? (words: attention, mlp, embeddings, "
+                   "head, all)",
+                   length, part.text, nearest_name(model, part));
 }
 
 /* ---- resolving ---- */
 
-static nb_status mark_part(const nb_model *model, nb_string part, bool vectors_too, bool *chosen, nb_error *error)
+static nb_status mark_part(const nb_model *model, nb_string part, bool vectors_too, bool *chosen,
+                           nb_error *error)
 {
     const scope_word *word = find_word(part);
     const bool everything = word && word->has == in_all && vectors_too;
@@ -198,8 +218,10 @@ static void describe_left(const nb_model *model, const bool *chosen, char *text,
         n_vectors += t->is_vector;
         if (t->is_vector || chosen[i] || used >= size)
             continue;
-        const char *what = t->tied ? " (embeddings and head)" : t->role == NB_ROLE_EMBEDDINGS ? " (embeddings)"
-                           : t->role == NB_ROLE_HEAD ? " (head)" : "";
+        const char *what = t->tied                         ? " (embeddings and head)"
+                           : t->role == NB_ROLE_EMBEDDINGS ? " (embeddings)"
+                           : t->role == NB_ROLE_HEAD       ? " (head)"
+                                                           : "";
         used += (size_t)snprintf(text + used, size - used, "%s%s%s", used ? ", " : "", t->name, what);
     }
     if (n_vectors > 0 && used < size)
@@ -219,7 +241,8 @@ static nb_string trimmed_part(const char *begin, const char *end)
     return (nb_string){begin, (size_t)(end - begin)};
 }
 
-nb_status nb_scope_resolve(const nb_model *model, const char *text, bool vectors_too, nb_scope *out, nb_error *error)
+nb_status nb_scope_resolve(const nb_model *model, const char *text, bool vectors_too, nb_scope *out,
+                           nb_error *error)
 {
     *out = (nb_scope){0};
     bool *chosen = nb_calloc(model->n_tensors, sizeof *chosen);
@@ -233,8 +256,9 @@ nb_status nb_scope_resolve(const nb_model *model, const char *text, bool vectors
         const nb_string part = trimmed_part(begin, end);
         all = all || nb_string_equal(part, "all");
         status = part.n_bytes > 0 ? mark_part(model, part, vectors_too, chosen, error)
-                                  : nb_fail(error, NB_ERR_ARGUMENT, "name some tensors: a name from layers, a pattern such "
-                                                                    "as blk.*.ffn_up, or attention, mlp, embeddings, head, all");
+                                  : nb_fail(error, NB_ERR_ARGUMENT,
+                                            "name some tensors: a name from layers, a pattern such "
+                                            "as blk.*.ffn_up, or attention, mlp, embeddings, head, all");
         if (*end == '\0')
             break;
         begin = end;

@@ -22,11 +22,18 @@ enum {
 /* Huge pages are quicker to read, but a long context is mostly never reached, and then they cost memory. */
 static float *cache_floats(size_t n)
 {
-    return n <= HUGE_PAGES_UP_TO / sizeof(float) ? nb_aligned_calloc(n, sizeof(float)) : nb_aligned_reserve(n, sizeof(float));
+    return n <= HUGE_PAGES_UP_TO / sizeof(float) ? nb_aligned_calloc(n, sizeof(float))
+                                                 : nb_aligned_reserve(n, sizeof(float));
 }
 
-static size_t q_size(const nb_hparams *h) { return (size_t)h->n_heads * h->head_size; }
-static size_t kv_size(const nb_hparams *h) { return (size_t)h->n_kv_heads * h->head_size; }
+static size_t q_size(const nb_hparams *h)
+{
+    return (size_t)h->n_heads * h->head_size;
+}
+static size_t kv_size(const nb_hparams *h)
+{
+    return (size_t)h->n_kv_heads * h->head_size;
+}
 
 static bool create_cache(nb_session *s)
 {
@@ -73,7 +80,8 @@ static bool create_scratch(nb_session *s, size_t scratch_bytes)
     const size_t attention = 2 * n_q + 2 * n_kv, feed_forward = 2 * (size_t)h->n_ff;
     const size_t row = 2 * (size_t)h->n_embd + nb_max_size(attention, feed_forward);
     const size_t row_bytes = (row + nb_max_size(nb_max_size(n_q, h->n_embd), h->n_ff)) * sizeof(float);
-    s->batch = nb_min_size(nb_max_size(scratch_bytes / row_bytes / BATCH_TILE * BATCH_TILE, BATCH_MIN), BATCH_MAX);
+    s->batch =
+        nb_min_size(nb_max_size(scratch_bytes / row_bytes / BATCH_TILE * BATCH_TILE, BATCH_MIN), BATCH_MAX);
     s->batch = nb_min_size(s->batch, s->n_ctx);
     const size_t n = s->batch, pad = LINE_FLOATS - 1;
     s->scores_stride = NB_ROWS * nb_round_up(s->n_ctx + NB_ROWS, NB_ROWS);
@@ -93,7 +101,8 @@ static bool create_scratch(nb_session *s, size_t scratch_bytes)
     return true;
 }
 
-nb_status nb_session_create(nb_model *model, nb_weights weights, size_t n_ctx, nb_session **out, nb_error *error)
+nb_status nb_session_create(nb_model *model, nb_weights weights, size_t n_ctx, nb_session **out,
+                            nb_error *error)
 {
     return nb_session_create_within(model, weights, n_ctx, nb_model_comfort_bytes(model), out, error);
 }
@@ -103,10 +112,12 @@ nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n
 {
     *out = NULL;
     if (n_ctx == 0)
-        n_ctx = nb_min_size(model->hparams.n_ctx, (size_t)(POSITIONS_MAX / fmax(1.0, model->hparams.rope_scale)));
+        n_ctx =
+            nb_min_size(model->hparams.n_ctx, (size_t)(POSITIONS_MAX / fmax(1.0, model->hparams.rope_scale)));
     if (n_ctx > POSITIONS_MAX || (double)n_ctx * model->hparams.rope_scale > POSITIONS_MAX)
-        return nb_fail(error, NB_ERR_ARGUMENT, "a context of %zu tokens is more than nibble can number; use up to %d",
-                       n_ctx, POSITIONS_MAX);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "a context of %zu tokens is more than nibble can number; use up to %d", n_ctx,
+                       POSITIONS_MAX);
     nb_session *session = nb_calloc(1, sizeof *session);
     if (session) {
         session->model = model;
@@ -114,9 +125,11 @@ nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n
         session->n_ctx = n_ctx;
         session->generation = model->generation;
     }
-    if (!session || !create_cache(session) || !create_rope(session) || !create_scratch(session, scratch_bytes)) {
+    if (!session || !create_cache(session) || !create_rope(session) ||
+        !create_scratch(session, scratch_bytes)) {
         nb_session_destroy(&session);
-        return nb_fail(error, NB_ERR_MEMORY, "no memory for a context of %zu tokens; try a shorter one", n_ctx);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for a context of %zu tokens; try a shorter one",
+                       n_ctx);
     }
     *out = session;
     return NB_OK;
@@ -145,15 +158,30 @@ void nb_session_reset(nb_session *session)
     session->generation = session->model->generation;
 }
 
-nb_model *nb_session_model(const nb_session *session) { return session->model; }
+nb_model *nb_session_model(const nb_session *session)
+{
+    return session->model;
+}
 
-size_t nb_session_position(const nb_session *session) { return session->position; }
+size_t nb_session_position(const nb_session *session)
+{
+    return session->position;
+}
 
-size_t nb_session_n_ctx(const nb_session *session) { return session->n_ctx; }
+size_t nb_session_n_ctx(const nb_session *session)
+{
+    return session->n_ctx;
+}
 
-size_t nb_session_batch(const nb_session *session) { return session->batch; }
+size_t nb_session_batch(const nb_session *session)
+{
+    return session->batch;
+}
 
-uint64_t nb_session_cache_bytes(const nb_session *session) { return session->cache_bytes; }
+uint64_t nb_session_cache_bytes(const nb_session *session)
+{
+    return session->cache_bytes;
+}
 
 /* ---- feeding ---- */
 
@@ -163,8 +191,9 @@ static nb_status check_call(const nb_session *s, const int32_t *tokens, size_t n
     if (n_tokens == 0)
         return nb_fail(error, NB_ERR_ARGUMENT, "there are no tokens to read");
     if (n_tokens > s->n_ctx - s->position)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%zu tokens do not fit after the %zu that fill a context of %zu",
-                       n_tokens, s->position, s->n_ctx);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%zu tokens do not fit after the %zu that fill a context of %zu", n_tokens,
+                       s->position, s->n_ctx);
     for (size_t i = 0; i < n_tokens; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= model->hparams.n_vocab)
             return nb_fail(error, NB_ERR_ARGUMENT, "token %d is none of the model's %u", tokens[i],
@@ -188,13 +217,15 @@ static void extend_rope(nb_session *s, size_t n_positions)
 }
 
 /* One batch through all blocks; afterwards x holds the rows that `keep` asks for. */
-static nb_status run_batch(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits keep, nb_error *error)
+static nb_status run_batch(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits keep,
+                           nb_error *error)
 {
     nb_model *model = s->model;
     const size_t n_layers = model->hparams.n_layers;
     extend_rope(s, s->position + n_tokens);
     for (size_t i = 0; i < n_tokens; i++)
-        nb_tensor_lookup(model->frame.token_embd, s->weights, (size_t)tokens[i], s->x + i * model->hparams.n_embd);
+        nb_tensor_lookup(model->frame.token_embd, s->weights, (size_t)tokens[i],
+                         s->x + i * model->hparams.n_embd);
     s->n_rows = s->n_fed = n_tokens;
     s->n_kept = 0;
     nb_status status = NB_OK;
@@ -212,8 +243,8 @@ static nb_status project(nb_session *s, size_t first, size_t count, float *out, 
 {
     nb_tensor *head = s->model->frame.head;
     nb_session_norm(s, s->model->frame.output_norm, first, count);
-    nb_status status = nb_acts_prepare(s->model->context, &s->acts, s->norm, count, head->n_cols, head->n_cols,
-                                       nb_tensor_wants_int8(head, s->weights), error);
+    nb_status status = nb_acts_prepare(s->model->context, &s->acts, s->norm, count, head->n_cols,
+                                       head->n_cols, nb_tensor_wants_int8(head, s->weights), error);
     if (status == NB_OK)
         status = nb_tensor_matmul(s->model, head, s->weights, &s->acts.acts, out, head->n_rows, error);
     return status;
@@ -228,12 +259,14 @@ static nb_status reserve_logits(nb_session *s, size_t n_tokens, nb_error *error)
     s->logits_capacity = 0;
     s->logits = nb_aligned_calloc(n_tokens, s->model->hparams.n_vocab * sizeof(float));
     if (!s->logits)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory for the logits of %zu tokens; feed fewer at once", n_tokens);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for the logits of %zu tokens; feed fewer at once",
+                       n_tokens);
     s->logits_capacity = n;
     return NB_OK;
 }
 
-static nb_status eval_batches(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits want, nb_error *error)
+static nb_status eval_batches(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits want,
+                              nb_error *error)
 {
     nb_status status = NB_OK;
     /* Batches as even as whole tiles allow: a small last one would read all weights for a few tokens. */
@@ -242,7 +275,8 @@ static nb_status eval_batches(nb_session *s, const int32_t *tokens, size_t n_tok
     for (size_t done = 0; status == NB_OK && done < n_tokens;) {
         const size_t n = nb_min_size(batch, n_tokens - done);
         const bool last = done + n == n_tokens;
-        status = run_batch(s, tokens + done, n, want == NB_LOGITS_LAST && !last ? NB_LOGITS_NONE : want, error);
+        status =
+            run_batch(s, tokens + done, n, want == NB_LOGITS_LAST && !last ? NB_LOGITS_NONE : want, error);
         if (status == NB_OK && want == NB_LOGITS_ALL)
             status = project(s, 0, n, s->logits + done * s->model->hparams.n_vocab, error);
         done += n;
@@ -284,11 +318,13 @@ nb_status nb_session_feed(nb_session *session, const int32_t *tokens, size_t n_t
 {
     nb_status status = begin_call(session, tokens, n_tokens, error);
     if (status == NB_OK && n_tokens > session->batch)
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%zu tokens at once; this session takes %zu", n_tokens, session->batch);
+        status = nb_fail(error, NB_ERR_ARGUMENT, "%zu tokens at once; this session takes %zu", n_tokens,
+                         session->batch);
     return status == NB_OK ? run_batch(session, tokens, n_tokens, NB_LOGITS_ALL, error) : status;
 }
 
-nb_status nb_session_logits(nb_session *session, size_t first, size_t count, const float **logits, nb_error *error)
+nb_status nb_session_logits(nb_session *session, size_t first, size_t count, const float **logits,
+                            nb_error *error)
 {
     if (count == 0 || count > session->n_kept || first > session->n_kept - count)
         return nb_fail(error, NB_ERR_ARGUMENT, "logits of tokens %zu to %zu: the last call fed %zu", first,

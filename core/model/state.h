@@ -39,7 +39,8 @@ struct nb_model {
     nb_undo_step *undo;
     size_t n_undo;
 
-    nb_packed **originals; /* [n_tensors]: whole sources, packed, of changed tensors; NULL where none is kept */
+    nb_packed *
+        *originals; /* [n_tensors]: whole sources, packed, of changed tensors; NULL where none is kept */
     size_t originals_bytes;
     nb_packed *tile; /* some row groups of a source, for the originals that are not kept */
 };
@@ -55,8 +56,9 @@ void nb_tensor_pack_groups(nb_context *context, const nb_tensor *tensor, size_t 
 size_t nb_tensor_source_n_bytes(const nb_tensor *tensor);
 /* The quantizer that a FLOAT source stands for. */
 nb_quantizer nb_quantizer_of_source(const nb_format *format);
-/* What may be held for comfort (scratch, caches) beside the packed weights: a 16th part of them, 4 MiB at least. A
- * session for running takes that much scratch, one of two for comparing half of it, the cache of originals half. */
+/* What may be held for comfort (scratch, caches) beside the packed weights: a 16th part of them, 4 MiB at
+ * least. A session for running takes that much scratch, one of two for comparing half of it, the cache of
+ * originals half. */
 size_t nb_model_comfort_bytes(const nb_model *model);
 /* nb_session_create with a scratch of about so many bytes. */
 nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n_ctx, size_t scratch_bytes,

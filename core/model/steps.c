@@ -74,8 +74,8 @@ void nb_session_add(nb_session *session)
 
 /* ---- positions and the cache ---- */
 
-/* Keys and values of rows [begin, end), at their positions, head by head: a key goes down a column of its tile of 16,
- * so that the lines it touches are still at hand for the next key. */
+/* Keys and values of rows [begin, end), at their positions, head by head: a key goes down a column of its
+ * tile of 16, so that the lines it touches are still at hand for the next key. */
 static void store(const nb_session *s, size_t layer, size_t begin, size_t end)
 {
     const size_t head_size = s->model->hparams.head_size, n_heads = s->model->hparams.n_kv_heads;
@@ -89,7 +89,8 @@ static void store(const nb_session *s, size_t layer, size_t begin, size_t end)
             float *column = keys + position / NB_ROWS * NB_ROWS * head_size + position % NB_ROWS;
             for (size_t d = 0; d < head_size; d++)
                 column[d * NB_ROWS] = k[d];
-            memcpy(values + position * value_row, s->v + r * n_kv + head * head_size, head_size * sizeof *values);
+            memcpy(values + position * value_row, s->v + r * n_kv + head * head_size,
+                   head_size * sizeof *values);
         }
     }
 }
@@ -105,7 +106,8 @@ static void rotate_and_store_rows(void *user, size_t begin, size_t end, unsigned
     for (size_t r = begin; r < end; r++) {
         const float *cos_sin = s->rope + (s->position + r) * h->n_rot;
         if (r >= first_query)
-            job->kernels->rope_adjacent(s->q + (r - first_query) * n_q, cos_sin, h->n_heads, h->head_size, h->n_rot);
+            job->kernels->rope_adjacent(s->q + (r - first_query) * n_q, cos_sin, h->n_heads, h->head_size,
+                                        h->n_rot);
         job->kernels->rope_adjacent(s->k + r * n_kv, cos_sin, h->n_kv_heads, h->head_size, h->n_rot);
     }
     store(s, job->layer, begin, end);
@@ -115,8 +117,8 @@ void nb_session_rotate_and_store(nb_session *session, size_t layer, size_t n_que
 {
     const nb_hparams *h = &session->model->hparams;
     step job = {.layer = layer, .n_queries = n_queries};
-    over_rows(session, session->n_fed, (size_t)(h->n_heads + 3 * h->n_kv_heads) * h->head_size, rotate_and_store_rows,
-              &job);
+    over_rows(session, session->n_fed, (size_t)(h->n_heads + 3 * h->n_kv_heads) * h->head_size,
+              rotate_and_store_rows, &job);
 }
 
 /* ---- attention ---- */
@@ -144,9 +146,13 @@ static void attend_items(void *user, size_t begin, size_t end, unsigned thread)
 void nb_session_attend(nb_session *session, size_t layer, size_t n_queries)
 {
     const nb_hparams *h = &session->model->hparams;
-    step job = {.session = session, .kernels = session->model->context->kernels, .layer = layer, .n_queries = n_queries};
+    step job = {.session = session,
+                .kernels = session->model->context->kernels,
+                .layer = layer,
+                .n_queries = n_queries};
     const size_t n_items = nb_div_up(n_queries, QUERY_TILE) * h->n_heads;
     const size_t item_operations =
         4 * nb_min_size(n_queries, QUERY_TILE) * h->head_size * (session->position + session->n_fed);
-    nb_parallel(session->model->context->pool, n_items, 1 + PIECE_OPERATIONS / item_operations, attend_items, &job);
+    nb_parallel(session->model->context->pool, n_items, 1 + PIECE_OPERATIONS / item_operations, attend_items,
+                &job);
 }

@@ -6,7 +6,10 @@
 
 enum { PACK_STEP_BYTES = 8 << 20 }; /* of source, between two looks at the cancel flag */
 
-static size_t source_row_bytes(const nb_tensor *t) { return t->n_cols * (t->source_format->bits / 8); }
+static size_t source_row_bytes(const nb_tensor *t)
+{
+    return t->n_cols * (t->source_format->bits / 8);
+}
 
 size_t nb_tensor_source_n_bytes(const nb_tensor *tensor)
 {
@@ -26,7 +29,8 @@ void nb_tensor_source_row(const nb_tensor *tensor, size_t row, float *out)
         memcpy(out, tensor->vector, tensor->n_cols * sizeof *out);
     else if (tensor->source_format)
         nb_format_decode_row(tensor->source_format,
-                             (const uint8_t *)tensor->source + row * source_row_bytes(tensor), tensor->n_cols, out);
+                             (const uint8_t *)tensor->source + row * source_row_bytes(tensor), tensor->n_cols,
+                             out);
     else /* what the file holds is all there is */
         nb_packed_decode_row(tensor->packed, row, out);
 }
@@ -93,8 +97,8 @@ nb_status nb_tensor_pack_source(nb_model *model, const nb_tensor *tensor, const 
     for (size_t group = 0; status == NB_OK && group < packed->n_row_groups; group += step) {
         const size_t end = nb_min_size(group + step, packed->n_row_groups);
         nb_tensor_pack_groups(model->context, tensor, 0, packed, group, end);
-        status = nb_context_tick(model->context, what, done + nb_min_size(end * group_bytes, n_bytes), total, "bytes",
-                                 error);
+        status = nb_context_tick(model->context, what, done + nb_min_size(end * group_bytes, n_bytes), total,
+                                 "bytes", error);
     }
     if (model->mapping)
         nb_mapping_release(model->mapping, offset, n_bytes);

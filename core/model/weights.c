@@ -1,8 +1,10 @@
-/* The weights that a session multiplies with: the stored ones, or, for tensors that were changed, the originals.
+/* The weights that a session multiplies with: the stored ones, or, for tensors that were changed, the
+ * originals.
  *
- * Originals are not kept beside the stored ones. What fits a small budget is packed whole and stays; the rest is
- * packed from the mapped source a tile of row groups at a time, and the tile multiplied with all tokens before the
- * next is made. A row's sum runs in its own lane whatever stands beside it, so the tile gives the same bits. */
+ * Originals are not kept beside the stored ones. What fits a small budget is packed whole and stays; the rest
+ * is packed from the mapped source a tile of row groups at a time, and the tile multiplied with all tokens
+ * before the next is made. A row's sum runs in its own lane whatever stands beside it, so the tile gives the
+ * same bits. */
 #include "base/memory.h"
 #include "model/state.h"
 
@@ -44,7 +46,8 @@ static nb_packed *kept_original(nb_model *model, const nb_tensor *tensor)
     if (*kept)
         return *kept;
     const size_t budget = nb_min_size(ORIGINALS_MAX_BYTES, nb_model_comfort_bytes(model) / 2);
-    const size_t estimate = nb_round_up(tensor->n_rows, NB_ROWS) * tensor->n_cols * (tensor->source_format->bits / 8);
+    const size_t estimate =
+        nb_round_up(tensor->n_rows, NB_ROWS) * tensor->n_cols * (tensor->source_format->bits / 8);
     if (model->originals_bytes + estimate > budget)
         return NULL;
     const nb_quantizer quantizer = nb_quantizer_of_source(tensor->source_format);
@@ -59,7 +62,8 @@ static nb_packed *kept_original(nb_model *model, const nb_tensor *tensor)
 static nb_status fit_tile(nb_model *model, const nb_tensor *tensor, nb_error *error)
 {
     const nb_quantizer quantizer = nb_quantizer_of_source(tensor->source_format);
-    if (model->tile && model->tile->n_cols == tensor->n_cols && model->tile->quantizer.format == quantizer.format)
+    if (model->tile && model->tile->n_cols == tensor->n_cols &&
+        model->tile->quantizer.format == quantizer.format)
         return NB_OK;
     nb_packed_destroy(&model->tile);
     const size_t group_bytes = NB_ROWS * tensor->n_cols * (quantizer.format->bits / 8);
@@ -67,8 +71,8 @@ static nb_status fit_tile(nb_model *model, const nb_tensor *tensor, nb_error *er
     return nb_packed_create(&quantizer, n_groups * NB_ROWS, tensor->n_cols, &model->tile, error);
 }
 
-static nb_status matmul_by_tiles(nb_model *model, const nb_tensor *tensor, const nb_acts *x, float *y, size_t y_stride,
-                                 nb_error *error)
+static nb_status matmul_by_tiles(nb_model *model, const nb_tensor *tensor, const nb_acts *x, float *y,
+                                 size_t y_stride, nb_error *error)
 {
     nb_status status = fit_tile(model, tensor, error);
     if (status != NB_OK)

@@ -1,5 +1,6 @@
-/* The fingerprint: logits of a small random model, stored in every format in turn, hashed. Its shape is as awkward
- * as shapes get (a head of 8, rows of 72 and 172, shared KV heads, RoPE factors), so that tails are in it too. */
+/* The fingerprint: logits of a small random model, stored in every format in turn, hashed. Its shape is as
+ * awkward as shapes get (a head of 8, rows of 72 and 172, shared KV heads, RoPE factors), so that tails are
+ * in it too. */
 #include "quant/quantize.h"
 
 #include "base/memory.h"
@@ -16,15 +17,26 @@
 enum { N_TOKENS = 24, N_AT_ONCE = 17, SEED = 20 };
 
 static const nb_hparams shape = {
-    .architecture = "llama", .n_layers = 2, .n_embd = 72, .n_heads = 9, .n_kv_heads = 3, .head_size = 8, .n_rot = 8,
-    .n_ff = 172, .n_vocab = 120, .n_ctx = N_TOKENS, .norm_eps = 1e-5f, .rope_base = 10000.0, .rope_scale = 0.5,
+    .architecture = "llama",
+    .n_layers = 2,
+    .n_embd = 72,
+    .n_heads = 9,
+    .n_kv_heads = 3,
+    .head_size = 8,
+    .n_rot = 8,
+    .n_ff = 172,
+    .n_vocab = 120,
+    .n_ctx = N_TOKENS,
+    .norm_eps = 1e-5f,
+    .rope_base = 10000.0,
+    .rope_scale = 0.5,
 };
 
 /* ---- the model ---- */
 
 /* Weights live in one block, which the model's `release` frees. */
-static nb_status describe_tensors(const nb_layout_tensor *layout, size_t count, float *weights, nb_tensor *tensors,
-                                  nb_error *error)
+static nb_status describe_tensors(const nb_layout_tensor *layout, size_t count, float *weights,
+                                  nb_tensor *tensors, nb_error *error)
 {
     nb_random random;
     nb_random_seed(&random, SEED);
@@ -32,8 +44,12 @@ static nb_status describe_tensors(const nb_layout_tensor *layout, size_t count, 
         const nb_layout_tensor *l = &layout[i];
         const size_t n = l->n_rows * l->n_cols;
         const double deviation = l->is_vector ? 0.1 : 1.0 / sqrt((double)l->n_cols);
-        tensors[i] = (nb_tensor){.name = nb_strdup(l->name), .role = l->role, .layer = l->layer, .n_rows = l->n_rows,
-                                 .n_cols = l->n_cols, .is_vector = l->is_vector};
+        tensors[i] = (nb_tensor){.name = nb_strdup(l->name),
+                                 .role = l->role,
+                                 .layer = l->layer,
+                                 .n_rows = l->n_rows,
+                                 .n_cols = l->n_cols,
+                                 .is_vector = l->is_vector};
         float *values = weights;
         if (l->is_vector)
             values = tensors[i].vector = nb_calloc(n, sizeof *values);
@@ -127,8 +143,8 @@ static nb_status hash_stored_as(nb_model *model, nb_session *session, const nb_s
 }
 
 /* Every format; an INT one with both schemes, both kinds of activations, and the granularities in turn. */
-static nb_status hash_format(nb_model *model, nb_session *session, const nb_scope *scope, const nb_format *format,
-                             uint64_t *hash, nb_error *error)
+static nb_status hash_format(nb_model *model, nb_session *session, const nb_scope *scope,
+                             const nb_format *format, uint64_t *hash, nb_error *error)
 {
     nb_quantizer q = {.format = format};
     if (format->kind == NB_FORMAT_FLOAT)

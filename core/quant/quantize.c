@@ -1,9 +1,9 @@
 /* Transactions over tensors: all of a change happens, or none of it.
  *
- * A change goes tensor by tensor, so that the old and the new form of only one are held at once. What it replaces
- * is kept for going back while that fits a small budget. Beyond it the old form is dropped, and going back makes
- * it again from the source, which gives the same bits because every quantizer is deterministic. Undo is the
- * same thing on purpose. */
+ * A change goes tensor by tensor, so that the old and the new form of only one are held at once. What it
+ * replaces is kept for going back while that fits a small budget. Beyond it the old form is dropped, and
+ * going back makes it again from the source, which gives the same bits because every quantizer is
+ * deterministic. Undo is the same thing on purpose. */
 #include "quant/quantize.h"
 
 #include "base/memory.h"
@@ -53,7 +53,9 @@ static bool is_as_loaded(const nb_tensor *t, const nb_quantizer *quantizer)
 
 static void fill_loss(nb_tensor *t, const nb_rtn_stats *stats, nb_tensor_loss *loss)
 {
-    const nb_error_sums sums = {.signal = stats->signal, .noise = stats->noise, .max_error = stats->max_error,
+    const nb_error_sums sums = {.signal = stats->signal,
+                                .noise = stats->noise,
+                                .max_error = stats->max_error,
                                 .n = (uint64_t)t->n_rows * t->n_cols};
     t->sqnr = nb_error_sqnr(&sums);
     if (!loss)
@@ -94,7 +96,8 @@ static void return_progress(transaction *tx)
 }
 
 /* Packs the tensor from its source into t->packed, which is NULL. */
-static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantizer, nb_rtn_stats *stats, nb_error *error)
+static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantizer, nb_rtn_stats *stats,
+                      nb_error *error)
 {
     nb_model *model = tx->model;
     nb_status status;
@@ -116,7 +119,8 @@ static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantiz
 /* Bytes that the new form will take, near enough. */
 static size_t estimate_bytes(const nb_tensor *t, const nb_quantizer *q)
 {
-    return (size_t)(nb_quantizer_bits_per_weight(q, t->n_rows, t->n_cols) / 8.0 * (double)t->n_rows * (double)t->n_cols);
+    return (size_t)(nb_quantizer_bits_per_weight(q, t->n_rows, t->n_cols) / 8.0 * (double)t->n_rows *
+                    (double)t->n_cols);
 }
 
 /* Once an entry stands in tx->replaced, going back is taken care of. */
@@ -185,7 +189,8 @@ static void finish(transaction *tx)
     for (size_t i = 0; i < tx->count; i++) {
         const size_t index = tx->replaced[i].past.index;
         nb_packed_destroy(&tx->replaced[i].packed);
-        if (model->originals[index] && !model->tensors[index].changed) { /* the stored form is the original again */
+        if (model->originals[index] &&
+            !model->tensors[index].changed) { /* the stored form is the original again */
             model->originals_bytes -= model->originals[index]->n_bytes;
             nb_packed_destroy(&model->originals[index]);
         }
@@ -201,7 +206,8 @@ static nb_status run(transaction *tx, const change *changes, size_t n_changes, n
     tx->keep_budget = nb_max_size(KEEP_MINIMUM, (size_t)(nb_model_n_bytes(model) / KEEP_SHARE));
     tx->replaced = nb_calloc(n_changes, sizeof *tx->replaced);
     if (!tx->replaced)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed", n_changes);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed",
+                       n_changes);
     for (size_t i = 0; i < n_changes; i++)
         tx->total_bytes += nb_tensor_source_n_bytes(changes[i].tensor);
     nb_status status = NB_OK;
@@ -228,7 +234,8 @@ static nb_status reserve_step(nb_model *model, size_t n_tensors, nb_undo_step *s
     if (grown && step->pasts)
         return NB_OK;
     free(step->pasts);
-    return nb_fail(error, NB_ERR_MEMORY, "no memory to remember how %zu tensors were; nothing was changed", n_tensors);
+    return nb_fail(error, NB_ERR_MEMORY, "no memory to remember how %zu tensors were; nothing was changed",
+                   n_tensors);
 }
 
 static nb_status run_undoable(nb_model *model, const char *what, const change *changes, size_t n_changes,
@@ -257,11 +264,13 @@ static nb_status check_tensor(const nb_model *model, const nb_tensor *t, nb_erro
 {
     char stored[80];
     if (t->is_vector)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector; vectors stay f32, they are too small to matter", t->name);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s is a vector; vectors stay f32, they are too small to matter", t->name);
     if (t->source_format)
         return NB_OK;
     return nb_fail(error, NB_ERR_STATE,
-                   "%s: %s holds it only as %s, and quantizing starts from the original numbers; load the original model",
+                   "%s: %s holds it only as %s, and quantizing starts from the original numbers; load the "
+                   "original model",
                    t->name, model->path, nb_quantizer_describe(&t->quantizer, stored, sizeof stored));
 }
 
@@ -285,9 +294,12 @@ nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_qua
         return status;
     change *changes = nb_calloc(scope->count, sizeof *changes);
     if (!changes)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed", scope->count);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed",
+                       scope->count);
     for (size_t i = 0; i < scope->count; i++)
-        changes[i] = (change){.tensor = &model->tensors[scope->tensors[i]], .quantizer = *quantizer, .measured = true,
+        changes[i] = (change){.tensor = &model->tensors[scope->tensors[i]],
+                              .quantizer = *quantizer,
+                              .measured = true,
                               .loss = losses ? &losses[i] : NULL};
     status = run_undoable(model, "quantizing", changes, scope->count, error);
     free(changes);
@@ -301,12 +313,14 @@ nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *err
         return status;
     change *changes = nb_calloc(scope->count, sizeof *changes);
     if (!changes)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed", scope->count);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed",
+                       scope->count);
     size_t n = 0;
     for (size_t i = 0; i < scope->count; i++) {
         nb_tensor *t = &model->tensors[scope->tensors[i]];
         if (t->changed || !t->packed || !isnan(t->sqnr))
-            changes[n++] = (change){.tensor = t, .quantizer = nb_quantizer_of_source(t->source_format), .sqnr = NAN};
+            changes[n++] =
+                (change){.tensor = t, .quantizer = nb_quantizer_of_source(t->source_format), .sqnr = NAN};
     }
     if (n > 0)
         status = run_undoable(model, "restoring", changes, n, error);
@@ -317,13 +331,15 @@ nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *err
 nb_status nb_model_undo(nb_model *model, nb_error *error)
 {
     if (model->n_undo == 0)
-        return nb_fail(error, NB_ERR_STATE, "there is nothing to undo: no tensor was changed since the model was loaded");
+        return nb_fail(error, NB_ERR_STATE,
+                       "there is nothing to undo: no tensor was changed since the model was loaded");
     nb_undo_step *step = &model->undo[model->n_undo - 1];
     change *changes = nb_calloc(step->count, sizeof *changes);
     if (!changes)
         return nb_fail(error, NB_ERR_MEMORY, "no memory to undo; nothing was changed");
     for (size_t i = 0; i < step->count; i++)
-        changes[i] = (change){.tensor = &model->tensors[step->pasts[i].index], .quantizer = step->pasts[i].quantizer,
+        changes[i] = (change){.tensor = &model->tensors[step->pasts[i].index],
+                              .quantizer = step->pasts[i].quantizer,
                               .sqnr = step->pasts[i].sqnr};
     transaction tx = {.model = model, .what = "going back"};
     nb_status status = run(&tx, changes, step->count, error);
@@ -336,4 +352,7 @@ nb_status nb_model_undo(nb_model *model, nb_error *error)
     return status;
 }
 
-size_t nb_model_undo_depth(const nb_model *model) { return model->n_undo; }
+size_t nb_model_undo_depth(const nb_model *model)
+{
+    return model->n_undo;
+}

@@ -1,5 +1,5 @@
-/* Changing how a model's tensors are stored. Every change starts from the sources and is a transaction: on failure
- * or cancel the model is as it was. */
+/* Changing how a model's tensors are stored. Every change starts from the sources and is a transaction: on
+ * failure or cancel the model is as it was. */
 #ifndef NB_QUANT_QUANTIZE_H
 #define NB_QUANT_QUANTIZE_H
 
@@ -12,10 +12,12 @@ typedef struct nb_tensor_loss {
     uint64_t n_bytes_before, n_bytes_after;
 } nb_tensor_loss;
 
-/* Stores the scope's tensors as `quantizer` says; `losses` (one per tensor) may be NULL. Pushes one undo step. */
+/* Stores the scope's tensors as `quantizer` says; `losses` (one per tensor) may be NULL. Pushes one undo
+ * step. */
 nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
                             nb_tensor_loss *losses, nb_error *error);
-/* Back to the source's own format. Pushes one undo step, unless every tensor of the scope is in it already. */
+/* Back to the source's own format. Pushes one undo step, unless every tensor of the scope is in it already.
+ */
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error);
 /* Takes the last quantize or restore back, by replaying from the sources. NB_ERR_STATE if there is none. */
 nb_status nb_model_undo(nb_model *model, nb_error *error);

@@ -62,17 +62,18 @@ static void put_piece(outlet *o, nb_string piece)
 
 /* ---- the loop ---- */
 
-static nb_status read_prompt(nb_session *session, const nb_tokenizer *tokenizer, const char *prompt, nb_tokens *tokens,
-                             nb_error *error)
+static nb_status read_prompt(nb_session *session, const nb_tokenizer *tokenizer, const char *prompt,
+                             nb_tokens *tokens, nb_error *error)
 {
     nb_status status = nb_tokenizer_encode(tokenizer, prompt, strlen(prompt), true, true, tokens, error);
     if (status != NB_OK)
         return status;
     if (tokens->count == 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "the prompt is empty, and this model has no token to begin with");
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "the prompt is empty, and this model has no token to begin with");
     if (tokens->count > nb_session_n_ctx(session))
-        return nb_fail(error, NB_ERR_ARGUMENT, "the prompt is %zu tokens long, but the context holds %zu", tokens->count,
-                       nb_session_n_ctx(session));
+        return nb_fail(error, NB_ERR_ARGUMENT, "the prompt is %zu tokens long, but the context holds %zu",
+                       tokens->count, nb_session_n_ctx(session));
     return NB_OK;
 }
 
@@ -106,7 +107,8 @@ static nb_status write_tokens(writing *w, const float *logits, nb_generation *ou
             put_piece(&w->outlet, nb_tokenizer_piece(w->tokenizer, out->tokens[count - 1], token));
         out->tokens[count] = token;
         out->n_generated++;
-        if (out->n_generated == w->n_tokens || nb_session_position(w->session) == nb_session_n_ctx(w->session))
+        if (out->n_generated == w->n_tokens ||
+            nb_session_position(w->session) == nb_session_n_ctx(w->session))
             break;
         if (atomic_exchange(&w->context->cancel, false)) /* the text itself is the progress */
             status = nb_fail(error, NB_ERR_CANCELLED, "stopped after %zu tokens", out->n_generated);
@@ -145,8 +147,9 @@ static nb_status generate(writing *w, const char *prompt, nb_generation *out, nb
     return status;
 }
 
-nb_status nb_generate(nb_session *session, const char *prompt, size_t n_tokens, const nb_sampler_options *sampling,
-                      nb_stream_fn *stream, void *user, nb_generation *out, nb_error *error)
+nb_status nb_generate(nb_session *session, const char *prompt, size_t n_tokens,
+                      const nb_sampler_options *sampling, nb_stream_fn *stream, void *user,
+                      nb_generation *out, nb_error *error)
 {
     *out = (nb_generation){0};
     nb_model *model = nb_session_model(session);

@@ -1,4 +1,5 @@
-/* Allocation: alignment, zeros, sizes that overflow, failing on purpose, and large buffers that really go away. */
+/* Allocation: alignment, zeros, sizes that overflow, failing on purpose, and large buffers that really go
+ * away. */
 #include "base/memory.h"
 
 #include <setjmp.h>
@@ -18,7 +19,8 @@ static void assert_zeroed(const uint8_t *bytes, size_t n)
 static void test_aligned_buffers(void **state)
 {
     (void)state;
-    const size_t sizes[] = {0, 1, 63, 64, 65, 4096, (2 << 20) - 64, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 5000001};
+    const size_t sizes[] = {
+        0, 1, 63, 64, 65, 4096, (2 << 20) - 64, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 5000001};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         uint8_t *buffers[] = {nb_aligned_calloc(sizes[i], 1), nb_aligned_reserve(1, sizes[i])};
         for (size_t b = 0; b < 2; b++) {

@@ -1,7 +1,8 @@
-/* How fast whole models run, beside this machine's limits: random weights in the shapes of known models, stored in
- * several formats, decode and prefill on one and two threads.
+/* How fast whole models run, beside this machine's limits: random weights in the shapes of known models,
+ * stored in several formats, decode and prefill on one and two threads.
  *
- *   bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2] [--repeats 5] [--prompt 512]
+ *   bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2] [--repeats 5] [--prompt
+ * 512]
  *
  * A share is of the bandwidth measured over a buffer as large as the weights (decode), or of the arithmetic
  * peak measured on the same threads (prefill): see core/eval/bench.h. Every number is a median. */
@@ -66,9 +67,9 @@ static nb_status store(nb_model *model, const char *text, nb_error *error)
 
 static void print_row(const char *shape, const char *format, const nb_bench *b)
 {
-    printf("%-6s %-5s %7u %9.1f MB %10.1f %6.1f %% of %6.1f GB/s %11.1f %6.1f %%\n", shape, format, (unsigned)b->n_threads,
-           (double)b->decode_bytes * 1e-6, b->decode_rate, 100.0 * b->decode_share, b->bandwidth * 1e-9, b->prefill_rate,
-           100.0 * b->prefill_share);
+    printf("%-6s %-5s %7u %9.1f MB %10.1f %6.1f %% of %6.1f GB/s %11.1f %6.1f %%\n", shape, format,
+           (unsigned)b->n_threads, (double)b->decode_bytes * 1e-6, b->decode_rate, 100.0 * b->decode_share,
+           b->bandwidth * 1e-9, b->prefill_rate, 100.0 * b->prefill_share);
     fflush(stdout);
 }
 
@@ -144,7 +145,8 @@ static nb_status run_shape(const options *o, const char *folder, const char *nam
     const nb_format *written = NULL; /* what the file holds now */
     nb_synthetic shape;
     if (!nb_synthetic_shape(name, &shape))
-        return nb_fail(error, NB_ERR_ARGUMENT, "no model shape is called %.40s; there are 15M, 110M, 1.1B, tiny", name);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "no model shape is called %.40s; there are 15M, 110M, 1.1B, tiny", name);
     nb_status status = NB_OK;
     for (size_t i = 0; status == NB_OK && i < N_STORAGES; i++) {
         const storage *s = &storages[i];
@@ -174,8 +176,8 @@ static nb_status run_all(const options *o, const char *folder, nb_error *error)
         by_count[i] = o->bench;
     nb_cpu_name(cpu, sizeof cpu);
     printf("%s · %s\n\n", cpu, nb_kernels_best()->title);
-    printf("%-6s %-5s %7s %12s %10s %-27s %11s %8s\n", "model", "as", "threads", "weights", "decode t/s", " share of bandwidth",
-           "prefill t/s", "of peak");
+    printf("%-6s %-5s %7s %12s %10s %-27s %11s %8s\n", "model", "as", "threads", "weights", "decode t/s",
+           " share of bandwidth", "prefill t/s", "of peak");
     nb_status status = NB_OK;
     for (const char *word = o->models; status == NB_OK && *word;) {
         const size_t n = strcspn(word, ",");
@@ -186,8 +188,8 @@ static nb_status run_all(const options *o, const char *folder, nb_error *error)
     printf("\n");
     for (size_t i = 0; i < o->n_thread_counts; i++)
         if (by_count[i].fma_peak > 0.0)
-            printf("peak of %u thread%s: %.0f Gop/s f32 (fma), %.0f Gop/s int8\n", o->threads[i], o->threads[i] > 1 ? "s" : "",
-                   by_count[i].fma_peak * 1e-9, by_count[i].int8_peak * 1e-9);
+            printf("peak of %u thread%s: %.0f Gop/s f32 (fma), %.0f Gop/s int8\n", o->threads[i],
+                   o->threads[i] > 1 ? "s" : "", by_count[i].fma_peak * 1e-9, by_count[i].int8_peak * 1e-9);
     return status;
 }
 
@@ -228,10 +230,14 @@ static bool parse(int argc, char **argv, options *o)
 
 int main(int argc, char **argv)
 {
-    options o = {.models = "15M,110M,1.1B", .formats = "f32,f16,bf16,int8,int4", .threads = {1, 2}, .n_thread_counts = 2};
+    options o = {.models = "15M,110M,1.1B",
+                 .formats = "f32,f16,bf16,int8,int4",
+                 .threads = {1, 2},
+                 .n_thread_counts = 2};
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2]\n"
-                        "             [--repeats 5] [--prompt 512]\n");
+        fprintf(stderr,
+                "usage: bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2]\n"
+                "             [--repeats 5] [--prompt 512]\n");
         return 2;
     }
     const char *base = getenv("TMPDIR");

@@ -9,8 +9,9 @@
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
 
-static const char text[] = "the cat sat on the mat and ate a fig. it was a big red fig, and the cat was glad! "
-                           "then it slept. \xe2\x82\xac 5 and \xc3\xa9t\xc3\xa9.";
+static const char text[] =
+    "the cat sat on the mat and ate a fig. it was a big red fig, and the cat was glad! "
+    "then it slept. \xe2\x82\xac 5 and \xc3\xa9t\xc3\xa9.";
 
 /* ---- the definition ---- */
 
@@ -44,7 +45,8 @@ static size_t largest(const float *x, size_t n)
 }
 
 /* Windows of `window` targets, each after a BOS of its own: logits before every token of the text. */
-static float *windowed_logits(nb_model *model, nb_weights weights, const int32_t *tokens, size_t n, size_t window)
+static float *windowed_logits(nb_model *model, nb_weights weights, const int32_t *tokens, size_t n,
+                              size_t window)
 {
     const size_t n_vocab = nb_model_hparams(model)->n_vocab;
     float *all = calloc(n * n_vocab, sizeof *all);
@@ -60,7 +62,10 @@ static float *windowed_logits(nb_model *model, nb_weights weights, const int32_t
     return all;
 }
 
-static bool near(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * fmax(1.0, fabs(b)); }
+static bool near(double a, double b, double tolerance)
+{
+    return fabs(a - b) <= tolerance * fmax(1.0, fabs(b));
+}
 
 typedef struct fixture {
     nb_context *context;
@@ -77,7 +82,8 @@ static int set_up(void **state)
     shape.n_ctx = 19; /* several windows, the last one short */
     f->context = test_context(NULL, 2);
     f->model = test_model(f->context, &shape, &nb_format_f32);
-    assert_int_equal(nb_tokenizer_encode(nb_model_tokenizer(f->model), text, strlen(text), false, false, &f->tokens, &error),
+    assert_int_equal(nb_tokenizer_encode(nb_model_tokenizer(f->model), text, strlen(text), false, false,
+                                         &f->tokens, &error),
                      NB_OK);
     f->window = shape.n_ctx;
     f->n_vocab = shape.n_vocab;
@@ -125,11 +131,14 @@ static void test_perplexity(void **state)
     nb_error error;
     nb_perplexity whole, part;
     const size_t n_bytes = strlen(text);
-    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, n_bytes, 0, &whole, &error), NB_OK);
+    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, n_bytes, 0, &whole, &error),
+                     NB_OK);
     assert_perplexity(f, &whole, f->tokens.count, NB_WEIGHTS_CURRENT);
-    assert_true(near(whole.bits_per_byte, whole.mean_loss * (double)f->tokens.count / log(2.0) / (double)n_bytes, 1e-9));
+    assert_true(near(whole.bits_per_byte,
+                     whole.mean_loss * (double)f->tokens.count / log(2.0) / (double)n_bytes, 1e-9));
     const size_t n = f->window + 3;
-    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, n_bytes, n, &part, &error), NB_OK);
+    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, n_bytes, n, &part, &error),
+                     NB_OK);
     assert_perplexity(f, &part, n, NB_WEIGHTS_CURRENT);
     assert_memory_equal(whole.losses, part.losses, n * sizeof *part.losses);
     nb_perplexity_free(&whole);
@@ -141,7 +150,8 @@ static void test_perplexity_refusals(void **state)
     const fixture *f = *state;
     nb_error error;
     nb_perplexity ppl;
-    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, "", 0, 0, &ppl, &error), NB_ERR_ARGUMENT);
+    assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, "", 0, 0, &ppl, &error),
+                     NB_ERR_ARGUMENT);
     atomic_store(&f->context->cancel, true);
     assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, strlen(text), 0, &ppl, &error),
                      NB_ERR_CANCELLED);
@@ -236,8 +246,8 @@ static void test_comparison_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formulas_of_this_test), cmocka_unit_test(test_perplexity),
-        cmocka_unit_test(test_perplexity_refusals),   cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_formulas_of_this_test),  cmocka_unit_test(test_perplexity),
+        cmocka_unit_test(test_perplexity_refusals),    cmocka_unit_test(test_comparison),
         cmocka_unit_test(test_comparison_with_itself), cmocka_unit_test(test_comparison_stops),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

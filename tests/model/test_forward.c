@@ -1,5 +1,5 @@
-/* The forward pass against one written from the formulas (Touvron et al. 2023; Su et al. 2021 for RoPE) in double
- * precision, without the library's code: it reads the stored numbers and nothing else. */
+/* The forward pass against one written from the formulas (Touvron et al. 2023; Su et al. 2021 for RoPE) in
+ * double precision, without the library's code: it reads the stored numbers and nothing else. */
 #include "tests/support/shapes.h"
 
 #include <math.h>
@@ -80,8 +80,8 @@ static void rotate(double *heads, size_t n_heads, const nb_hparams *h, const dou
 }
 
 /* One query head over the keys and values up to and including its own position. */
-static void attend(const double *q, const double *keys, const double *values, size_t stride, size_t n_keys, size_t size,
-                   double *out)
+static void attend(const double *q, const double *keys, const double *values, size_t stride, size_t n_keys,
+                   size_t size, double *out)
 {
     double *p = numbers(n_keys), sum = 0.0, max = -INFINITY;
     for (size_t j = 0; j < n_keys; j++) {
@@ -102,11 +102,13 @@ static void attend(const double *q, const double *keys, const double *values, si
 static void run_attention(const nb_model *model, uint32_t layer, double *x, size_t n)
 {
     const nb_hparams *h = nb_model_hparams(model);
-    const size_t n_q = (size_t)h->n_heads * h->head_size, n_kv = (size_t)h->n_kv_heads * h->head_size, e = h->n_embd;
+    const size_t n_q = (size_t)h->n_heads * h->head_size, n_kv = (size_t)h->n_kv_heads * h->head_size,
+                 e = h->n_embd;
     double *norm = block_matrix(model, layer, "attn_norm"), *wq = block_matrix(model, layer, "attn_q");
     double *wk = block_matrix(model, layer, "attn_k"), *wv = block_matrix(model, layer, "attn_v");
     double *wo = block_matrix(model, layer, "attn_output"), *factors = matrix(model, "rope_freqs");
-    double *keys = numbers(n * n_kv), *values = numbers(n * n_kv), *q = numbers(n_q), *y = numbers(n_q), *m = numbers(e);
+    double *keys = numbers(n * n_kv), *values = numbers(n * n_kv), *q = numbers(n_q), *y = numbers(n_q),
+           *m = numbers(e);
     for (size_t t = 0; t < n; t++) {
         rms_norm(x + t * e, norm, e, (double)h->norm_eps, m);
         multiply(wq, n_q, e, m, q);
@@ -154,8 +156,10 @@ static double *plain_logits(const nb_model *model, const int32_t *tokens, size_t
 {
     const nb_hparams *h = nb_model_hparams(model);
     const size_t e = h->n_embd;
-    double *embeddings = matrix(model, "token_embd"), *head = matrix(model, h->tied ? "token_embd" : "output");
-    double *norm = matrix(model, "output_norm"), *x = numbers(n * e), *m = numbers(e), *logits = numbers(n * h->n_vocab);
+    double *embeddings = matrix(model, "token_embd"),
+           *head = matrix(model, h->tied ? "token_embd" : "output");
+    double *norm = matrix(model, "output_norm"), *x = numbers(n * e), *m = numbers(e),
+           *logits = numbers(n * h->n_vocab);
     for (size_t t = 0; t < n; t++)
         memcpy(x + t * e, embeddings + (size_t)tokens[t] * e, e * sizeof *x);
     for (uint32_t layer = 0; layer < h->n_layers; layer++) {
@@ -186,8 +190,8 @@ static void compare(const char *label, nb_model *model, double tolerance)
     for (size_t i = 0; i < n; i++) {
         largest = fmax(largest, fabs(want[i]));
         if (!(fabs(want[i] - (double)got[i]) < tolerance))
-            fail_msg("%s: logit %zu of token %zu is %.6f, not %.6f", label, i % (n / N_TOKENS), i / (n / N_TOKENS),
-                     (double)got[i], want[i]);
+            fail_msg("%s: logit %zu of token %zu is %.6f, not %.6f", label, i % (n / N_TOKENS),
+                     i / (n / N_TOKENS), (double)got[i], want[i]);
     }
     assert_true(largest > 1.0); /* the models are not degenerate */
     free(want);
@@ -206,7 +210,8 @@ static void test_f32_models(void **state)
     nb_context_destroy(&context);
 }
 
-/* Stored otherwise, with f32 activations: the same function of other numbers. int8 activations lose a little. */
+/* Stored otherwise, with f32 activations: the same function of other numbers. int8 activations lose a little.
+ */
 static void test_quantized_models(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Building models: what is missing, of another shape or lying is refused with its name, and everything that was
- * handed over is released, whatever happens. */
+/* Building models: what is missing, of another shape or lying is refused with its name, and everything that
+ * was handed over is released, whatever happens. */
 #include "tests/support/shapes.h"
 
 #include "files/layout.h"
@@ -16,8 +16,19 @@
 enum { N_WEIGHTS_MAX = 300 * 64 };
 
 static const nb_hparams shape = {
-    .architecture = "llama", .n_layers = 2, .n_embd = 24, .n_heads = 3, .n_kv_heads = 1, .head_size = 8, .n_rot = 8,
-    .n_ff = 20, .n_vocab = 300, .n_ctx = 16, .norm_eps = 1e-5f, .rope_base = 10000.0, .rope_scale = 1.0,
+    .architecture = "llama",
+    .n_layers = 2,
+    .n_embd = 24,
+    .n_heads = 3,
+    .n_kv_heads = 1,
+    .head_size = 8,
+    .n_rot = 8,
+    .n_ff = 20,
+    .n_vocab = 300,
+    .n_ctx = 16,
+    .norm_eps = 1e-5f,
+    .rope_base = 10000.0,
+    .rope_scale = 1.0,
 };
 
 static float weights[N_WEIGHTS_MAX]; /* every matrix reads the same ones */
@@ -34,7 +45,8 @@ static nb_model_parts make_parts(const nb_hparams *hparams)
 {
     nb_error error;
     nb_layout_tensor *layout;
-    nb_model_parts parts = {.name = "test", .path = "test.gguf", .hparams = *hparams, .release = release, .owner = weights};
+    nb_model_parts parts = {
+        .name = "test", .path = "test.gguf", .hparams = *hparams, .release = release, .owner = weights};
     assert_int_equal(nb_layout_create(&shape, false, &layout, &parts.n_tensors, &error), NB_OK);
     parts.tensors = calloc(parts.n_tensors, sizeof *parts.tensors);
     for (size_t i = 0; i < N_WEIGHTS_MAX; i++)
@@ -42,8 +54,12 @@ static nb_model_parts make_parts(const nb_hparams *hparams)
     for (size_t i = 0; i < parts.n_tensors; i++) {
         const nb_layout_tensor *l = &layout[i];
         nb_tensor *t = &parts.tensors[i];
-        *t = (nb_tensor){.name = nb_strdup(l->name), .role = l->role, .layer = l->layer, .n_rows = l->n_rows,
-                         .n_cols = l->n_cols, .is_vector = l->is_vector};
+        *t = (nb_tensor){.name = nb_strdup(l->name),
+                         .role = l->role,
+                         .layer = l->layer,
+                         .n_rows = l->n_rows,
+                         .n_cols = l->n_cols,
+                         .is_vector = l->is_vector};
         if (l->is_vector)
             t->vector = calloc(l->n_cols, sizeof *t->vector);
         else
@@ -142,12 +158,12 @@ static void test_lying_shapes(void **state)
     nb_context *context = test_context(NULL, 1);
     nb_hparams h = shape;
     nb_model_parts parts;
-#define REFUSED(CHANGE, STATUS, SENTENCE)                                                                              \
-    do {                                                                                                               \
-        h = shape;                                                                                                     \
-        CHANGE;                                                                                                        \
-        parts = make_parts(&h);                                                                                        \
-        assert_refused(context, &parts, STATUS, SENTENCE);                                                             \
+#define REFUSED(CHANGE, STATUS, SENTENCE)                                                                    \
+    do {                                                                                                     \
+        h = shape;                                                                                           \
+        CHANGE;                                                                                              \
+        parts = make_parts(&h);                                                                              \
+        assert_refused(context, &parts, STATUS, SENTENCE);                                                   \
     } while (0)
     REFUSED(h.architecture = "gpt5", NB_ERR_UNSUPPORTED, "gpt5");
     REFUSED(h.n_layers = 0, NB_ERR_FILE, "layers is 0");

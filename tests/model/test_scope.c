@@ -9,8 +9,15 @@
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
 
-static const nb_synthetic tied = {.n_layers = 3, .n_embd = 16, .n_heads = 2, .n_kv_heads = 1, .n_ff = 24, .n_vocab = 259,
-                                  .n_ctx = 16, .tied = true, .seed = 1};
+static const nb_synthetic tied = {.n_layers = 3,
+                                  .n_embd = 16,
+                                  .n_heads = 2,
+                                  .n_kv_heads = 1,
+                                  .n_ff = 24,
+                                  .n_vocab = 259,
+                                  .n_ctx = 16,
+                                  .tied = true,
+                                  .seed = 1};
 
 typedef struct fixture {
     nb_context *context;
@@ -49,7 +56,8 @@ static void assert_scope(const nb_model *model, const char *text, bool vectors_t
         fail_msg("%s: %s", text, error.text);
     for (size_t i = 0; i < scope.count; i++) {
         const size_t used = strlen(got);
-        snprintf(got + used, sizeof got - used, "%s%s", used ? " " : "", nb_model_tensor(model, scope.tensors[i])->name);
+        snprintf(got + used, sizeof got - used, "%s%s", used ? " " : "",
+                 nb_model_tensor(model, scope.tensors[i])->name);
     }
     assert_string_equal(got, want);
     nb_scope_free(&scope);
@@ -64,11 +72,13 @@ static void test_patterns(void **state)
     assert_scope(f->tied, "blk.1-2.ffn_*", false,
                  "blk.1.ffn_gate blk.1.ffn_up blk.1.ffn_down blk.2.ffn_gate blk.2.ffn_up blk.2.ffn_down");
     assert_scope(f->tied, "blk.1", false,
-                 "blk.1.attn_q blk.1.attn_k blk.1.attn_v blk.1.attn_output blk.1.ffn_gate blk.1.ffn_up blk.1.ffn_down");
+                 "blk.1.attn_q blk.1.attn_k blk.1.attn_v blk.1.attn_output blk.1.ffn_gate blk.1.ffn_up "
+                 "blk.1.ffn_down");
     assert_scope(f->tied, "blk.?.attn_norm", true, "blk.0.attn_norm blk.1.attn_norm blk.2.attn_norm");
     assert_scope(f->tied, "blk.2.ffn_up,blk.0.ffn_up, blk.2.ffn_up", false, "blk.0.ffn_up blk.2.ffn_up");
     assert_scope(f->tied, "*_norm", true,
-                 "blk.0.attn_norm blk.0.ffn_norm blk.1.attn_norm blk.1.ffn_norm blk.2.attn_norm blk.2.ffn_norm output_norm");
+                 "blk.0.attn_norm blk.0.ffn_norm blk.1.attn_norm blk.1.ffn_norm blk.2.attn_norm "
+                 "blk.2.ffn_norm output_norm");
     assert_scope(f->tied, "*down", false, "blk.0.ffn_down blk.1.ffn_down blk.2.ffn_down");
 }
 

@@ -12,7 +12,13 @@
 enum { N_TOKENS = 41 }; /* more than two attention tiles and a remainder, odd */
 
 static const char *const stored_as[] = {
-    "f32", "f16", "bf16", "f8_e4m3", "int8 absmax/channel", "int4 zeropoint/group:32", "int3 absmax/tensor",
+    "f32",
+    "f16",
+    "bf16",
+    "f8_e4m3",
+    "int8 absmax/channel",
+    "int4 zeropoint/group:32",
+    "int3 absmax/tensor",
     "int5 zeropoint/channel, f32 activations",
 };
 enum { N_STORED = sizeof stored_as / sizeof stored_as[0] };
@@ -21,11 +27,13 @@ static void assert_same_floats(const float *a, const float *b, size_t n, const c
 {
     for (size_t i = 0; i < n; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0)
-            fail_msg("%s, %s: number %zu of %zu is %a, not %a", what, format, i, n, (double)b[i], (double)a[i]);
+            fail_msg("%s, %s: number %zu of %zu is %a, not %a", what, format, i, n, (double)b[i],
+                     (double)a[i]);
 }
 
 /* Logits of the last `n` tokens when the tokens are fed in pieces of `piece`. */
-static void feed_in_pieces(nb_session *session, const int32_t *tokens, size_t n, size_t piece, size_t n_vocab, float *out)
+static void feed_in_pieces(nb_session *session, const int32_t *tokens, size_t n, size_t piece, size_t n_vocab,
+                           float *out)
 {
     nb_error error;
     const float *logits = NULL;
@@ -37,7 +45,8 @@ static void feed_in_pieces(nb_session *session, const int32_t *tokens, size_t n,
     }
 }
 
-/* On one level and thread count: every format, the prompt whole and in pieces, against `want` if there is one. */
+/* On one level and thread count: every format, the prompt whole and in pieces, against `want` if there is
+ * one. */
 static void run_everything(const char *level, unsigned n_threads, const test_shape *test, float **want)
 {
     nb_error error;
@@ -103,15 +112,18 @@ static void test_wanting_less_changes_nothing(void **state)
         assert_int_equal(nb_session_eval(session, tokens, N_TOKENS, NB_LOGITS_LAST, &logits, &error), NB_OK);
         assert_same_floats(last, logits, n_vocab, test_shapes[i].label, "last");
         nb_session_reset(session);
-        assert_int_equal(nb_session_eval(session, tokens, N_TOKENS - 1, NB_LOGITS_NONE, &logits, &error), NB_OK);
-        assert_int_equal(nb_session_eval(session, tokens + N_TOKENS - 1, 1, NB_LOGITS_LAST, &logits, &error), NB_OK);
+        assert_int_equal(nb_session_eval(session, tokens, N_TOKENS - 1, NB_LOGITS_NONE, &logits, &error),
+                         NB_OK);
+        assert_int_equal(nb_session_eval(session, tokens + N_TOKENS - 1, 1, NB_LOGITS_LAST, &logits, &error),
+                         NB_OK);
         assert_same_floats(last, logits, n_vocab, test_shapes[i].label, "none, then last");
         nb_session_reset(session);
         assert_int_equal(nb_session_feed(session, tokens, N_TOKENS, &error), NB_OK);
         for (size_t t = 0; t < N_TOKENS; t += 3) {
             const size_t count = nb_min_size(3, N_TOKENS - t);
             assert_int_equal(nb_session_logits(session, t, count, &logits, &error), NB_OK);
-            assert_same_floats(want + t * n_vocab, logits, count * n_vocab, test_shapes[i].label, "on demand");
+            assert_same_floats(want + t * n_vocab, logits, count * n_vocab, test_shapes[i].label,
+                               "on demand");
         }
         assert_int_equal(nb_session_logits(session, N_TOKENS, 1, &logits, &error), NB_ERR_ARGUMENT);
         assert_int_equal(nb_session_logits(session, 1, N_TOKENS, &logits, &error), NB_ERR_ARGUMENT);
@@ -122,8 +134,8 @@ static void test_wanting_less_changes_nothing(void **state)
     nb_context_destroy(&context);
 }
 
-/* A session on the originals of a quantized model computes what a freshly loaded one does: tile by tile, and from
- * the cache of whole originals. */
+/* A session on the originals of a quantized model computes what a freshly loaded one does: tile by tile, and
+ * from the cache of whole originals. */
 static void test_originals_are_the_originals(void **state)
 {
     (void)state;
@@ -150,12 +162,19 @@ static void test_originals_are_the_originals(void **state)
     nb_context_destroy(&context);
 }
 
-/* Matrices of some MiB, so that the originals do not fit the cache and go by tiles, the last of which is short. */
+/* Matrices of some MiB, so that the originals do not fit the cache and go by tiles, the last of which is
+ * short. */
 static void test_originals_by_tiles(void **state)
 {
     (void)state;
-    const nb_synthetic wide = {.n_layers = 1, .n_embd = 1000, .n_heads = 10, .n_kv_heads = 10, .n_ff = 1210,
-                               .n_vocab = 1500, .n_ctx = 16, .seed = 5};
+    const nb_synthetic wide = {.n_layers = 1,
+                               .n_embd = 1000,
+                               .n_heads = 10,
+                               .n_kv_heads = 10,
+                               .n_ff = 1210,
+                               .n_vocab = 1500,
+                               .n_ctx = 16,
+                               .seed = 5};
     nb_context *context = test_context(NULL, 2);
     nb_model *model = test_model(context, &wide, &nb_format_f32);
     const size_t n = 3 * (size_t)wide.n_vocab;
@@ -181,14 +200,16 @@ static void test_refusals(void **state)
     test_tokens(model, tokens, N_TOKENS);
     const float *logits = NULL;
     nb_session *session = NULL;
-    assert_int_equal(nb_session_create(model, NB_WEIGHTS_CURRENT, 2000000, &session, &error), NB_ERR_ARGUMENT);
+    assert_int_equal(nb_session_create(model, NB_WEIGHTS_CURRENT, 2000000, &session, &error),
+                     NB_ERR_ARGUMENT);
     assert_null(session);
     assert_int_equal(nb_session_create(model, NB_WEIGHTS_CURRENT, N_TOKENS, &session, &error), NB_OK);
     assert_int_equal(nb_session_n_ctx(session), N_TOKENS);
     assert_int_equal(nb_session_eval(session, tokens, 0, NB_LOGITS_LAST, &logits, &error), NB_ERR_ARGUMENT);
     const int32_t strangers[] = {-1, (int32_t)nb_model_hparams(model)->n_vocab, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < 4; i++)
-        assert_int_equal(nb_session_eval(session, &strangers[i], 1, NB_LOGITS_LAST, &logits, &error), NB_ERR_ARGUMENT);
+        assert_int_equal(nb_session_eval(session, &strangers[i], 1, NB_LOGITS_LAST, &logits, &error),
+                         NB_ERR_ARGUMENT);
     assert_int_equal(nb_session_eval(session, tokens, N_TOKENS - 1, NB_LOGITS_LAST, &logits, &error), NB_OK);
     assert_int_equal(nb_session_eval(session, tokens, 2, NB_LOGITS_LAST, &logits, &error), NB_ERR_ARGUMENT);
     assert_non_null(strstr(error.text, "context"));
@@ -220,7 +241,8 @@ static void test_cancel(void **state)
     assert_true(nb_session_batch(session) < LONG);
     assert_int_equal(nb_session_eval(session, tokens, 5, NB_LOGITS_NONE, &logits, &error), NB_OK);
     atomic_store(&context->cancel, true);
-    assert_int_equal(nb_session_eval(session, tokens + 5, LONG - 5, NB_LOGITS_LAST, &logits, &error), NB_ERR_CANCELLED);
+    assert_int_equal(nb_session_eval(session, tokens + 5, LONG - 5, NB_LOGITS_LAST, &logits, &error),
+                     NB_ERR_CANCELLED);
     assert_int_equal(nb_session_position(session), 5);
     assert_int_equal(nb_session_eval(session, tokens + 5, LONG - 5, NB_LOGITS_LAST, &logits, &error), NB_OK);
     float *want = nb_calloc(shape.n_vocab, sizeof *want);

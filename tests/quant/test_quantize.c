@@ -14,11 +14,25 @@
 
 enum { N_TOKENS = 9 };
 
-static const nb_synthetic small = {.n_layers = 2, .n_embd = 40, .n_heads = 4, .n_kv_heads = 2, .n_ff = 72, .n_vocab = 262,
-                                   .n_ctx = 32, .tied = true, .seed = 9};
-/* 8 MB in f32 with several tensors beyond what a transaction keeps, so that going back must make them again. */
-static const nb_synthetic large = {.n_layers = 1, .n_embd = 512, .n_heads = 8, .n_kv_heads = 8, .n_ff = 1000,
-                                   .n_vocab = 4000, .n_ctx = 16, .seed = 10};
+static const nb_synthetic small = {.n_layers = 2,
+                                   .n_embd = 40,
+                                   .n_heads = 4,
+                                   .n_kv_heads = 2,
+                                   .n_ff = 72,
+                                   .n_vocab = 262,
+                                   .n_ctx = 32,
+                                   .tied = true,
+                                   .seed = 9};
+/* 8 MB in f32 with several tensors beyond what a transaction keeps, so that going back must make them again.
+ */
+static const nb_synthetic large = {.n_layers = 1,
+                                   .n_embd = 512,
+                                   .n_heads = 8,
+                                   .n_kv_heads = 8,
+                                   .n_ff = 1000,
+                                   .n_vocab = 4000,
+                                   .n_ctx = 16,
+                                   .seed = 10};
 
 /* ---- looking at a model from outside ---- */
 
@@ -60,7 +74,8 @@ static uint64_t state_of(nb_model *model)
     return hash;
 }
 
-static nb_status quantize(nb_model *model, const char *scope_text, const char *quantizer_text, nb_error *error)
+static nb_status quantize(nb_model *model, const char *scope_text, const char *quantizer_text,
+                          nb_error *error)
 {
     nb_scope scope;
     nb_quantizer quantizer;
@@ -134,7 +149,8 @@ static void test_every_change_starts_from_the_source(void **state)
 {
     (void)state;
     nb_context *context = test_context(NULL, 2);
-    nb_model *twice = test_model(context, &small, &nb_format_f16), *once = test_model(context, &small, &nb_format_f16);
+    nb_model *twice = test_model(context, &small, &nb_format_f16),
+             *once = test_model(context, &small, &nb_format_f16);
     test_quantize(twice, "all", "int2 absmax/tensor");
     test_quantize(twice, "all", "int4 absmax/group:32");
     test_quantize(once, "all", "int4 absmax/group:32");
@@ -291,7 +307,8 @@ static void test_nan_changes_nothing(void **state)
     nb_gguf *gguf = NULL;
     assert_int_equal(nb_gguf_open(path, &gguf, &error), NB_OK);
     const float nan = NAN;
-    memcpy(file + nb_gguf_find_tensor(gguf, "blk.0.ffn_down.weight")->offset + 4 * (3 * large.n_ff + 17), &nan, 4);
+    memcpy(file + nb_gguf_find_tensor(gguf, "blk.0.ffn_down.weight")->offset + 4 * (3 * large.n_ff + 17),
+           &nan, 4);
     nb_gguf_close(&gguf);
     path = temporary_file("nan.gguf", file, size);
     free(file);
@@ -306,7 +323,8 @@ static void test_nan_changes_nothing(void **state)
     assert_non_null(strstr(error.text, "row 3"));
     assert_int_equal(nb_model_n_bytes(model), n_bytes);
     assert_int_equal(nb_model_undo_depth(model), 1);
-    assert_int_equal(nb_model_tensor(model, (size_t)nb_model_find_tensor(model, "output"))->quantizer.format->bits, 8);
+    assert_int_equal(
+        nb_model_tensor(model, (size_t)nb_model_find_tensor(model, "output"))->quantizer.format->bits, 8);
     nb_model_destroy(&model);
     nb_context_destroy(&context);
     unlink(path);
@@ -336,8 +354,8 @@ static void test_lost_mapping(void **state)
     nb_context_destroy(&context);
 }
 
-/* The same, when a tensor too large to be kept was changed before the cut is met: it cannot be taken back, so the
- * model says so instead of running with half of a change. */
+/* The same, when a tensor too large to be kept was changed before the cut is met: it cannot be taken back, so
+ * the model says so instead of running with half of a change. */
 static void test_lost_mapping_beyond_repair(void **state)
 {
     (void)state;

@@ -9,7 +9,8 @@ typedef struct test_shape {
     nb_synthetic shape;
 } test_shape;
 
-/* One head, grouped heads, a head size of 8 and of 48, rows of 172 and of 72, tied and not, with RoPE factors. */
+/* One head, grouped heads, a head size of 8 and of 48, rows of 172 and of 72, tied and not, with RoPE
+ * factors. */
 extern const test_shape test_shapes[];
 extern const size_t n_test_shapes;
 

@@ -114,7 +114,8 @@ static void test_contexts_end(void **state)
     assert_null(g.tokens);
     const nb_sampler_options cold = {.temperature = -1.0f, .top_p = 1.0f};
     assert_int_equal(nb_generate(session, "abc", 4, &cold, NULL, NULL, &g, &error), NB_ERR_ARGUMENT);
-    assert_int_equal(nb_generate(session, "", 2, &greedy, NULL, NULL, &g, &error), NB_OK); /* BOS is a start */
+    assert_int_equal(nb_generate(session, "", 2, &greedy, NULL, NULL, &g, &error),
+                     NB_OK); /* BOS is a start */
     assert_int_equal(g.n_prompt, 1);
     nb_generation_free(&g);
     nb_session_destroy(&session);
