@@ -92,7 +92,14 @@ void nb_front_close(nb_front *front)
 void nb_front_complain(const char *where, const char *sentence)
 {
     fflush(stdout);
-    fprintf(stderr, "%s%s%s\n", where ? where : "", where ? ": " : "", sentence);
+    nb_draft line = {0};
+    nb_draft_addf(&line, "%s%s%s\n", where ? where : "", where ? ": " : "", sentence);
+    for (size_t i = 0; i + 1 < line.n_bytes; i++) {
+        if ((unsigned char)line.text[i] < 0x20 || line.text[i] == 0x7f)
+            line.text[i] = '?'; /* names come from files: they may not steer a terminal */
+    }
+    fputs(nb_draft_text(&line), stderr);
+    nb_draft_free(&line);
 }
 
 /* In the notebook an error is a paragraph like any other; elsewhere it says where it comes from. */

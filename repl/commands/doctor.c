@@ -77,7 +77,7 @@ static void add_libraries(nb_items *out)
                                "brew install gnuplot" NB_END);
     add_row(out, "libedit");
 #ifdef NB_HAVE_LIBEDIT
-    nb_items_cell(out, 1, "yes: line editing, Tab, Ctrl-R");
+    nb_items_cell(out, 1, NB_MEASURED "yes" NB_END ": line editing, Tab, Ctrl-R");
 #else
     nb_items_cell(out, 1,
                   NB_ALERT "missing" NB_END ": no line editing, Tab or Ctrl-R. " NB_COMMAND
@@ -85,7 +85,7 @@ static void add_libraries(nb_items *out)
 #endif
     add_row(out, "PCRE2");
 #ifdef NB_HAVE_PCRE2
-    nb_items_cell(out, 1, "yes: byte-level tokenizers (GPT-2, Llama 3, Qwen)");
+    nb_items_cell(out, 1, NB_MEASURED "yes" NB_END ": byte-level tokenizers (GPT-2, Llama 3, Qwen)");
 #else
     nb_items_cell(out, 1,
                   NB_ALERT

@@ -64,7 +64,8 @@ static void report(const nb_notebook *notebook, const nb_generation *made, const
                   made->n_generated == 1 ? "" : "s", nb_draft_text(&how), end);
     if (made->generate_seconds > 0 && made->n_generated > 1)
         nb_items_text(out,
-                      NB_MUTED "prompt of %zu tokens in %s ms, then " NB_END NB_MEASURED "%s tokens/s" NB_END,
+                      "prompt of %zu tokens in " NB_MEASURED "%s ms" NB_END ", then " NB_MEASURED
+                      "%s tokens/s" NB_END,
                       made->n_prompt, nb_general(1000 * made->prompt_seconds, 2).text,
                       nb_rate((double)made->n_generated / made->generate_seconds).text);
     nb_draft_free(&how);

@@ -93,6 +93,8 @@ static void test_cells(void **state)
     assert_null(strstr(out, "2 in f16"));
     run(NULL, "-c", "exit; nonsense", NULL);
     succeeded();
+    run(NULL, "-c", "show\x1b[2J", NULL); /* nothing that was typed steers the terminal */
+    failed("show?[2J");
 }
 
 static void test_pipe(void **state)
