@@ -143,9 +143,11 @@ static nb_status read_words(const char *text, size_t n, size_t *at, nb_line *lin
         size_t end = read_word(text, n, *at, &word, &quoted);
         if (end > n) {
             nb_draft_free(&word);
+            size_t shown = nb_min_size(end_of_row(text, n, *at) - *at, 60);
+            status = nb_fail(error, NB_ERR_ARGUMENT, "a quote is opened here and never closed: %.*s",
+                             (int)shown, text + *at);
             *at = n;
-            return nb_fail(error, NB_ERR_ARGUMENT, "a quote is opened here and never closed: %.60s",
-                           line->n_words ? line->words[line->n_words - 1].text : text);
+            return status;
         }
         *at = end;
         status = add_word(line, &word, quoted, error);
