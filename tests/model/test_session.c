@@ -104,7 +104,7 @@ static void test_wanting_less_changes_nothing(void **state)
         const size_t n_vocab = nb_model_hparams(model)->n_vocab;
         int32_t tokens[N_TOKENS];
         test_tokens(model, tokens, N_TOKENS);
-        test_quantize(model, "mlp", "int8 absmax/channel");
+        test_quantize(model, "all,head", "int8 absmax/channel");
         float *want = test_logits(model, NB_WEIGHTS_CURRENT, tokens, N_TOKENS);
         const float *last = want + (N_TOKENS - 1) * n_vocab, *logits = NULL;
         nb_session *session = NULL;
