@@ -94,11 +94,10 @@ static void test_bits_are_the_same_everywhere(void **state)
 }
 
 /* What is computed for the last token alone is what is computed for it among all. */
-static void test_wanting_less_changes_nothing(void **state)
+static void want_less(const char *level)
 {
-    (void)state;
     nb_error error;
-    nb_context *context = test_context(NULL, 2);
+    nb_context *context = test_context(level, 2);
     for (size_t i = 0; i < n_test_shapes; i++) {
         nb_model *model = test_model(context, &test_shapes[i].shape, &nb_format_f16);
         const size_t n_vocab = nb_model_hparams(model)->n_vocab;
@@ -132,6 +131,14 @@ static void test_wanting_less_changes_nothing(void **state)
         nb_model_destroy(&model);
     }
     nb_context_destroy(&context);
+}
+
+static void test_wanting_less_changes_nothing(void **state)
+{
+    (void)state;
+    for (size_t level = 0; level < nb_kernels_count(); level++)
+        if (test_level(level))
+            want_less(test_level(level));
 }
 
 /* A session on the originals of a quantized model computes what a freshly loaded one does: tile by tile, and
