@@ -89,6 +89,14 @@ const nb_kernels *nb_kernels_verifying(const nb_kernels *level);
  * (nb_acts_prepare). Threads split row groups, and token tiles where that is better. */
 void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float *y, size_t y_stride);
 
+/* The same for several matrices that read the same x: with few tokens threads meet once for all of them. */
+typedef struct nb_matmul_part {
+    const nb_packed *w;
+    float *y;
+    size_t y_stride;
+} nb_matmul_part;
+void nb_matmul_parts(nb_context *context, const nb_matmul_part *parts, size_t n_parts, const nb_acts *x);
+
 /* Scratch for acts that grows as needed: one per session. */
 typedef struct nb_acts_buffer {
     nb_acts acts;

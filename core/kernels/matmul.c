@@ -111,12 +111,18 @@ static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts 
     nb_aligned_free(want);
 }
 
+/* What a matmul of so many tokens costs, in bytes read. */
+static size_t work_of(const nb_packed *w, size_t n_tokens)
+{
+    const size_t one = w->n_row_groups * w->row_group_bytes * (w->quantizer.format->bits < 8 ? 2 : 1);
+    return one / TOKENS_PER_READ * (TOKENS_PER_READ + n_tokens - 1);
+}
+
 void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float *y, size_t y_stride)
 {
     const nb_kernels *kernels = context->kernels;
     matmul_job job = {.kernel = kernel_for(kernels, &w->quantizer), .w = w, .x = x, .y = y, .y_stride = y_stride};
-    const size_t work = w->n_row_groups * w->row_group_bytes * (w->quantizer.format->bits < 8 ? 2 : 1);
-    if (nb_pool_size(context->pool) == 1 || work / TOKENS_PER_READ * (TOKENS_PER_READ + x->n_tokens - 1) < SMALL_WORK)
+    if (nb_pool_size(context->pool) == 1 || work_of(w, x->n_tokens) < SMALL_WORK)
         job.kernel(w, 0, w->n_row_groups, x, y, y_stride);
     else if (x->n_tokens < MANY_TOKENS)
         nb_parallel(context->pool, w->n_row_groups, kernels->row_group_grain, multiply_groups, &job);
@@ -124,4 +130,43 @@ void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float 
         multiply_many(context->pool, &job);
     if (context->verify)
         verify(kernels, w, x, y, y_stride);
+}
+
+typedef struct {
+    const nb_kernels *kernels;
+    const nb_matmul_part *parts;
+    size_t n_parts;
+    const nb_acts *x;
+} parts_job;
+
+/* Row groups [begin, end) of all parts, counted through. */
+static void multiply_parts(void *user, size_t begin, size_t end, unsigned thread)
+{
+    (void)thread;
+    const parts_job *job = user;
+    for (const nb_matmul_part *part = job->parts; part < job->parts + job->n_parts && end > 0; part++) {
+        const size_t n = part->w->n_row_groups, last = nb_min_size(end, n);
+        if (begin < last)
+            kernel_for(job->kernels, &part->w->quantizer)(part->w, begin, last, job->x, part->y, part->y_stride);
+        begin -= nb_min_size(begin, n);
+        end -= last;
+    }
+}
+
+void nb_matmul_parts(nb_context *context, const nb_matmul_part *parts, size_t n_parts, const nb_acts *x)
+{
+    parts_job job = {context->kernels, parts, n_parts, x};
+    size_t work = 0, n_row_groups = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        work += work_of(parts[i].w, x->n_tokens);
+        n_row_groups += parts[i].w->n_row_groups;
+    }
+    if (nb_pool_size(context->pool) == 1 || work < SMALL_WORK || x->n_tokens >= MANY_TOKENS) {
+        for (size_t i = 0; i < n_parts; i++)
+            nb_matmul(context, parts[i].w, x, parts[i].y, parts[i].y_stride);
+        return;
+    }
+    nb_parallel(context->pool, n_row_groups, context->kernels->row_group_grain, multiply_parts, &job);
+    for (size_t i = 0; i < n_parts && context->verify; i++)
+        verify(context->kernels, parts[i].w, x, parts[i].y, parts[i].y_stride);
 }

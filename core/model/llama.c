@@ -65,21 +65,16 @@ static nb_status attention(nb_session *s, size_t layer, nb_logits keep, nb_error
     nb_tensor *const readers[] = {l->attn_k, l->attn_v, l->attn_q};
     nb_session_norm(s, l->attn_norm, 0, s->n_rows);
     nb_status status = prepare(s, s->norm, l->attn_q->n_cols, readers, keep == NB_LOGITS_NONE ? 2 : 3, error);
+    const size_t n_queries = keep == NB_LOGITS_NONE ? 0 : keep == NB_LOGITS_LAST ? 1 : s->n_rows;
+    const bool same_rows = n_queries == s->n_rows;
+    float *const kvq[] = {s->k, s->v, s->q};
     if (status == NB_OK)
-        status = multiply(s, l->attn_k, &s->acts.acts, s->k, error);
-    if (status == NB_OK)
-        status = multiply(s, l->attn_v, &s->acts.acts, s->v, error);
-    size_t n_queries = s->n_rows;
-    nb_acts wanted = s->acts.acts;
-    if (keep == NB_LOGITS_NONE) {
-        n_queries = 0;
-    } else if (keep == NB_LOGITS_LAST && n_queries > 1) {
+        status = nb_tensors_matmul(s->model, readers, same_rows ? 3 : 2, s->weights, &s->acts.acts, kvq, error);
+    if (status == NB_OK && !same_rows && n_queries == 1) {
+        const nb_acts last = last_row(&s->acts.acts);
         memmove(s->x, s->x + (s->n_rows - 1) * l->attn_q->n_cols, l->attn_q->n_cols * sizeof *s->x);
-        wanted = last_row(&wanted);
-        n_queries = 1;
+        status = multiply(s, l->attn_q, &last, s->q, error);
     }
-    if (status == NB_OK && n_queries > 0)
-        status = multiply(s, l->attn_q, &wanted, s->q, error);
     if (status != NB_OK)
         return status;
     nb_session_rotate_and_store(s, layer, n_queries);
@@ -101,10 +96,9 @@ static nb_status feed_forward(nb_session *s, size_t layer, nb_error *error)
     nb_tensor *const readers[] = {l->ffn_gate, l->ffn_up};
     nb_session_norm(s, l->ffn_norm, 0, s->n_rows);
     nb_status status = prepare(s, s->norm, l->ffn_gate->n_cols, readers, 2, error);
+    float *const gate_up[] = {s->gate, s->up};
     if (status == NB_OK)
-        status = multiply(s, l->ffn_gate, &s->acts.acts, s->gate, error);
-    if (status == NB_OK)
-        status = multiply(s, l->ffn_up, &s->acts.acts, s->up, error);
+        status = nb_tensors_matmul(s->model, readers, 2, s->weights, &s->acts.acts, gate_up, error);
     if (status != NB_OK)
         return status;
     nb_session_swiglu(s);

@@ -70,6 +70,10 @@ nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n
 bool nb_tensor_wants_int8(const nb_tensor *tensor, nb_weights which);
 nb_status nb_tensor_matmul(nb_model *model, nb_tensor *tensor, nb_weights which, const nb_acts *x, float *y,
                            size_t y_stride, nb_error *error);
+/* Up to NB_TENSORS_AT_ONCE tensors that read the same activations; y[i] has rows of tensors[i]->n_rows. */
+enum { NB_TENSORS_AT_ONCE = 4 };
+nb_status nb_tensors_matmul(nb_model *model, nb_tensor *const *tensors, size_t n_tensors, nb_weights which,
+                            const nb_acts *x, float *const *y, nb_error *error);
 void nb_tensor_lookup(const nb_tensor *tensor, nb_weights which, size_t row, float *out);
 void nb_model_forget_originals(nb_model *model);
 

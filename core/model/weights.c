@@ -88,12 +88,36 @@ static nb_status matmul_by_tiles(nb_model *model, const nb_tensor *tensor, const
     return NB_OK;
 }
 
+/* The packed form of the whole tensor that runs; NULL: only tiles of it are ever packed. */
+static const nb_packed *whole(nb_model *model, const nb_tensor *tensor, nb_weights which)
+{
+    return runs_source(tensor, which) ? kept_original(model, tensor) : tensor->packed;
+}
+
 nb_status nb_tensor_matmul(nb_model *model, nb_tensor *tensor, nb_weights which, const nb_acts *x, float *y,
                            size_t y_stride, nb_error *error)
 {
-    const nb_packed *packed = runs_source(tensor, which) ? kept_original(model, tensor) : tensor->packed;
+    const nb_packed *packed = whole(model, tensor, which);
     if (!packed)
         return matmul_by_tiles(model, tensor, x, y, y_stride, error);
     nb_matmul(model->context, packed, x, y, y_stride);
     return NB_OK;
+}
+
+nb_status nb_tensors_matmul(nb_model *model, nb_tensor *const *tensors, size_t n_tensors, nb_weights which,
+                            const nb_acts *x, float *const *y, nb_error *error)
+{
+    nb_matmul_part parts[NB_TENSORS_AT_ONCE];
+    size_t n_parts = 0;
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < n_tensors && status == NB_OK; i++) {
+        const nb_packed *packed = whole(model, tensors[i], which);
+        if (packed)
+            parts[n_parts++] = (nb_matmul_part){packed, y[i], tensors[i]->n_rows};
+        else
+            status = matmul_by_tiles(model, tensors[i], x, y[i], tensors[i]->n_rows, error);
+    }
+    if (status == NB_OK)
+        nb_matmul_parts(model->context, parts, n_parts, x);
+    return status;
 }
