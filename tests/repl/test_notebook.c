@@ -232,7 +232,7 @@ static int set_up(void **state)
     assert_int_equal(nb_synthetic_write(temporary_path("story.gguf"), &small, &error), NB_OK);
     assert_int_equal(nb_synthetic_write(temporary_path("large.gguf"), &large, &error), NB_OK);
     write_text("short.txt", 3000);
-    write_text("long.txt", 4000000);
+    write_text("long.txt", 600000);
     return 0;
 }
 
@@ -354,8 +354,7 @@ static void test_interrupts(void **state)
     shows("load story.gguf; quantize all absmax --bits 4", "int4 absmax/tensor");
     type("ppl --text long.txt --tokens 0");
     keys("Enter");
-    wait_until_shown(" of ");
-    wait_until_shown("tokens · ");
+    wait_until_shown(" tokens");
     keys("C-c");
     wait_for_prompt(3);
     assert_non_null(strstr(output_of(2), "stopped after "));
