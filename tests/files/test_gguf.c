@@ -217,6 +217,7 @@ static void odd_values_are_refused(void **state)
     } cases[] = {
         {{9, 0, 0, 0, 9, 0, 0, 0, 1}, "array of arrays"},
         {{9, 0, 0, 0, 13, 0, 0, 0, 1}, "does not have"},
+        {{9, 0, 0, 0, 12, 0, 0, 0, 1}, "longer than the file"}, /* 8 bytes, and 5 are left */
         {{9, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20}, "longer than the file"},
         {{9, 0, 0, 0, 8, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, "longer than the file"},
         {{7, 0, 0, 0, 2}, "neither 0 nor 1"},
