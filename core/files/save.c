@@ -68,7 +68,9 @@ static nb_status write_all(nb_model *model, nb_gguf_writer *writer, nb_error *er
 nb_status nb_model_save(nb_model *model, const char *path, nb_error *error)
 {
     nb_gguf_writer *writer;
-    nb_status status = nb_gguf_writer_create(path, &writer, error);
+    nb_status status = nb_model_check(model, error);
+    if (status == NB_OK)
+        status = nb_gguf_writer_create(path, &writer, error);
     if (status != NB_OK)
         return status;
     status = write_all(model, writer, error);

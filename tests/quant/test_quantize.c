@@ -380,6 +380,7 @@ static void test_lost_mapping_beyond_repair(void **state)
     assert_int_equal(nb_model_check(model, &error), NB_ERR_STATE);
     assert_non_null(strstr(error.text, "load"));
     assert_null(first->packed);
+    assert_int_equal(nb_model_save(model, temporary_path("never.gguf"), &error), NB_ERR_STATE);
     float row[512];
     nb_tensor_current_row(first, 5, row);
     assert_true(row[7] == 0.0f);
