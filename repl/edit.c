@@ -176,11 +176,11 @@ static void recall(void *user, const char *cell)
 static void bind_keys(EditLine *line)
 {
     el_set(line, EL_EDITOR, "emacs");
-    el_set(line, EL_ADDFN, "nibble-complete", "Complete the word", on_tab);
-    el_set(line, EL_ADDFN, "nibble-interrupt", "Drop the line", on_interrupt);
-    el_set(line, EL_ADDFN, "nibble-suspend", "Let the shell take over for a while", on_suspend);
-    el_set(line, EL_ADDFN, "nibble-newline", "Start another line of this cell", on_newline);
-    el_set(line, EL_ADDFN, "nibble-paste", "Take what the terminal pastes", on_paste);
+    el_wset(line, EL_ADDFN, L"nibble-complete", L"Complete the word", on_tab);
+    el_wset(line, EL_ADDFN, L"nibble-interrupt", L"Drop the line", on_interrupt);
+    el_wset(line, EL_ADDFN, L"nibble-suspend", L"Let the shell take over for a while", on_suspend);
+    el_wset(line, EL_ADDFN, L"nibble-newline", L"Start another line of this cell", on_newline);
+    el_wset(line, EL_ADDFN, L"nibble-paste", L"Take what the terminal pastes", on_paste);
     el_set(line, EL_BIND, "^I", "nibble-complete", NULL);
     el_set(line, EL_BIND, "^C", "nibble-interrupt", NULL);
     el_set(line, EL_BIND, "^Z", "nibble-suspend", NULL);

@@ -122,6 +122,17 @@ static nb_status remember_cell(nb_notebook *notebook, const char *text, size_t n
     return NB_OK;
 }
 
+/* A sentence quotes what was typed and what files say, and stays one line all the same. */
+static void keep_one_line(nb_error *error)
+{
+    for (char *c = error->text; *c; c++) {
+        if (*c == '\n' || *c == '\t')
+            *c = ' ';
+        else if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    }
+}
+
 nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_bytes, nb_show_fn *show,
                           void *user, nb_error *error)
 {
@@ -137,6 +148,8 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
         nb_items_free(&items);
         nb_line_free(&line);
     }
+    if (status != NB_OK && error)
+        keep_one_line(error);
     return status;
 }
 

@@ -174,6 +174,7 @@ static void test_typos(void **state)
     desk *d = *state;
     refuses(d, "quantise mlp gptq", "no command \"quantise\": did you mean quantize?");
     refuses(d, "frobnicate", "help lists them all");
+    refuses(d, "no\"such\nthing\"", "no command \"nosuch thing\"");
     refuses(d, "bits 0.1 f61", "did you mean f16?");
     refuses(d, "set treads 2", "did you mean threads?");
     refuses(d, "set plot brail", "did you mean braille?");
