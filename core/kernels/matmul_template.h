@@ -108,60 +108,6 @@ INLINE void store_sums(int strips, int tokens, const tile_out *out, const tile_e
     }
 }
 
-/* --- what the caches should hold soon --- */
-
-enum { LINE = 64 };
-
-/* The codes that the next panel is made of. Each tile asks for a share of them, so that they are near when the
- * panel is filled, and no tile waits for more than its share. */
-typedef struct {
-    const uint8_t *codes; /* of the first row group */
-    size_t group_bytes, n_groups;
-    size_t group_lines; /* wanted of each row group */
-    size_t share, n_shares;
-} codes_ahead;
-
-/* The row groups and columns that follow [group, group + n_groups) x [k, k + n), walked columns first. */
-static codes_ahead look_ahead(const nb_packed *w, size_t group, size_t n_groups, size_t end, size_t k, size_t n,
-                              size_t n_shares)
-{
-    const size_t column_bytes = NB_ROWS * w->quantizer.format->bits / 8;
-    codes_ahead ahead = {.group_bytes = w->row_group_bytes, .n_groups = n_groups, .n_shares = n_shares};
-    if (k + n < w->n_cols) {
-        k += n;
-    } else {
-        k = 0;
-        group += n_groups;
-        ahead.n_groups = nb_min_size(n_groups, end - group);
-    }
-    ahead.codes = w->codes + group * w->row_group_bytes + k * column_bytes;
-    ahead.group_lines = nb_min_size(n, w->n_cols - k) * column_bytes / LINE;
-    return ahead;
-}
-
-static void ask_for_share(codes_ahead *ahead)
-{
-    const size_t lines = ahead->group_lines * ahead->n_groups;
-    const size_t begin = lines * ahead->share / ahead->n_shares, end = lines * (ahead->share + 1) / ahead->n_shares;
-    ahead->share++;
-    if (begin == end)
-        return;
-    const uint8_t *group = ahead->codes + begin / ahead->group_lines * ahead->group_bytes;
-    for (size_t i = begin, line = begin % ahead->group_lines; i < end; i++, line++) {
-        if (line == ahead->group_lines) {
-            line = 0;
-            group += ahead->group_bytes;
-        }
-        __builtin_prefetch(group + line * LINE, 0, 2);
-    }
-}
-
-INLINE void ask_for(const void *data, size_t n_bytes)
-{
-    for (size_t i = 0; i < n_bytes; i += LINE)
-        __builtin_prefetch((const uint8_t *)data + i, 0, 2);
-}
-
 /* The outputs of the tile beside this one. */
 INLINE void ask_for_next_sums(int strips, int tokens, const tile_out *out)
 {

@@ -109,38 +109,29 @@ typedef struct {
     size_t group, n_groups;
     size_t k, n; /* the columns */
     tile_ends ends;
-    codes_ahead ahead;
 } float_pass;
 
 /* Tokens [token, token + tile->tokens) over all row groups of the panel. */
-static void float_panel_tokens(float_pass *p, const float_panel_tile *tile, size_t token)
+static void float_panel_tokens(const float_pass *p, const float_panel_tile *tile, size_t token)
 {
     _Alignas(64) float x[MAX_TOKENS * X_STRIDE];
     tile_spare spare;
     const float *from = p->x->f32 + token * p->x->f32_stride + p->k;
     for (int t = 0; t < tile->tokens; t++)
         memcpy(x + t * X_STRIDE, from + (size_t)t * p->x->f32_stride, p->n * sizeof *x);
-    from += (size_t)tile->tokens * p->x->f32_stride;
-    size_t n_next = nb_min_size((size_t)tile->tokens, p->x->n_tokens - token - (size_t)tile->tokens);
     for (size_t g = 0, step; g < p->n_groups; g += step) {
         bool whole = p->n_groups - g >= (size_t)tile->groups;
         step = whole ? (size_t)tile->groups : 1;
         tile_out out = enter_tile(p->w, p->group + g, (int)step, tile->tokens, p->ends.first,
                                   p->y + token * p->y_stride, p->y_stride, spare);
-        for (; n_next > 0 && n_next >= p->n_groups - g; n_next--, from += p->x->f32_stride)
-            ask_for(from, p->n * sizeof *from);
-        ask_for_share(&p->ahead);
         (whole ? tile->run : tile->run_one)(p->n, p->panel + g * GROUP_FLOATS, x, &out, &p->ends);
         leave_tile(&out, tile->tokens);
     }
 }
 
-static void float_panel_pass(float_pass *p, size_t end)
+static void float_panel_pass(const float_pass *p)
 {
     const float_panel_tile *tile = float_panel_tiles;
-    const size_t n_tiles = nb_div_up(p->x->n_tokens, (size_t)tile->tokens) *
-                           nb_div_up(p->n_groups, (size_t)tile->groups);
-    p->ahead = look_ahead(p->w, p->group, p->n_groups, end, p->k, p->n, n_tiles);
     for (size_t token = 0; token < p->x->n_tokens; token += (size_t)tile->tokens) {
         while ((size_t)tile->tokens > p->x->n_tokens - token)
             tile++;
@@ -165,7 +156,7 @@ static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begi
             p.ends.last = p.k + p.n == w->n_cols;
             for (size_t g = 0; g < p.n_groups; g++)
                 fill(w, p.group + g, p.k, p.n, panel + g * GROUP_FLOATS);
-            float_panel_pass(&p, end);
+            float_panel_pass(&p);
         }
     }
 }

@@ -12,7 +12,7 @@
  *   vi_zeros(kind, zeros)          LANES zero points, as its products count them
  *   vi_zero_term(zeros, minus_sum) zeros * minus_sum */
 
-enum { LINES = NB_BLOCK / 4, PANEL_BLOCKS = 32, GROUP_BYTES = PANEL_BLOCKS * LINES * LINE };
+enum { LINE = 64, LINES = NB_BLOCK / 4, PANEL_BLOCKS = 32, GROUP_BYTES = PANEL_BLOCKS * LINES * LINE };
 
 /* The activations of a tile: tokens `stride` blocks apart. */
 typedef struct {
@@ -216,11 +216,10 @@ typedef struct {
     size_t group, n_groups;
     size_t block, n_blocks;
     tile_ends ends;
-    codes_ahead ahead;
 } int_pass;
 
 /* Tokens [token, token + tile->tokens) over all row groups of the panel. */
-static void int_panel_tokens(int_pass *p, const int_panel_tile *tile, size_t token)
+static void int_panel_tokens(const int_pass *p, const int_panel_tile *tile, size_t token)
 {
     nb_act_block blocks[MAX_TOKENS * PANEL_BLOCKS];
     int_acts a = {blocks, PANEL_BLOCKS, NULL, p->x->n_blocks * NB_BLOCK};
@@ -234,13 +233,9 @@ static void int_panel_tokens(int_pass *p, const int_panel_tile *tile, size_t tok
         for (size_t b = 0; p->zero != OWN_ZEROS && b < p->n_blocks; b++)
             to[b].minus_sum *= p->zero;
     }
-    size_t n_next = nb_min_size((size_t)tile->tokens, p->x->n_tokens - token - (size_t)tile->tokens);
     for (size_t g = 0, step; g < p->n_groups; g += step) {
         bool whole = p->n_groups - g >= (size_t)tile->groups;
         step = whole ? (size_t)tile->groups : 1;
-        for (; n_next > 0 && n_next >= p->n_groups - g; n_next--, from += p->x->n_blocks)
-            ask_for(from, p->n_blocks * sizeof *from);
-        ask_for_share(&p->ahead);
         int_weights at = p->at;
         at.codes += g * at.group_bytes;
         at.scales = (const uint8_t *)at.scales + g * at.scale_stride * (at.scales_f32 ? 4 : 2);
@@ -252,11 +247,8 @@ static void int_panel_tokens(int_pass *p, const int_panel_tile *tile, size_t tok
     }
 }
 
-static void int_panel_pass(int_pass *p, const int_panel_tile *tile, size_t end)
+static void int_panel_pass(const int_pass *p, const int_panel_tile *tile)
 {
-    const size_t n_tiles = nb_div_up(p->x->n_tokens, (size_t)tile->tokens) *
-                           nb_div_up(p->n_groups, (size_t)tile->groups);
-    p->ahead = look_ahead(p->w, p->group, p->n_groups, end, p->block * NB_BLOCK, p->n_blocks * NB_BLOCK, n_tiles);
     for (size_t token = 0; token < p->x->n_tokens; token += (size_t)tile->tokens) {
         while ((size_t)tile->tokens > p->x->n_tokens - token)
             tile++;
@@ -307,7 +299,7 @@ INLINE void int_by_panels(int bits, const int_panel_tile *tiles, int zero, const
                 else
                     fill_bytes(bits, zero, &from, p.n_blocks, panel + g * GROUP_BYTES);
             }
-            int_panel_pass(&p, tiles, end);
+            int_panel_pass(&p, tiles);
         }
     }
 }
