@@ -33,13 +33,13 @@ static void quantize_tokens(void *user, size_t begin, size_t end, unsigned threa
     const nb_acts *acts = job->acts;
     for (size_t t = begin; t < end; t++) {
         int16_t *wide = job->kernels->wants_wide ? acts->wide + t * acts->n_blocks * NB_BLOCK : NULL;
-        job->kernels->quantize_acts(acts->f32 + t * acts->f32_stride, acts->n_cols, acts->blocks + t * acts->n_blocks,
-                                    wide);
+        job->kernels->quantize_acts(acts->f32 + t * acts->f32_stride, acts->n_cols,
+                                    acts->blocks + t * acts->n_blocks, wide);
     }
 }
 
-nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens, size_t n_cols,
-                          size_t stride, bool quantize, nb_error *error)
+nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens,
+                          size_t n_cols, size_t stride, bool quantize, nb_error *error)
 {
     nb_acts *acts = &buffer->acts;
     acts->n_tokens = n_tokens;
@@ -58,8 +58,8 @@ nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const flo
         fits = fits && reserve(&wide_codes, &buffer->wide_capacity, wide, sizeof *acts->wide);
     acts->wide = wide_codes;
     if (!fits)
-        return nb_fail(error, NB_ERR_MEMORY, "not enough memory for the activations of %zu tokens; try fewer at once",
-                       n_tokens);
+        return nb_fail(error, NB_ERR_MEMORY,
+                       "not enough memory for the activations of %zu tokens; try fewer at once", n_tokens);
     quantize_job job = {context->kernels, acts};
     nb_parallel(context->pool, n_tokens, TOKENS_AT_ONCE, quantize_tokens, &job);
     return NB_OK;

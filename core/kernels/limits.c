@@ -55,11 +55,14 @@ const nb_limits nb_limits_scalar = {"scalar", scalar_read, scalar_read, scalar_f
 
 static const nb_limits *limits_of(const nb_kernels *kernels)
 {
-    static const nb_limits *const all[] = {&nb_limits_scalar,
+    static const nb_limits *const all[] = {
+        &nb_limits_scalar,
 #if defined(__x86_64__)
-                                           &nb_limits_avx2, &nb_limits_avxvnni, &nb_limits_avx512,
+        &nb_limits_avx2,
+        &nb_limits_avxvnni,
+        &nb_limits_avx512,
 #elif defined(__aarch64__)
-                                           &nb_limits_neon,
+        &nb_limits_neon,
 #endif
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
@@ -105,8 +108,8 @@ double nb_measure_read_bandwidth(nb_context *context, size_t n_bytes)
         return 0.0;
     memset(data, 1, n_pages * PAGE); /* pages of its own, not the system's one page of zeros */
     read_job one = {limits->read_one, data}, four = {limits->read_four, data};
-    const double best = fmin(fastest(context, n_pages, 1, read_pages, &one),
-                             fastest(context, n_pages, 1, read_pages, &four));
+    const double best =
+        fmin(fastest(context, n_pages, 1, read_pages, &one), fastest(context, n_pages, 1, read_pages, &four));
     nb_aligned_free(data);
     return (double)(n_pages * PAGE) / best;
 }

@@ -7,13 +7,14 @@
 #include <string.h>
 
 enum {
-    /* Below this much work a second thread costs more than it saves: meeting takes about half a microsecond, in
-     * which one core reads 70 KB from its cache. Work is counted in bytes of codes read by one token, twice
-     * where they must be unpacked; TOKENS_PER_READ more tokens take as long again. */
+    /* Below this much work a second thread costs more than it saves: meeting takes about half a microsecond,
+     * in which one core reads 70 KB from its cache. Work is counted in bytes of codes read by one token,
+     * twice where they must be unpacked; TOKENS_PER_READ more tokens take as long again. */
     SMALL_WORK = 136 * 1024,
     TOKENS_PER_READ = 4,
-    /* A kernel copies a tile's activations once a call, and decodes its weights once a call. A piece of a matmul
-     * of many tokens has enough row groups to pay for the one and enough tokens to pay for the other. */
+    /* A kernel copies a tile's activations once a call, and decodes its weights once a call. A piece of a
+     * matmul of many tokens has enough row groups to pay for the one and enough tokens to pay for the other.
+     */
     MANY_TOKENS = 32,
     GROUPS_PER_PIECE = 24,
     TOKENS_PER_PIECE = 48, /* a multiple of every level's tile */
@@ -90,7 +91,8 @@ static nb_matmul_fn *kernel_for(const nb_kernels *kernels, const nb_quantizer *q
 
 /* NIBBLE_VERIFY=1: the same rows by the definition, compared bit for bit. A difference is a bug in a kernel,
  * nothing that a caller could handle, so it ends the program with what is needed to find it. */
-static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts *x, const float *y, size_t y_stride)
+static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts *x, const float *y,
+                   size_t y_stride)
 {
     float *want = nb_aligned_calloc(w->n_rows, sizeof *want);
     if (want == NULL)
@@ -121,7 +123,8 @@ static size_t work_of(const nb_packed *w, size_t n_tokens)
 void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float *y, size_t y_stride)
 {
     const nb_kernels *kernels = context->kernels;
-    matmul_job job = {.kernel = kernel_for(kernels, &w->quantizer), .w = w, .x = x, .y = y, .y_stride = y_stride};
+    matmul_job job = {
+        .kernel = kernel_for(kernels, &w->quantizer), .w = w, .x = x, .y = y, .y_stride = y_stride};
     if (nb_pool_size(context->pool) == 1 || work_of(w, x->n_tokens) < SMALL_WORK)
         job.kernel(w, 0, w->n_row_groups, x, y, y_stride);
     else if (x->n_tokens < MANY_TOKENS)
@@ -147,7 +150,8 @@ static void multiply_parts(void *user, size_t begin, size_t end, unsigned thread
     for (const nb_matmul_part *part = job->parts; part < job->parts + job->n_parts && end > 0; part++) {
         const size_t n = part->w->n_row_groups, last = nb_min_size(end, n);
         if (begin < last)
-            kernel_for(job->kernels, &part->w->quantizer)(part->w, begin, last, job->x, part->y, part->y_stride);
+            kernel_for(job->kernels, &part->w->quantizer)(part->w, begin, last, job->x, part->y,
+                                                          part->y_stride);
         begin -= nb_min_size(begin, n);
         end -= last;
     }

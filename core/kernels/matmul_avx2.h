@@ -18,23 +18,56 @@ typedef __m256i vi;
 typedef uint16_t u16_lanes __attribute__((vector_size(32)));
 typedef uint32_t u32_lanes __attribute__((vector_size(32)));
 
-INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
-INLINE vf vf_set1(float value) { return _mm256_set1_ps(value); }
-INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
-INLINE void vf_store(float *p, vf value) { _mm256_storeu_ps(p, value); }
-INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
-INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE vf vf_from_vi(vi value) { return _mm256_cvtepi32_ps(value); }
-INLINE vf nans(void) { return _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000)); }
+INLINE vf vf_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+INLINE vf vf_set1(float value)
+{
+    return _mm256_set1_ps(value);
+}
+INLINE vf vf_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+INLINE void vf_store(float *p, vf value)
+{
+    _mm256_storeu_ps(p, value);
+}
+INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+INLINE vf vf_from_vi(vi value)
+{
+    return _mm256_cvtepi32_ps(value);
+}
+INLINE vf nans(void)
+{
+    return _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000));
+}
 INLINE vf vf_canonical(vf value)
 {
     return _mm256_blendv_ps(value, nans(), _mm256_cmp_ps(value, value, _CMP_UNORD_Q));
 }
 
-INLINE __m128i load_128(const void *p) { return _mm_loadu_si128(p); }
-INLINE __m128i load_64(const void *p) { return _mm_loadl_epi64(p); }
+INLINE __m128i load_128(const void *p)
+{
+    return _mm_loadu_si128(p);
+}
+INLINE __m128i load_64(const void *p)
+{
+    return _mm_loadl_epi64(p);
+}
 
-INLINE vf vf_load_f16(const uint8_t *p) { return _mm256_cvtph_ps(load_128(p)); }
+INLINE vf vf_load_f16(const uint8_t *p)
+{
+    return _mm256_cvtph_ps(load_128(p));
+}
 INLINE vf vf_load_bf16(const uint8_t *p)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_128(p)), 16));
@@ -43,9 +76,11 @@ INLINE vf vf_load_bf16(const uint8_t *p)
 INLINE vf vf_load_e4m3(const uint8_t *p)
 {
     const __m128i codes = load_64(p), most = _mm_set1_epi8(0x7f);
-    const __m128i halves = _mm_and_si128(_mm_slli_epi16(_mm_cvtepi8_epi16(codes), 7), _mm_set1_epi16((short)0xbfff));
+    const __m128i halves =
+        _mm_and_si128(_mm_slli_epi16(_mm_cvtepi8_epi16(codes), 7), _mm_set1_epi16((short)0xbfff));
     const __m256i is_nan = _mm256_cvtepi8_epi32(_mm_cmpeq_epi8(_mm_and_si128(codes, most), most));
-    return _mm256_blendv_ps(vf_mul(_mm256_cvtph_ps(halves), vf_set1(256.0f)), nans(), _mm256_castsi256_ps(is_nan));
+    return _mm256_blendv_ps(vf_mul(_mm256_cvtph_ps(halves), vf_set1(256.0f)), nans(),
+                            _mm256_castsi256_ps(is_nan));
 }
 /* e5m2 is f16 without its low byte. */
 INLINE vf vf_load_e5m2(const uint8_t *p)
@@ -53,21 +88,55 @@ INLINE vf vf_load_e5m2(const uint8_t *p)
     return _mm256_cvtph_ps(_mm_unpacklo_epi8(_mm_setzero_si128(), load_64(p)));
 }
 
-INLINE vi vi_zero(void) { return _mm256_setzero_si256(); }
-INLINE vi vi_set1(int32_t value) { return _mm256_set1_epi32(value); }
-INLINE vi vi_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
-INLINE void vi_store(uint8_t *p, vi value) { _mm256_storeu_si256((__m256i *)(void *)p, value); }
-INLINE vi vi_load_u8(const uint8_t *p) { return _mm256_cvtepu8_epi32(load_64(p)); }
-INLINE vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
-INLINE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
-INLINE vi vi_add_bytes(vi a, vi b) { return _mm256_add_epi8(a, b); }
-INLINE vi vi_and_bytes(vi a, uint8_t mask) { return _mm256_and_si256(a, _mm256_set1_epi8((char)mask)); }
+INLINE vi vi_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+INLINE vi vi_set1(int32_t value)
+{
+    return _mm256_set1_epi32(value);
+}
+INLINE vi vi_load(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+INLINE void vi_store(uint8_t *p, vi value)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, value);
+}
+INLINE vi vi_load_u8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi32(load_64(p));
+}
+INLINE vi vi_or(vi a, vi b)
+{
+    return _mm256_or_si256(a, b);
+}
+INLINE vi vi_sub(vi a, vi b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+INLINE vi vi_add_bytes(vi a, vi b)
+{
+    return _mm256_add_epi8(a, b);
+}
+INLINE vi vi_and_bytes(vi a, uint8_t mask)
+{
+    return _mm256_and_si256(a, _mm256_set1_epi8((char)mask));
+}
 /* By n bits, to the left if n < 0. Bits cross into the neighbouring byte: mask them off. */
-INLINE vi vi_shift_right(vi a, int n) { return n < 0 ? (vi)((u16_lanes)a << -n) : (vi)((u16_lanes)a >> n); }
-INLINE vi vi_byte_of(vi a, int j) { return (vi)((u32_lanes)a >> 8 * j & 0xff); }
+INLINE vi vi_shift_right(vi a, int n)
+{
+    return n < 0 ? (vi)((u16_lanes)a << -n) : (vi)((u16_lanes)a >> n);
+}
+INLINE vi vi_byte_of(vi a, int j)
+{
+    return (vi)((u32_lanes)a >> 8 * j & 0xff);
+}
 INLINE vi vi_splat_low_byte(vi a)
 {
-    return _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(_mm_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0)));
+    return _mm256_shuffle_epi8(
+        a, _mm256_broadcastsi128_si256(_mm_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0)));
 }
 
 /* Four bytes, or two int16, to every lane. */
@@ -84,12 +153,18 @@ INLINE vi vi_zeros(int kind, const uint8_t *zeros)
     return vi_load_u8(zeros);
 }
 /* Both fit 16 bits, and the upper half of a zero point's lane is 0. */
-INLINE vi vi_zero_term(vi zeros, int32_t minus_sum) { return _mm256_madd_epi16(zeros, vi_set1(minus_sum)); }
+INLINE vi vi_zero_term(vi zeros, int32_t minus_sum)
+{
+    return _mm256_madd_epi16(zeros, vi_set1(minus_sum));
+}
 
 /* --- activations --- */
 
 /* The bits of |x| order as the values do, with Inf and NaN above all. */
-INLINE vi absolute_bits(vf x) { return _mm256_and_si256(_mm256_castps_si256(x), vi_set1(0x7fffffff)); }
+INLINE vi absolute_bits(vf x)
+{
+    return _mm256_and_si256(_mm256_castps_si256(x), vi_set1(0x7fffffff));
+}
 
 INLINE int32_t greatest(vi a)
 {
@@ -137,7 +212,8 @@ INLINE void quantize_block(const float *x, nb_act_block *block)
     block->minus_sum = -total(sum);
     /* packing works within halves of a vector; the permutation puts the eight quads in order */
     const vi bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
-    vi_store((uint8_t *)block->q, _mm256_permutevar8x32_epi32(bytes, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0)));
+    vi_store((uint8_t *)block->q,
+             _mm256_permutevar8x32_epi32(bytes, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0)));
 }
 
 INLINE void quantize_blocks(const float *x, size_t n_cols, nb_act_block *blocks)

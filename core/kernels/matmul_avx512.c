@@ -1,5 +1,6 @@
-/* Matmul for AVX-512 with VNNI: one zmm is a row group. A quad's line is one 64-byte load; vpdpbusd multiplies
- * its unsigned codes with four signed activations, broadcast, and adds them to each row's own int32. */
+/* Matmul for AVX-512 with VNNI: one zmm is a row group. A quad's line is one 64-byte load; vpdpbusd
+ * multiplies its unsigned codes with four signed activations, broadcast, and adds them to each row's own
+ * int32. */
 #include "kernels/levels.h"
 
 #include <immintrin.h>
@@ -9,14 +10,15 @@
 enum { LANES = 16, OWN_ZEROS = -1, USES_WIDE = false };
 
 /* Sums, weights and broadcasts have 32 registers. */
-#define DIRECT_GROUPS(TOKENS) 4
+#define DIRECT_GROUPS(TOKENS)     4
 #define INT_DIRECT_GROUPS(TOKENS) ((TOKENS) == 1 ? 4 : 2)
-#define FLOAT_PANEL_TILES(X) X(2, 12) X(2, 8) X(4, 4) X(4, 2) X(4, 1)
-#define INT_PANEL_TILES(X, KIND, OWN) X(KIND, OWN, 2, 6) X(KIND, OWN, 2, 4) X(KIND, OWN, 4, 2) X(KIND, OWN, 4, 1)
+#define FLOAT_PANEL_TILES(X)      X(2, 12) X(2, 8) X(4, 4) X(4, 2) X(4, 1)
+#define INT_PANEL_TILES(X, KIND, OWN)                                                                        \
+    X(KIND, OWN, 2, 6) X(KIND, OWN, 2, 4) X(KIND, OWN, 4, 2) X(KIND, OWN, 4, 1)
 /* 8-bit codes are their own panel; others become u - z + 2^bits, which fits a byte. Only an 8-bit zero point
  * does not, and then each row subtracts its own. */
 #define INT_PANEL_FAMILIES(X) X(8, 0) X(8, 1) X(16, 0)
-#define PANEL_TILES(BITS, ABSMAX)                                                                                    \
+#define PANEL_TILES(BITS, ABSMAX)                                                                            \
     ((BITS) < 8 ? int_panel_tiles_16_0 : (ABSMAX) ? int_panel_tiles_8_0 : int_panel_tiles_8_1)
 #define PANEL_ZERO(BITS, ABSMAX) ((BITS) < 8 ? 1 << (BITS) : (ABSMAX) ? 128 : OWN_ZEROS)
 
@@ -27,20 +29,47 @@ typedef __m512i vi;
 typedef uint16_t u16_lanes __attribute__((vector_size(64)));
 typedef uint32_t u32_lanes __attribute__((vector_size(64)));
 
-INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
-INLINE vf vf_set1(float value) { return _mm512_set1_ps(value); }
-INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
-INLINE void vf_store(float *p, vf value) { _mm512_storeu_ps(p, value); }
-INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE vf vf_from_vi(vi value) { return _mm512_cvtepi32_ps(value); }
-INLINE vf nans(void) { return _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000)); }
+INLINE vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+INLINE vf vf_set1(float value)
+{
+    return _mm512_set1_ps(value);
+}
+INLINE vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+INLINE void vf_store(float *p, vf value)
+{
+    _mm512_storeu_ps(p, value);
+}
+INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+INLINE vf vf_from_vi(vi value)
+{
+    return _mm512_cvtepi32_ps(value);
+}
+INLINE vf nans(void)
+{
+    return _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000));
+}
 INLINE vf vf_canonical(vf value)
 {
     return _mm512_mask_mov_ps(value, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q), nans());
 }
 
-INLINE vf vf_load_f16(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+INLINE vf vf_load_f16(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
 INLINE vf vf_load_bf16(const uint8_t *p)
 {
     __m512i codes = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -62,18 +91,51 @@ INLINE vf vf_load_e5m2(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_slli_epi16(codes, 8));
 }
 
-INLINE vi vi_zero(void) { return _mm512_setzero_si512(); }
-INLINE vi vi_set1(int32_t value) { return _mm512_set1_epi32(value); }
-INLINE vi vi_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
-INLINE void vi_store(uint8_t *p, vi value) { _mm512_storeu_si512(p, value); }
-INLINE vi vi_load_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)); }
-INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
-INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
-INLINE vi vi_add_bytes(vi a, vi b) { return _mm512_add_epi8(a, b); }
-INLINE vi vi_and_bytes(vi a, uint8_t mask) { return _mm512_and_si512(a, _mm512_set1_epi8((char)mask)); }
+INLINE vi vi_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+INLINE vi vi_set1(int32_t value)
+{
+    return _mm512_set1_epi32(value);
+}
+INLINE vi vi_load(const uint8_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+INLINE void vi_store(uint8_t *p, vi value)
+{
+    _mm512_storeu_si512(p, value);
+}
+INLINE vi vi_load_u8(const uint8_t *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+INLINE vi vi_or(vi a, vi b)
+{
+    return _mm512_or_si512(a, b);
+}
+INLINE vi vi_sub(vi a, vi b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+INLINE vi vi_add_bytes(vi a, vi b)
+{
+    return _mm512_add_epi8(a, b);
+}
+INLINE vi vi_and_bytes(vi a, uint8_t mask)
+{
+    return _mm512_and_si512(a, _mm512_set1_epi8((char)mask));
+}
 /* By n bits, to the left if n < 0. Bits cross into the neighbouring byte: mask them off. */
-INLINE vi vi_shift_right(vi a, int n) { return n < 0 ? (vi)((u16_lanes)a << -n) : (vi)((u16_lanes)a >> n); }
-INLINE vi vi_byte_of(vi a, int j) { return (vi)((u32_lanes)a >> 8 * j & 0xff); }
+INLINE vi vi_shift_right(vi a, int n)
+{
+    return n < 0 ? (vi)((u16_lanes)a << -n) : (vi)((u16_lanes)a >> n);
+}
+INLINE vi vi_byte_of(vi a, int j)
+{
+    return (vi)((u32_lanes)a >> 8 * j & 0xff);
+}
 INLINE vi vi_splat_low_byte(vi a)
 {
     return _mm512_shuffle_epi8(a, _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0));
@@ -96,12 +158,18 @@ INLINE vi vi_zeros(int kind, const uint8_t *zeros)
     return vi_load_u8(zeros);
 }
 /* Both fit 16 bits, and the upper half of a zero point's lane is 0. */
-INLINE vi vi_zero_term(vi zeros, int32_t minus_sum) { return _mm512_madd_epi16(zeros, vi_set1(minus_sum)); }
+INLINE vi vi_zero_term(vi zeros, int32_t minus_sum)
+{
+    return _mm512_madd_epi16(zeros, vi_set1(minus_sum));
+}
 
 /* --- activations --- */
 
 /* The bits of |x| order as the values do, with Inf and NaN above all. */
-INLINE vi absolute_bits(vf x) { return _mm512_and_si512(_mm512_castps_si512(x), vi_set1(0x7fffffff)); }
+INLINE vi absolute_bits(vf x)
+{
+    return _mm512_and_si512(_mm512_castps_si512(x), vi_set1(0x7fffffff));
+}
 
 /* rint(x * inverse), clamped; 0 where that is NaN (0 * Inf). */
 INLINE vi quantize_lanes(vf x, vf inverse)
@@ -146,10 +214,16 @@ static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, i
 
 #include "kernels/matmul_template.h"
 
-void nb_kernels_fill_matmul_avx512(nb_kernels *k) { fill_matmul(k, quantize_acts); }
+void nb_kernels_fill_matmul_avx512(nb_kernels *k)
+{
+    fill_matmul(k, quantize_acts);
+}
 
 enum { LIMIT_CHAINS = 24, INT8_PER_PEAK = 128 };
-INLINE vi vi_peak(vi sum, vi line, vi act) { return vi_dot(8, sum, line, act); }
+INLINE vi vi_peak(vi sum, vi line, vi act)
+{
+    return vi_dot(8, sum, line, act);
+}
 
 #include "kernels/limits_template.h"
 

@@ -4,14 +4,14 @@
 enum { OWN_ZEROS = -1, USES_WIDE = false };
 
 /* Sums, weights and broadcasts have 16 registers. */
-#define DIRECT_GROUPS(TOKENS) ((TOKENS) == 1 ? 4 : (TOKENS) == 2 ? 2 : 1)
-#define INT_DIRECT_GROUPS(TOKENS) ((TOKENS) == 1 ? 2 : 1)
-#define FLOAT_PANEL_TILES(X) X(1, 6) X(1, 4) X(2, 2) X(4, 1)
+#define DIRECT_GROUPS(TOKENS)         ((TOKENS) == 1 ? 4 : (TOKENS) == 2 ? 2 : 1)
+#define INT_DIRECT_GROUPS(TOKENS)     ((TOKENS) == 1 ? 2 : 1)
+#define FLOAT_PANEL_TILES(X)          X(1, 6) X(1, 4) X(2, 2) X(4, 1)
 #define INT_PANEL_TILES(X, KIND, OWN) X(KIND, OWN, 1, 3) X(KIND, OWN, 1, 2) X(KIND, OWN, 2, 1)
 /* 8-bit codes are their own panel; others become u - z + 2^bits, which fits a byte. Only an 8-bit zero point
  * does not, and then each row subtracts its own. */
 #define INT_PANEL_FAMILIES(X) X(8, 0) X(8, 1) X(16, 0)
-#define PANEL_TILES(BITS, ABSMAX)                                                                                    \
+#define PANEL_TILES(BITS, ABSMAX)                                                                            \
     ((BITS) < 8 ? int_panel_tiles_16_0 : (ABSMAX) ? int_panel_tiles_8_0 : int_panel_tiles_8_1)
 #define PANEL_ZERO(BITS, ABSMAX) ((BITS) < 8 ? 1 << (BITS) : (ABSMAX) ? 128 : OWN_ZEROS)
 
@@ -29,10 +29,16 @@ static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, i
     quantize_blocks(x, n_cols, blocks);
 }
 
-void nb_kernels_fill_matmul_avxvnni(nb_kernels *k) { fill_matmul(k, quantize_acts); }
+void nb_kernels_fill_matmul_avxvnni(nb_kernels *k)
+{
+    fill_matmul(k, quantize_acts);
+}
 
 enum { LIMIT_CHAINS = 12, INT8_PER_PEAK = 64 };
-INLINE vi vi_peak(vi sum, vi line, vi act) { return vi_dot(8, sum, line, act); }
+INLINE vi vi_peak(vi sum, vi line, vi act)
+{
+    return vi_dot(8, sum, line, act);
+}
 
 #include "kernels/limits_template.h"
 

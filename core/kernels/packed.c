@@ -8,9 +8,18 @@
 /* A row group's codes start on a cache line, so that the kernels' full-width loads never straddle one. */
 enum { ALIGNMENT = 64, QUADS = NB_BLOCK / 4, QUAD_CODES = NB_ROWS * 4 };
 
-static bool is_int(const nb_packed *packed) { return packed->quantizer.format->kind == NB_FORMAT_INT; }
-static unsigned bits_of(const nb_packed *packed) { return packed->quantizer.format->bits; }
-static bool has_zeros(const nb_packed *packed) { return packed->quantizer.scheme == NB_SCHEME_ZEROPOINT; }
+static bool is_int(const nb_packed *packed)
+{
+    return packed->quantizer.format->kind == NB_FORMAT_INT;
+}
+static unsigned bits_of(const nb_packed *packed)
+{
+    return packed->quantizer.format->bits;
+}
+static bool has_zeros(const nb_packed *packed)
+{
+    return packed->quantizer.scheme == NB_SCHEME_ZEROPOINT;
+}
 
 /* --- create and destroy --- */
 
@@ -65,9 +74,8 @@ static bool allocate(nb_packed *packed)
 static void fill_with_zero_weights(nb_packed *packed)
 {
     unsigned bits = bits_of(packed);
-    memset(packed->zeros, 1 << (bits - 1), packed->zero_stride == 0
-                                               ? (size_t)NB_ROWS
-                                               : packed->n_row_groups * packed->zero_stride);
+    memset(packed->zeros, 1 << (bits - 1),
+           packed->zero_stride == 0 ? (size_t)NB_ROWS : packed->n_row_groups * packed->zero_stride);
     /* only the top bit of each code is set: all of the last plane's top bits */
     size_t top_plane = bits == 8 ? 512 : bits & 1 ? 64 : bits & 2 ? 128 : 256;
     int top_bits = bits == 8 ? 0x80 : bits & 1 ? 0xff : bits & 2 ? 0xaa : 0x88;
@@ -97,8 +105,8 @@ nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t 
     if (!(is_int(packed) ? lay_out_int(packed) : lay_out_float(packed)) || !allocate(packed)) {
         nb_packed_destroy(&packed);
         return nb_fail(error, NB_ERR_MEMORY,
-                       "not enough memory to pack a matrix of %zu rows and %zu columns as %s; try fewer bits", n_rows,
-                       n_cols, quantizer->format->name);
+                       "not enough memory to pack a matrix of %zu rows and %zu columns as %s; try fewer bits",
+                       n_rows, n_cols, quantizer->format->name);
     }
     if (is_int(packed))
         fill_with_zero_weights(packed);
@@ -194,7 +202,10 @@ static float scale_at(const nb_packed *packed, size_t row_group, size_t scale_gr
 
 /* Where row r's scales and zero points stand in the caller's arrays. PER_TENSOR has one of each, the same
  * in all rows, so row 0's stand for all 16. */
-static size_t source_row(const nb_packed *packed, size_t r) { return packed->scale_stride == 0 ? 0 : r; }
+static size_t source_row(const nb_packed *packed, size_t r)
+{
+    return packed->scale_stride == 0 ? 0 : r;
+}
 
 static void set_scales(nb_packed *packed, size_t row_group, const float *scales, const uint8_t *zeros)
 {
@@ -246,7 +257,8 @@ void nb_packed_set_int(nb_packed *packed, size_t row_group, const uint8_t *codes
     }
 }
 
-void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes, float *scales, uint8_t *zeros)
+void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes, float *scales,
+                       uint8_t *zeros)
 {
     unsigned bits = bits_of(packed);
     size_t n_rows = rows_in(packed, row_group), n_cols = packed->n_cols;
@@ -267,20 +279,22 @@ void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes
 
 /* --- FLOAT: rows to columns of 16 codes and back --- */
 
-#define INTERLEAVE(NAME, TYPE)                                                                                       \
-    static void set_##NAME(size_t n_rows, size_t n_cols, const uint8_t *rows, size_t row_bytes, uint8_t *columns)   \
-    {                                                                                                               \
-        for (size_t k = 0; k < n_cols; k++)                                                                         \
-            for (size_t r = 0; r < n_rows; r++)                                                                     \
-                memcpy(columns + (k * NB_ROWS + r) * sizeof(TYPE), rows + r * row_bytes + k * sizeof(TYPE),         \
-                       sizeof(TYPE));                                                                               \
-    }                                                                                                               \
-    static void get_##NAME(size_t n_rows, size_t n_cols, const uint8_t *columns, uint8_t *rows, size_t row_bytes)   \
-    {                                                                                                               \
-        for (size_t k = 0; k < n_cols; k++)                                                                         \
-            for (size_t r = 0; r < n_rows; r++)                                                                     \
-                memcpy(rows + r * row_bytes + k * sizeof(TYPE), columns + (k * NB_ROWS + r) * sizeof(TYPE),         \
-                       sizeof(TYPE));                                                                               \
+#define INTERLEAVE(NAME, TYPE)                                                                               \
+    static void set_##NAME(size_t n_rows, size_t n_cols, const uint8_t *rows, size_t row_bytes,              \
+                           uint8_t *columns)                                                                 \
+    {                                                                                                        \
+        for (size_t k = 0; k < n_cols; k++)                                                                  \
+            for (size_t r = 0; r < n_rows; r++)                                                              \
+                memcpy(columns + (k * NB_ROWS + r) * sizeof(TYPE), rows + r * row_bytes + k * sizeof(TYPE),  \
+                       sizeof(TYPE));                                                                        \
+    }                                                                                                        \
+    static void get_##NAME(size_t n_rows, size_t n_cols, const uint8_t *columns, uint8_t *rows,              \
+                           size_t row_bytes)                                                                 \
+    {                                                                                                        \
+        for (size_t k = 0; k < n_cols; k++)                                                                  \
+            for (size_t r = 0; r < n_rows; r++)                                                              \
+                memcpy(rows + r * row_bytes + k * sizeof(TYPE), columns + (k * NB_ROWS + r) * sizeof(TYPE),  \
+                       sizeof(TYPE));                                                                        \
     }
 INTERLEAVE(u8, uint8_t)
 INTERLEAVE(u16, uint16_t)

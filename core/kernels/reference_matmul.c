@@ -15,7 +15,10 @@ static float canonical(float value)
     return value;
 }
 
-static size_t last_row(const nb_packed *w, size_t group_end) { return nb_min_size(w->n_rows, group_end * NB_ROWS); }
+static size_t last_row(const nb_packed *w, size_t group_end)
+{
+    return nb_min_size(w->n_rows, group_end * NB_ROWS);
+}
 
 /* --- FLOAT: acc = fma(decode(w), x, acc), columns forwards --- */
 
@@ -61,7 +64,8 @@ static int code_at(unsigned bits, const uint8_t *codes, size_t b, size_t k, size
 static float scale_at(const nb_packed *w, size_t row, size_t b)
 {
     size_t i = row / NB_ROWS * w->scale_stride + b / w->blocks_per_scale * NB_ROWS + row % NB_ROWS;
-    return w->quantizer.scales_f32 ? ((const float *)w->scales)[i] : nb_f32_from_f16(((const uint16_t *)w->scales)[i]);
+    return w->quantizer.scales_f32 ? ((const float *)w->scales)[i]
+                                   : nb_f32_from_f16(((const uint16_t *)w->scales)[i]);
 }
 
 static int zero_at(const nb_packed *w, size_t row, size_t b)
@@ -92,8 +96,8 @@ static void matmul_int(const nb_packed *w, size_t group_begin, size_t group_end,
         }
 }
 
-static void matmul_int_f32(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
-                           size_t y_stride)
+static void matmul_int_f32(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x,
+                           float *y, size_t y_stride)
 {
     const unsigned bits = w->quantizer.format->bits;
     for (size_t t = 0; t < x->n_tokens; t++)

@@ -75,7 +75,8 @@ static double time_tokens(nb_check *check, matmul_job *job, const float *x, size
     const nb_quantizer *q = &job->w->quantizer;
     const bool int8 = q->format->kind == NB_FORMAT_INT && q->activations != NB_ACTIVATIONS_F32;
     (void)check;
-    if (nb_acts_prepare(job->context, &job->acts, x, n_tokens, job->w->n_cols, job->w->n_cols, int8, NULL) != NB_OK)
+    if (nb_acts_prepare(job->context, &job->acts, x, n_tokens, job->w->n_cols, job->w->n_cols, int8, NULL) !=
+        NB_OK)
         return 0.0;
     return nb_check_time(run_matmul, job);
 }
@@ -97,7 +98,8 @@ static void bench(nb_check *check, const bench_row *row, nb_context *context, si
     if (x != NULL && job.y != NULL) {
         fill_weights(check, job.w);
         nb_check_fill(check, x, n_tokens * n_cols, NB_FILL_PLAIN);
-        const bool int8 = quantizer.format->kind == NB_FORMAT_INT && quantizer.activations != NB_ACTIVATIONS_F32;
+        const bool int8 =
+            quantizer.format->kind == NB_FORMAT_INT && quantizer.activations != NB_ACTIVATIONS_F32;
         const double decode = (double)job.w->n_bytes / time_tokens(check, &job, x, 1);
         const double bandwidth = nb_measure_read_bandwidth(context, job.w->n_bytes);
         printf("%-38s %6.1f GB/s %3.0f%%", row->quantizer, decode / 1e9, 100 * decode / bandwidth);
@@ -121,15 +123,18 @@ void nb_bench_matmul(nb_check *check)
     static const size_t shapes[][2] = {{2048, 2048}, {768, 768}};
     const unsigned n_cpus = nb_cpu_count();
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
-        for (unsigned n_threads = 1; n_threads <= n_cpus; n_threads = n_threads < n_cpus ? n_cpus : n_cpus + 1) {
+        for (unsigned n_threads = 1; n_threads <= n_cpus;
+             n_threads = n_threads < n_cpus ? n_cpus : n_cpus + 1) {
             nb_context context = {.kernels = check->level};
             if (nb_pool_create(n_threads, &context.pool, NULL) != NB_OK)
                 return;
-            printf("\nmatmul [%zu, %zu], %s, %u thread%s: decode, of read bandwidth; prefill of %d tokens, of peak\n",
+            printf("\nmatmul [%zu, %zu], %s, %u thread%s: decode, of read bandwidth; prefill of %d tokens, "
+                   "of peak\n",
                    shapes[s][0], shapes[s][1], check->level->title, n_threads, n_threads == 1 ? "" : "s",
                    PREFILL_TOKENS);
             for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-                if (check->only_kernel == NULL || strncmp(rows[i].name, check->only_kernel, strlen(check->only_kernel)) == 0)
+                if (check->only_kernel == NULL ||
+                    strncmp(rows[i].name, check->only_kernel, strlen(check->only_kernel)) == 0)
                     bench(check, &rows[i], &context, shapes[s][0], shapes[s][1]);
             nb_pool_destroy(&context.pool);
         }

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_WORK = 400 * 1000 }; /* multiplications in a case: the definition is slow, and slower under an emulator */
+enum {
+    MAX_WORK = 400 * 1000
+}; /* multiplications in a case: the definition is slow, and slower under an emulator */
 
 /* --- what is checked: one row a kernel --- */
 
@@ -17,16 +19,16 @@ typedef struct {
 } variant;
 
 static const variant variants[] = {
-    {"matmul_f32", "f32", NB_ACTIVATIONS_F32},        {"matmul_f16", "f16", NB_ACTIVATIONS_F32},
-    {"matmul_bf16", "bf16", NB_ACTIVATIONS_F32},      {"matmul_f8_e4m3", "f8_e4m3", NB_ACTIVATIONS_F32},
-    {"matmul_f8_e5m2", "f8_e5m2", NB_ACTIVATIONS_F32},
-    {"matmul_int2", "int2", NB_ACTIVATIONS_INT8},     {"matmul_int3", "int3", NB_ACTIVATIONS_INT8},
-    {"matmul_int4", "int4", NB_ACTIVATIONS_INT8},     {"matmul_int5", "int5", NB_ACTIVATIONS_INT8},
-    {"matmul_int6", "int6", NB_ACTIVATIONS_INT8},     {"matmul_int7", "int7", NB_ACTIVATIONS_INT8},
-    {"matmul_int8", "int8", NB_ACTIVATIONS_INT8},     {"matmul_int2_f32", "int2", NB_ACTIVATIONS_F32},
-    {"matmul_int3_f32", "int3", NB_ACTIVATIONS_F32},  {"matmul_int4_f32", "int4", NB_ACTIVATIONS_F32},
-    {"matmul_int5_f32", "int5", NB_ACTIVATIONS_F32},  {"matmul_int6_f32", "int6", NB_ACTIVATIONS_F32},
-    {"matmul_int7_f32", "int7", NB_ACTIVATIONS_F32},  {"matmul_int8_f32", "int8", NB_ACTIVATIONS_F32},
+    {"matmul_f32", "f32", NB_ACTIVATIONS_F32},         {"matmul_f16", "f16", NB_ACTIVATIONS_F32},
+    {"matmul_bf16", "bf16", NB_ACTIVATIONS_F32},       {"matmul_f8_e4m3", "f8_e4m3", NB_ACTIVATIONS_F32},
+    {"matmul_f8_e5m2", "f8_e5m2", NB_ACTIVATIONS_F32}, {"matmul_int2", "int2", NB_ACTIVATIONS_INT8},
+    {"matmul_int3", "int3", NB_ACTIVATIONS_INT8},      {"matmul_int4", "int4", NB_ACTIVATIONS_INT8},
+    {"matmul_int5", "int5", NB_ACTIVATIONS_INT8},      {"matmul_int6", "int6", NB_ACTIVATIONS_INT8},
+    {"matmul_int7", "int7", NB_ACTIVATIONS_INT8},      {"matmul_int8", "int8", NB_ACTIVATIONS_INT8},
+    {"matmul_int2_f32", "int2", NB_ACTIVATIONS_F32},   {"matmul_int3_f32", "int3", NB_ACTIVATIONS_F32},
+    {"matmul_int4_f32", "int4", NB_ACTIVATIONS_F32},   {"matmul_int5_f32", "int5", NB_ACTIVATIONS_F32},
+    {"matmul_int6_f32", "int6", NB_ACTIVATIONS_F32},   {"matmul_int7_f32", "int7", NB_ACTIVATIONS_F32},
+    {"matmul_int8_f32", "int8", NB_ACTIVATIONS_F32},
 };
 enum { N_VARIANTS = sizeof variants / sizeof variants[0] };
 
@@ -161,7 +163,8 @@ static void fill_acts(nb_check *check, const matmul_case *c, float *x, size_t n)
 }
 
 /* x, quantized by `kernels` if the case wants it. */
-static nb_acts make_acts(nb_check *check, const nb_kernels *kernels, const matmul_case *c, const float *x, size_t stride)
+static nb_acts make_acts(nb_check *check, const nb_kernels *kernels, const matmul_case *c, const float *x,
+                         size_t stride)
 {
     nb_acts acts = {.n_tokens = c->n_tokens,
                     .n_cols = c->n_cols,
@@ -195,13 +198,15 @@ static nb_acts one_token(const nb_acts *acts, size_t t)
 
 static void run_case(nb_check *check, const variant *v, const matmul_case *c, nb_matmul_fn *kernel)
 {
-    nb_check_case(check, "%zu rows, %zu columns, %zu tokens, %s, granularity %d group %u, %s scales, acts %d%s",
+    nb_check_case(check,
+                  "%zu rows, %zu columns, %zu tokens, %s, granularity %d group %u, %s scales, acts %d%s",
                   c->n_rows, c->n_cols, c->n_tokens,
-                  c->quantizer.scheme == NB_SCHEME_ZEROPOINT ? "zeropoint" : "absmax", (int)c->quantizer.granularity,
-                  (unsigned)c->quantizer.group, c->quantizer.scales_f32 ? "f32" : "f16", (int)c->acts,
-                  c->extreme ? " extreme" : "");
+                  c->quantizer.scheme == NB_SCHEME_ZEROPOINT ? "zeropoint" : "absmax",
+                  (int)c->quantizer.granularity, (unsigned)c->quantizer.group,
+                  c->quantizer.scales_f32 ? "f32" : "f16", (int)c->acts, c->extreme ? " extreme" : "");
     nb_packed w = make_weights(check, c);
-    size_t stride = c->n_cols + nb_check_below(check, 2) * 5, y_stride = c->n_rows + nb_check_below(check, 2) * 3;
+    size_t stride = c->n_cols + nb_check_below(check, 2) * 5,
+           y_stride = c->n_rows + nb_check_below(check, 2) * 3;
     float *x = nb_check_input(check, ((c->n_tokens - 1) * stride + c->n_cols) * sizeof *x);
     fill_acts(check, c, x, (c->n_tokens - 1) * stride + c->n_cols);
     nb_acts want = make_acts(check, check->reference, c, x, stride);
@@ -211,7 +216,8 @@ static void run_case(nb_check *check, const variant *v, const matmul_case *c, nb
     if (nb_check_below(check, 2))
         end = w.n_row_groups;
 
-    nb_check_output y = nb_check_output_create(check, ((c->n_tokens - 1) * y_stride + c->n_rows) * sizeof(float));
+    nb_check_output y =
+        nb_check_output_create(check, ((c->n_tokens - 1) * y_stride + c->n_rows) * sizeof(float));
     kernel_of(check->reference, v)(&w, begin, end, &want, y.want, y_stride);
     kernel(&w, begin, end, &got, y.got, y_stride);
     nb_check_same(check, &y);
@@ -270,7 +276,8 @@ void nb_check_matmul(nb_check *check)
 static nb_matmul_fn *healthy; /* what the broken ones call */
 
 /* One bit of one output. */
-static void flips_a_bit(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+static void flips_a_bit(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
+                        size_t y_stride)
 {
     uint32_t bits;
     healthy(w, begin, end, x, y, y_stride);
@@ -280,7 +287,8 @@ static void flips_a_bit(const nb_packed *w, size_t begin, size_t end, const nb_a
 }
 
 /* The last columns, which a wrong loop bound would lose. */
-static void skips_the_tail(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+static void skips_the_tail(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
+                           size_t y_stride)
 {
     nb_packed shorter = *w;
     shorter.n_cols -= w->n_cols > 1;
@@ -289,7 +297,8 @@ static void skips_the_tail(const nb_packed *w, size_t begin, size_t end, const n
 }
 
 /* Writes a whole row group where only some of its rows exist. */
-static void writes_too_far(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+static void writes_too_far(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
+                           size_t y_stride)
 {
     healthy(w, begin, end, x, y, y_stride);
     if (x->n_tokens > 1 && y_stride > w->n_rows)

@@ -4,11 +4,11 @@
 #include "kernels/kernels.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,7 +70,8 @@ static void set_rows(nb_packed *packed, const int_rows *rows)
 {
     for (size_t g = packed->n_row_groups; g-- > 0;)
         nb_packed_set_int(packed, g, rows->codes + g * NB_ROWS * packed->n_cols,
-                          rows->scales + g * NB_ROWS * packed->n_scales, rows->zeros + g * NB_ROWS * packed->n_scales);
+                          rows->scales + g * NB_ROWS * packed->n_scales,
+                          rows->zeros + g * NB_ROWS * packed->n_scales);
 }
 
 static void free_rows(int_rows *rows)
@@ -107,7 +108,7 @@ static unsigned code_in_layout(const nb_packed *packed, size_t row, size_t k)
 static void int_codes_survive_packing(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"absmax/tensor", "absmax/channel", "absmax/group:32",
+    static const char *const kinds[] = {"absmax/tensor",    "absmax/channel",    "absmax/group:32",
                                         "zeropoint/tensor", "zeropoint/channel", "zeropoint/group:64"};
     static const size_t shapes[][2] = {{1, 1}, {5, 31}, {16, 32}, {17, 172}, {40, 65}};
     for (unsigned bits = 2; bits <= 8; bits++)
@@ -120,7 +121,8 @@ static void int_codes_survive_packing(void **state)
                 set_rows(packed, &rows);
                 for (size_t g = 0; g < packed->n_row_groups; g++)
                     nb_packed_get_int(packed, g, back.codes + g * 16 * packed->n_cols,
-                                      back.scales + g * 16 * packed->n_scales, back.zeros + g * 16 * packed->n_scales);
+                                      back.scales + g * 16 * packed->n_scales,
+                                      back.zeros + g * 16 * packed->n_scales);
                 const size_t n_rows = packed->n_rows, n_cols = packed->n_cols, n_scales = packed->n_scales;
                 assert_memory_equal(rows.codes, back.codes, n_rows * n_cols);
                 assert_memory_equal(rows.scales, back.scales, n_rows * n_scales * sizeof(float));
@@ -140,7 +142,8 @@ static void int_codes_survive_packing(void **state)
                     for (size_t k = r < n_rows ? n_cols : 0; k < packed->n_blocks * 32; k++) {
                         const size_t g = k / 32 / packed->blocks_per_scale;
                         const bool shared = packed->quantizer.scheme == NB_SCHEME_ABSMAX;
-                        const uint8_t *zeros = packed->zeros + r / 16 * packed->zero_stride + (shared ? 0 : g * 16);
+                        const uint8_t *zeros =
+                            packed->zeros + r / 16 * packed->zero_stride + (shared ? 0 : g * 16);
                         assert_int_equal(code_in_layout(packed, r, k), zeros[r % 16]);
                     }
                 free(decoded);
@@ -194,7 +197,8 @@ static void packing_refuses_what_cannot_be(void **state)
     nb_packed *packed;
     nb_error error;
     assert_int_equal(nb_packed_create(&quantizer, 0, 8, &packed, &error), NB_ERR_ARGUMENT);
-    assert_int_equal(nb_packed_create(&quantizer, SIZE_MAX / 2, SIZE_MAX / 2, &packed, &error), NB_ERR_MEMORY);
+    assert_int_equal(nb_packed_create(&quantizer, SIZE_MAX / 2, SIZE_MAX / 2, &packed, &error),
+                     NB_ERR_MEMORY);
     assert_null(packed);
     for (long n = 1; n <= 4; n++) {
         nb_memory_fail_after(n);
@@ -233,7 +237,11 @@ enum { TOKENS = 101, ROWS = 1003, COLS = 172, STRIDE = 1011 };
 static void threads_and_batches_change_no_bit(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"f32", "bf16", "f8_e4m3", "int8 zeropoint/channel", "int4 absmax/group:32",
+    static const char *const kinds[] = {"f32",
+                                        "bf16",
+                                        "f8_e4m3",
+                                        "int8 zeropoint/channel",
+                                        "int4 absmax/group:32",
                                         "int3 absmax/tensor, f32 activations"};
     float *x = nb_calloc(TOKENS * COLS, sizeof *x);
     float *want = nb_calloc(TOKENS * STRIDE, sizeof *want), *got = nb_calloc(TOKENS * STRIDE, sizeof *got);
@@ -245,8 +253,8 @@ static void threads_and_batches_change_no_bit(void **state)
         nb_packed *packed = pack_empty(kinds[kind], ROWS, COLS);
         fill_weights(packed);
         bool have_want = false;
-        const bool quantize =
-            packed->quantizer.format->kind == NB_FORMAT_INT && packed->quantizer.activations != NB_ACTIVATIONS_F32;
+        const bool quantize = packed->quantizer.format->kind == NB_FORMAT_INT &&
+                              packed->quantizer.activations != NB_ACTIVATIONS_F32;
         for (size_t level = 0; level < nb_kernels_count(); level++)
             for (unsigned n_threads = 1; n_threads <= 3; n_threads++) {
                 const nb_context_options options = {n_threads, nb_kernels_at(level)->name};
@@ -260,8 +268,9 @@ static void threads_and_batches_change_no_bit(void **state)
                     memset(got, 0xee, TOKENS * STRIDE * sizeof *got);
                     for (size_t t = 0; t < TOKENS; t += steps[s]) {
                         const size_t n = nb_min_size(steps[s], TOKENS - t);
-                        assert_int_equal(nb_acts_prepare(context, &acts, x + t * COLS, n, COLS, COLS, quantize, NULL),
-                                         NB_OK);
+                        assert_int_equal(
+                            nb_acts_prepare(context, &acts, x + t * COLS, n, COLS, COLS, quantize, NULL),
+                            NB_OK);
                         nb_matmul(context, packed, &acts.acts, got + t * STRIDE, STRIDE);
                     }
                     nb_acts_buffer_free(&acts);
@@ -310,7 +319,8 @@ static void int8_is_near_the_exact_product(void **state)
 
 static nb_matmul_fn *healthy;
 
-static void wrong_in_one_bit(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+static void wrong_in_one_bit(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
+                             size_t y_stride)
 {
     uint32_t bits;
     healthy(w, begin, end, x, y, y_stride);
