@@ -19,6 +19,7 @@ enum {
     PIECES_PER_THREAD = 4, /* enough to even out a core that is busy with something else */
     SPIN_NS = 50 * 1000,
     SPINS_PER_CLOCK_READ = 64,
+    STACK_BYTES = 2 << 20, /* a matmul's panel lies on the stack; some systems give threads less */
 };
 static const unsigned OPEN = 1u << 31;
 
@@ -130,6 +131,19 @@ static void *work(void *argument)
     }
 }
 
+static int start(nb_worker *worker)
+{
+    pthread_attr_t attributes;
+    int code = pthread_attr_init(&attributes);
+    if (code != 0)
+        return code;
+    code = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    if (code == 0)
+        code = pthread_create(&worker->thread, &attributes, work, worker);
+    pthread_attr_destroy(&attributes);
+    return code;
+}
+
 /* Raises the generation; whoever sleeps is woken. The sequentially consistent pair (generation here, n_asleep
  * there) makes sure that a worker which is about to sleep either sees the new generation or is seen. */
 static void announce(nb_pool *pool)
@@ -160,7 +174,7 @@ nb_status nb_pool_create(unsigned n_threads, nb_pool **out, nb_error *error)
     pthread_cond_init(&pool->wake, NULL);
     for (unsigned i = 0; i + 1 < n_threads; i++) {
         workers[i] = (nb_worker){.pool = pool, .index = i + 1};
-        int code = pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+        int code = start(&workers[i]);
         if (code != 0) {
             nb_pool_destroy(&pool);
             return nb_fail(error, NB_ERR_IO, "thread %u of %u could not be started (%s); use fewer threads", i + 2,

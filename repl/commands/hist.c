@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DEFAULT_BINS = 79 }; /* odd: the bar at zero stands over zero */
+
 typedef struct picture {
     const nb_tensor *tensor;
     bool overlaid; /* quantized, with its original beside it */
