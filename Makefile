@@ -135,7 +135,7 @@ SECONDS ?= 600
 FUZZ    ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
 fuzz:
 	@sh .ci/packages fuzz
-	@BUILD=$(BUILD)/fuzz SECONDS=$(SECONDS) sh tests/fuzz/run $(FUZZ)
+	+@BUILD=$(BUILD)/fuzz SECONDS=$(SECONDS) sh tests/fuzz/run $(FUZZ)
 
 # --- using it ---
 learn:

@@ -1,4 +1,4 @@
-/* How fast a loaded model runs, beside what this machine could do: the arithmetic of DESIGN, section 4. */
+/* How fast a loaded model runs, beside what this machine could do: tokens/s, and the share of the measured limit. */
 #ifndef NB_EVAL_BENCH_H
 #define NB_EVAL_BENCH_H
 

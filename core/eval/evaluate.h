@@ -4,7 +4,7 @@
 
 #include "model/model.h"
 
-/* The protocol of DESIGN, section 8: BOS, non-overlapping windows of min(context, 512), every position scored. */
+/* nibble's protocol: BOS, non-overlapping windows of min(context, 512), every position scored. */
 typedef struct nb_perplexity {
     double ppl, standard_error;     /* of the perplexity, by the delta method from the per-token losses */
     double mean_loss;               /* nats per token */

@@ -5,7 +5,7 @@
 
 #include "model/model.h"
 
-/* The protocol of DESIGN, section 8: each window of min(context, 512) targets begins with BOS. A tokenizer
+/* The protocol of evaluate.h: each window of min(context, 512) targets begins with BOS. A tokenizer
  * without one has the token before the window in its place, so then the very first token is not scored. */
 typedef struct nb_scored_text {
     int32_t *tokens;        /* allocated */

@@ -16,7 +16,7 @@ nb_status nb_model_load(nb_context *context, const char *path, const nb_load_opt
                         nb_error *error);
 
 /* Writes a GGUF: f32, f16 and bf16 tensors plainly, others as NAME.codes with .scale and .zero beside
- * them under nibble.* keys (DESIGN, section 5). Loading it gives the same packed bits. */
+ * them under nibble.* keys (saved.h says how). Loading it gives the same packed bits. */
 nb_status nb_model_save(nb_model *model, const char *path, nb_error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* How a tensor that GGUF has no type for is kept in one (DESIGN, section 5). NAME is "blk.0.attn_q":
+/* How a tensor that GGUF has no type for is kept in one. NAME is "blk.0.attn_q":
  *
  *   NAME.codes  I8 {bytes of a row, rows}: a row's codes, N bits each, the first in the lowest bits, every
  * row filled up to a byte. intN: u = q + 2^(N-1). f8: the codes themselves NAME.scale  intN: F16, or F32

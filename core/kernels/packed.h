@@ -1,7 +1,7 @@
 /* Packed weights: what the matmul kernels read.
  *
  * Rows are taken 16 at a time (a row group; the last one is padded with zero weights), interleaved so
- * that each SIMD lane owns one row and walks the columns forwards, alone (DESIGN: one lane, one output).
+ * that each SIMD lane owns one row and walks the columns forwards, alone: one lane, one output.
  *
  *   FLOAT formats   for each column k: the 16 rows' codes, 4/2/1 bytes each. Columns are not padded.
  *   INT, N bits     columns in blocks of 32 (the last padded with codes that stand for 0). A block is

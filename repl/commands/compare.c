@@ -221,8 +221,7 @@ const nb_command nb_command_compare = {
         "predictions moved; \"same top token\" how often the likeliest token is still the same.",
     .examples = {"compare", "compare --text tinystories-sample.txt",
                  "compare --prompt \"The old man\" --write 100"},
-    .source = "KL divergence and top-1 agreement as in llama.cpp's perplexity tool; paired errors: DESIGN, "
-              "section 8",
+    .source = "KL divergence and top-1 agreement as in llama.cpp's perplexity tool",
     .options = {{.name = "text",
                  .letter = 'f',
                  .kind = NB_WORD_FILE,

@@ -124,7 +124,6 @@ const nb_command nb_command_ladder = {
                "whether a step is real or noise.",
     .examples = {"ladder all absmax --per channel --text tinystories-sample.txt",
                  "ladder mlp zeropoint --per group:32 --from 4"},
-    .source = "paired errors: DESIGN, section 8",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}},
     .options = {NB_QUANTIZER_OPTIONS,
                 {.name = "from",

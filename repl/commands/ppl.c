@@ -55,7 +55,7 @@ const nb_command nb_command_ppl = {
                "tokens (or the context, if that is less) starts with BOS and every position is scored. The "
                "text is remembered for the next time. Compare perplexities on the same text only.",
     .examples = {"ppl --text tinystories-sample.txt", "ppl --tokens 0"},
-    .source = "Jelinek et al., 1977; the protocol: DESIGN, section 8",
+    .source = "Jelinek et al., Perplexity: a measure of the difficulty of speech recognition tasks, 1977",
     .arguments = {{"FILE", NB_WORD_FILE, true}},
     .options = {{.name = "text",
                  .letter = 'f',
