@@ -16,7 +16,7 @@
 
 enum {
     MAX_THREADS = 256,
-    PIECES_PER_THREAD = 4, /* enough to even out a core that is busy with something else */
+    SHARES_PER_THREAD = 2,
     SPIN_NS = 50 * 1000,
     SPINS_PER_CLOCK_READ = 64,
     STACK_BYTES = 2 << 20, /* a matmul's panel lies on the stack; some systems give threads less */
@@ -37,7 +37,7 @@ struct nb_pool {
     /* The job; written by the caller before the generation is raised. */
     nb_parallel_fn *fn;
     void *job;
-    size_t n_items, piece;
+    size_t n_items, grain;
 
     _Alignas(64) atomic_size_t next;        /* first item not yet taken */
     _Alignas(64) atomic_uint generation;    /* one more for each job, or for the end */
@@ -65,13 +65,19 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* A piece is a share of what is left, so that pieces shrink towards the end and threads finish together. */
 static void take_pieces(nb_pool *pool, unsigned thread)
 {
-    for (;;) {
-        size_t begin = atomic_fetch_add_explicit(&pool->next, pool->piece, memory_order_relaxed);
-        if (begin >= pool->n_items)
-            return;
-        pool->fn(pool->job, begin, nb_min_size(begin + pool->piece, pool->n_items), thread);
+    size_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+    while (begin < pool->n_items) {
+        const size_t left = pool->n_items - begin;
+        const size_t piece = nb_round_up(nb_div_up(left, (size_t)pool->n_threads * SHARES_PER_THREAD), pool->grain);
+        const size_t end = begin + nb_min_size(piece, left);
+        if (atomic_compare_exchange_weak_explicit(&pool->next, &begin, end, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            pool->fn(pool->job, begin, end, thread);
+            begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+        }
     }
 }
 
@@ -213,11 +219,10 @@ void nb_parallel(nb_pool *pool, size_t n_items, size_t grain, nb_parallel_fn *fn
         fn(job, 0, n_items, 0);
         return;
     }
-    size_t n_pieces = nb_min_size(nb_div_up(n_items, grain), (size_t)pool->n_threads * PIECES_PER_THREAD);
     pool->fn = fn;
     pool->job = job;
     pool->n_items = n_items;
-    pool->piece = nb_round_up(nb_div_up(n_items, n_pieces), grain);
+    pool->grain = grain;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->gate, OPEN, memory_order_release);
     announce(pool);
