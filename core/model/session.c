@@ -2,7 +2,7 @@
 #include "model/session.h"
 
 #include "base/memory.h"
-#include "math/math.h"
+#include "model/rope.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -54,21 +54,15 @@ static bool create_cache(nb_session *s)
     return true;
 }
 
-/* Frequencies in f64: base^(-2i/n_rot), divided by the model's factor where it has one. */
 static bool create_rope(nb_session *s)
 {
     const nb_hparams *h = &s->model->hparams;
     const nb_tensor *factors = s->model->frame.rope_freqs;
-    const size_t n_pairs = h->n_rot / 2;
-    s->inverse_frequency = nb_calloc(n_pairs, sizeof *s->inverse_frequency);
+    s->inverse_frequency = nb_calloc(h->n_rot / 2, sizeof *s->inverse_frequency);
     s->rope = nb_calloc(s->n_ctx, h->n_rot * sizeof *s->rope);
     if (!s->inverse_frequency || !s->rope)
         return false;
-    for (size_t i = 0; i < n_pairs; i++) {
-        s->inverse_frequency[i] = nb_pow(h->rope_base, -2.0 * (double)i / (double)h->n_rot);
-        if (factors)
-            s->inverse_frequency[i] /= (double)factors->vector[i];
-    }
+    nb_rope_frequencies(h, factors ? factors->vector : NULL, s->inverse_frequency);
     return true;
 }
 
@@ -205,15 +199,9 @@ static nb_status check_call(const nb_session *s, const int32_t *tokens, size_t n
 
 static void extend_rope(nb_session *s, size_t n_positions)
 {
-    const size_t n_pairs = s->model->hparams.n_rot / 2;
-    for (; s->n_rope < n_positions; s->n_rope++) {
-        const double position = (double)s->n_rope * s->model->hparams.rope_scale;
-        float *row = s->rope + s->n_rope * 2 * n_pairs;
-        for (size_t i = 0; i < n_pairs; i++) {
-            row[2 * i] = (float)nb_cos(position * s->inverse_frequency[i]);
-            row[2 * i + 1] = (float)nb_sin(position * s->inverse_frequency[i]);
-        }
-    }
+    const nb_hparams *h = &s->model->hparams;
+    for (; s->n_rope < n_positions; s->n_rope++)
+        nb_rope_row(h, s->inverse_frequency, s->n_rope, s->rope + s->n_rope * h->n_rot);
 }
 
 /* One batch through all blocks; afterwards x holds the rows that `keep` asks for. */

@@ -1,0 +1,19 @@
+/* One pass over a batch of sequences: the loss of every token, and its gradient added to every parameter's. */
+#ifndef NB_TRAIN_PASS_H
+#define NB_TRAIN_PASS_H
+
+#include "train/attention.h"
+
+typedef struct nb_pass nb_pass;
+
+/* Room for `max_tokens` tokens at once, in sequences of up to the model's context. */
+nb_status nb_pass_create(nb_network *network, size_t max_tokens, nb_pass **out, nb_error *error);
+void nb_pass_destroy(nb_pass **pass);
+
+/* losses[n_tokens] in nats; network->gradients += loss_weight * the gradient of their sum. The logits are those that
+ * the engine computes with the same weights, bit for bit. */
+void nb_pass_run(nb_pass *pass, const nb_sequences *sequences, float loss_weight, double *losses);
+/* The losses alone. */
+void nb_pass_losses(nb_pass *pass, const nb_sequences *sequences, double *losses);
+
+#endif
