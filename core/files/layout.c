@@ -6,27 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static size_t extent(const nb_hparams *h, nb_dim dim)
-{
-    switch (dim) {
-    case NB_DIM_ONE:
-        return 1;
-    case NB_DIM_EMBD:
-        return h->n_embd;
-    case NB_DIM_Q:
-        return (size_t)h->n_heads * h->head_size;
-    case NB_DIM_KV:
-        return (size_t)h->n_kv_heads * h->head_size;
-    case NB_DIM_FF:
-        return h->n_ff;
-    case NB_DIM_VOCAB:
-        return h->n_vocab;
-    case NB_DIM_ROT_HALF:
-        return h->n_rot / 2;
-    }
-    return 0;
-}
-
 static bool starts_with(const char *text, const char *start)
 {
     return strncmp(text, start, strlen(start)) == 0;
@@ -53,8 +32,8 @@ static void fill(nb_layout_tensor *t, const nb_slot *slot, int layer, const nb_h
         snprintf(t->name, sizeof t->name, "%s", slot->name);
     t->role = role_of(slot);
     t->layer = layer;
-    t->n_rows = extent(h, slot->rows);
-    t->n_cols = extent(h, slot->cols);
+    t->n_rows = nb_dim_extent(h, slot->rows);
+    t->n_cols = nb_dim_extent(h, slot->cols);
     t->is_vector = slot->rows == NB_DIM_ONE;
 }
 

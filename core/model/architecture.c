@@ -22,3 +22,24 @@ const nb_architecture *nb_architecture_find(const char *name)
             return table[i];
     return NULL;
 }
+
+size_t nb_dim_extent(const nb_hparams *h, nb_dim dim)
+{
+    switch (dim) {
+    case NB_DIM_ONE:
+        return 1;
+    case NB_DIM_EMBD:
+        return h->n_embd;
+    case NB_DIM_Q:
+        return (size_t)h->n_heads * h->head_size;
+    case NB_DIM_KV:
+        return (size_t)h->n_kv_heads * h->head_size;
+    case NB_DIM_FF:
+        return h->n_ff;
+    case NB_DIM_VOCAB:
+        return h->n_vocab;
+    case NB_DIM_ROT_HALF:
+        return h->n_rot / 2;
+    }
+    return 0;
+}

@@ -26,6 +26,9 @@ typedef enum nb_dim {
     NB_DIM_ROT_HALF
 } nb_dim;
 
+/* How many rows or columns that is in a model of this shape. */
+size_t nb_dim_extent(const nb_hparams *hparams, nb_dim dim);
+
 /* Where a tensor of the file goes. */
 typedef struct nb_slot {
     const char *name;  /* in a block: what follows "blk.N." */

@@ -42,27 +42,6 @@ static nb_status check_hparams(const nb_hparams *h, const char *where, nb_error 
     return NB_OK;
 }
 
-static size_t extent(const nb_hparams *h, nb_dim dim)
-{
-    switch (dim) {
-    case NB_DIM_ONE:
-        return 1;
-    case NB_DIM_EMBD:
-        return h->n_embd;
-    case NB_DIM_Q:
-        return (size_t)h->n_heads * h->head_size;
-    case NB_DIM_KV:
-        return (size_t)h->n_kv_heads * h->head_size;
-    case NB_DIM_FF:
-        return h->n_ff;
-    case NB_DIM_VOCAB:
-        return h->n_vocab;
-    case NB_DIM_ROT_HALF:
-        return h->n_rot / 2;
-    }
-    return 0;
-}
-
 /* ---- binding ---- */
 
 static nb_status check_source(const nb_tensor *t, const char *where, nb_error *error)
@@ -93,7 +72,7 @@ static nb_status bind(nb_model *model, const nb_slot *slot, const char *name, nb
         return NB_OK;
     }
     nb_tensor *t = &model->tensors[index];
-    const size_t rows = extent(h, slot->rows), cols = extent(h, slot->cols);
+    const size_t rows = nb_dim_extent(h, slot->rows), cols = nb_dim_extent(h, slot->cols);
     if (t->n_rows != rows || t->n_cols != cols || t->is_vector != (slot->rows == NB_DIM_ONE))
         return nb_fail(error, NB_ERR_FILE,
                        "%s: tensor %s is %zu x %zu, but this model's shape makes it %zu x %zu", where,
