@@ -1,5 +1,6 @@
 #include "text/merge.h"
 
+#include "base/heap.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -89,43 +90,6 @@ static void merge_short(const nb_pair_table *pairs, nb_merge_piece *piece)
     piece->count = n;
 }
 
-static void sift_down(uint64_t *heap, size_t count, size_t at)
-{
-    uint64_t key = heap[at];
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= count) {
-            break;
-        }
-        child += child + 1 < count && heap[child + 1] < heap[child];
-        if (heap[child] >= key) {
-            break;
-        }
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = key;
-}
-
-static void heap_push(nb_merge_piece *piece, uint64_t key)
-{
-    size_t at = piece->heap_count++;
-    for (; at > 0 && piece->heap[(at - 1) / 2] > key; at = (at - 1) / 2) {
-        piece->heap[at] = piece->heap[(at - 1) / 2];
-    }
-    piece->heap[at] = key;
-}
-
-static uint64_t heap_pop(nb_merge_piece *piece)
-{
-    uint64_t top = piece->heap[0];
-    piece->heap[0] = piece->heap[--piece->heap_count];
-    if (piece->heap_count > 0) {
-        sift_down(piece->heap, piece->heap_count, 0);
-    }
-    return top;
-}
-
 static uint64_t heap_key(const nb_merge_piece *piece, size_t at)
 {
     return (uint64_t)piece->priority[at] << 32 | at;
@@ -136,7 +100,7 @@ static void offer(const nb_pair_table *pairs, nb_merge_piece *piece, uint32_t le
 {
     look_up(pairs, piece, left, right);
     if (piece->priority[left] != NB_NO_PRIORITY) {
-        heap_push(piece, heap_key(piece, left));
+        nb_heap_push(piece->heap, &piece->heap_count, heap_key(piece, left));
     }
 }
 
@@ -173,9 +137,7 @@ static void link_all(const nb_pair_table *pairs, nb_merge_piece *piece)
             piece->heap[piece->heap_count++] = heap_key(piece, i);
         }
     }
-    for (size_t i = piece->heap_count / 2; i-- > 0;) {
-        sift_down(piece->heap, piece->heap_count, i);
-    }
+    nb_heap_make(piece->heap, piece->heap_count);
 }
 
 static nb_status merge_long(const nb_pair_table *pairs, nb_merge_piece *piece, nb_error *error)
@@ -191,7 +153,7 @@ static nb_status merge_long(const nb_pair_table *pairs, nb_merge_piece *piece, n
     }
     link_all(pairs, piece);
     while (piece->heap_count > 0) {
-        uint64_t key = heap_pop(piece);
+        uint64_t key = nb_heap_pop(piece->heap, &piece->heap_count);
         uint32_t at = (uint32_t)key;
         if (piece->priority[at] == (uint32_t)(key >> 32)) {
             merge_at(pairs, piece, at);

@@ -1,5 +1,6 @@
 #include "text/sampler.h"
 
+#include "base/heap.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -124,32 +125,6 @@ static size_t candidate_of(uint64_t key)
     return UINT32_MAX - (uint32_t)key;
 }
 
-/* A heap with its smallest number on top. */
-static void sift_down(uint64_t *heap, size_t count, size_t at)
-{
-    uint64_t key = heap[at];
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= count) {
-            break;
-        }
-        child += child + 1 < count && heap[child + 1] < heap[child];
-        if (heap[child] >= key) {
-            break;
-        }
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = key;
-}
-
-static void heapify(uint64_t *heap, size_t count)
-{
-    for (size_t i = count / 2; i-- > 0;) {
-        sift_down(heap, count, i);
-    }
-}
-
 /* Every logit that is a number becomes a candidate. */
 static void gather(nb_sampler *s, const float *logits, float highest, bool all_numbers)
 {
@@ -201,14 +176,13 @@ static void keep_top_k(nb_sampler *s, size_t k)
     for (size_t i = 0; i < k; i++) {
         s->heap[i] = rank_key(s->below[i], i);
     }
-    heapify(s->heap, k);
+    nb_heap_make(s->heap, k);
     for (size_t at = k; at < s->count;) {
         at = skip_blocks(s->below, at, s->count, s->below[candidate_of(s->heap[0])]);
         for (const size_t end = nb_min_size(at + BLOCK, s->count); at < end; at++) {
             uint64_t key = rank_key(s->below[at], at);
             if (key > s->heap[0]) { /* likelier than the least likely of the k so far */
-                s->heap[0] = key;
-                sift_down(s->heap, k, 0);
+                nb_heap_replace_top(s->heap, k, key);
             }
         }
     }
@@ -269,13 +243,11 @@ static void keep_top_p(nb_sampler *s, double p)
     if (n == 0) {
         return; /* p is so near 1 that rounding hides the difference */
     }
-    heapify(s->heap, n);
+    nb_heap_make(s->heap, n);
     uint64_t lowest;
     do {
-        lowest = ~s->heap[0];
+        lowest = ~nb_heap_pop(s->heap, &n);
         sum += s->weights[candidate_of(lowest)];
-        s->heap[0] = s->heap[--n];
-        sift_down(s->heap, n, 0);
     } while (n > 0 && sum < goal);
     keep_from(s, lowest);
 }
