@@ -115,38 +115,26 @@ static void spell_token(size_t id, char text[TOKEN_BYTES])
 
 static nb_status write_vocabulary(size_t n_tokens, nb_gguf_writer *writer, nb_error *error)
 {
-    nb_vocabulary v = {.model = "llama",
-                       .pre = "default",
-                       .n_tokens = n_tokens,
-                       .bos = 1,
-                       .eos = 2,
-                       .eot = -1,
-                       .unknown = 0,
-                       .add_bos = true,
-                       .add_space_prefix = true};
-    v.texts = nb_calloc(n_tokens, sizeof *v.texts);
-    v.scores = nb_calloc(n_tokens, sizeof *v.scores);
-    v.types = nb_calloc(n_tokens, sizeof *v.types);
+    nb_vocabulary v;
+    nb_status status = nb_vocabulary_create_llama(n_tokens, "synthetic model", &v, error);
+    if (status != NB_OK)
+        return status;
     char(*spellings)[TOKEN_BYTES] = nb_calloc(n_tokens, sizeof *spellings);
-    nb_status status;
-    if (v.texts && v.scores && v.types && spellings) {
-        for (size_t id = 0; id < n_tokens; id++) {
-            spell_token(id, spellings[id]);
-            v.texts[id] = nb_string_of(spellings[id]);
-            v.scores[id] = id < N_FIXED_TOKENS ? 0.0f : -(float)(id - N_FIXED_TOKENS);
-            v.types[id] = id == 0               ? NB_TOKEN_UNKNOWN
-                          : id < 3              ? NB_TOKEN_CONTROL
-                          : id < N_FIXED_TOKENS ? NB_TOKEN_BYTE
-                                                : NB_TOKEN_NORMAL;
-        }
-        status = nb_vocabulary_write_gguf(&v, writer, error);
-    } else {
+    if (!spellings)
         status = nb_fail(error, NB_ERR_MEMORY, "no memory for a vocabulary of %zu tokens", n_tokens);
+    for (size_t id = 0; status == NB_OK && id < n_tokens; id++) {
+        spell_token(id, spellings[id]);
+        v.texts[id] = nb_string_of(spellings[id]);
+        v.scores[id] = id < N_FIXED_TOKENS ? 0.0f : -(float)(id - N_FIXED_TOKENS);
+        v.types[id] = id == 0               ? NB_TOKEN_UNKNOWN
+                      : id < 3              ? NB_TOKEN_CONTROL
+                      : id < N_FIXED_TOKENS ? NB_TOKEN_BYTE
+                                            : NB_TOKEN_NORMAL;
     }
+    if (status == NB_OK)
+        status = nb_vocabulary_write_gguf(&v, writer, error);
     free(spellings);
-    free(v.texts);
-    free(v.scores);
-    free(v.types);
+    nb_vocabulary_free(&v);
     return status;
 }
 

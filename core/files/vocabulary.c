@@ -9,12 +9,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void vocabulary_free(nb_vocabulary *v)
+void nb_vocabulary_free(nb_vocabulary *v)
 {
     free(v->texts);
     free(v->scores);
     free(v->types);
     free(v->merges);
+    *v = (nb_vocabulary){0};
+}
+
+nb_status nb_vocabulary_create_llama(size_t n_tokens, const char *name, nb_vocabulary *out, nb_error *error)
+{
+    *out = (nb_vocabulary){.model = "llama",
+                           .pre = "default",
+                           .n_tokens = n_tokens,
+                           .texts = nb_calloc(n_tokens, sizeof *out->texts),
+                           .scores = nb_calloc(n_tokens, sizeof *out->scores),
+                           .types = nb_calloc(n_tokens, sizeof *out->types),
+                           .bos = 1,
+                           .eos = 2,
+                           .eot = -1,
+                           .unknown = 0,
+                           .add_bos = true,
+                           .add_space_prefix = true};
+    if (out->texts && out->scores && out->types)
+        return NB_OK;
+    nb_vocabulary_free(out);
+    return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for its %zu tokens", name, n_tokens);
 }
 
 /* ---- GGUF ---- */
@@ -187,7 +208,7 @@ nb_status nb_tokenizer_from_gguf(const nb_gguf *gguf, nb_tokenizer **out, nb_err
     v.add_eos = gather_flag(&g, "add_eos_token", false);
     v.add_space_prefix = gather_flag(&g, "add_space_prefix", spm);
     nb_status status = g.status == NB_OK ? nb_tokenizer_create(&v, out, error) : g.status;
-    vocabulary_free(&v);
+    nb_vocabulary_free(&v);
     return status;
 }
 
@@ -266,26 +287,17 @@ nb_status nb_tokenizer_from_llama2c_memory(const void *data, size_t size, const 
         return nb_fail(error, NB_ERR_FILE,
                        "%s: %zu bytes cannot hold %zu tokens; it is another model's tokenizer, or cut short",
                        name, size, n_tokens);
-    nb_vocabulary v = {.model = "llama",
-                       .pre = "default",
-                       .n_tokens = n_tokens,
-                       .bos = 1,
-                       .eos = 2,
-                       .eot = -1,
-                       .unknown = 0,
-                       .add_bos = true,
-                       .add_space_prefix = true};
-    v.texts = nb_calloc(n_tokens, sizeof *v.texts);
-    v.scores = nb_calloc(n_tokens, sizeof *v.scores);
-    v.types = nb_calloc(n_tokens, sizeof *v.types);
+    nb_vocabulary v;
+    nb_status status = nb_vocabulary_create_llama(n_tokens, name, &v, error);
+    if (status != NB_OK)
+        return status;
     char *storage = nb_calloc(size, 3);
-    nb_status status = v.texts && v.scores && v.types && storage
-                           ? read_entries(data, size, name, &v, storage, error)
-                           : nb_fail(error, NB_ERR_MEMORY, "%s: no memory for its tokens", name);
+    status = storage ? read_entries(data, size, name, &v, storage, error)
+                     : nb_fail(error, NB_ERR_MEMORY, "%s: no memory for its %zu tokens", name, n_tokens);
     if (status == NB_OK)
         status = nb_tokenizer_create(&v, out, error);
     free(storage);
-    vocabulary_free(&v);
+    nb_vocabulary_free(&v);
     return status;
 }
 

@@ -12,6 +12,11 @@ nb_status nb_tokenizer_from_llama2c(const char *path, size_t n_tokens, nb_tokeni
 /* The same from bytes that are in memory already; `name` is what sentences call them. */
 nb_status nb_tokenizer_from_llama2c_memory(const void *data, size_t size, const char *name, size_t n_tokens,
                                            nb_tokenizer **out, nb_error *error);
+/* Llama 2's: SentencePiece, BOS 1 and EOS 2, with texts, scores and types still to be filled in. `name` as
+ * above. */
+nb_status nb_vocabulary_create_llama(size_t n_tokens, const char *name, nb_vocabulary *out, nb_error *error);
+/* Frees the arrays, not what the texts point to. */
+void nb_vocabulary_free(nb_vocabulary *vocabulary);
 nb_status nb_vocabulary_write_gguf(const nb_vocabulary *vocabulary, nb_gguf_writer *writer, nb_error *error);
 nb_status nb_tokenizer_write_gguf(const nb_tokenizer *tokenizer, nb_gguf_writer *writer, nb_error *error);
 
