@@ -4,6 +4,7 @@
 #include "files/load.h"
 #include "files/vocabulary.h"
 #include "quant/quantize.h"
+#include "tests/support/files.h"
 #include "tests/support/models.h"
 #include "tests/support/temporary.h"
 
@@ -18,42 +19,6 @@
 
 enum { VOCAB = 270 };
 static const llama2c_shape shape = {24, 36, 2, 6, 3, VOCAB, 40};
-static nb_context *context;
-
-static int start(void **state)
-{
-    (void)state;
-    nb_context_options options = {.n_threads = 2};
-    return nb_context_create(&options, &context, NULL) == NB_OK ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    nb_context_destroy(&context);
-    return 0;
-}
-
-static nb_model *load(const char *path, const char *tokenizer)
-{
-    nb_model *model;
-    nb_error error = {""};
-    const nb_load_options options = {.tokenizer = tokenizer};
-    if (nb_model_load(context, path, &options, &model, &error) != NB_OK)
-        fail_msg("%s", error.text);
-    return model;
-}
-
-static void refused(const char *path, nb_status expected, const char *words)
-{
-    nb_model *model;
-    nb_error error = {""};
-    nb_status status = nb_model_load(context, path, NULL, &model, &error);
-    assert_null(model);
-    if (status != expected || !strstr(error.text, words) || !strstr(error.text, path))
-        fail_msg("status %d, \"%s\" does not say \"%s\"", status, error.text, words);
-}
-
 static const char *write_tokenizer(const char *name, size_t n_tokens)
 {
     size_t size;
@@ -98,23 +63,23 @@ static void llama2c_finds_its_tokenizer(void **state)
 {
     (void)state;
     const char *model_path = write_llama2c("story.bin", &shape);
-    refused(model_path, NB_ERR_FILE, "--tokenizer FILE");
+    load_is_refused(model_path, NB_ERR_FILE, "--tokenizer FILE");
     const char *right = write_tokenizer("right.bin", VOCAB);
-    nb_model *model = load(model_path, right);
+    nb_model *model = load_file(model_path, right);
     assert_string_equal(nb_model_name(model), "story");
     assert_string_equal(nb_model_path(model), model_path);
     assert_int_equal(nb_tokenizer_size(nb_model_tokenizer(model)), VOCAB);
     nb_model_destroy(&model);
     const char *general = write_tokenizer("tokenizer.bin", VOCAB);
-    model = load(model_path, NULL);
+    model = load_file(model_path, NULL);
     nb_model_destroy(&model);
     write_tokenizer("tokenizer.bin", VOCAB + 1); /* another model's: refused, unless tok270.bin is there */
-    refused(general, NB_ERR_FILE, "not a model that nibble knows");
+    load_is_refused(general, NB_ERR_FILE, "not a model that nibble knows");
     nb_error error;
-    assert_int_equal(nb_model_load(context, model_path, NULL, &model, &error), NB_ERR_FILE);
+    assert_int_equal(nb_model_load(file_context, model_path, NULL, &model, &error), NB_ERR_FILE);
     assert_non_null(strstr(error.text, "tokenizer.bin"));
     const char *exact = write_tokenizer("tok270.bin", VOCAB);
-    model = load(model_path, NULL);
+    model = load_file(model_path, NULL);
     nb_model_destroy(&model);
     unlink(general);
     unlink(exact);
@@ -124,7 +89,7 @@ static void llama2c_tensors_have_gguf_names(void **state)
 {
     (void)state;
     const llama2c_shape separate = {24, 36, 2, 6, 3, -VOCAB, 40};
-    nb_model *model = load(write_llama2c("m.bin", &separate), write_tokenizer("t.bin", VOCAB));
+    nb_model *model = load_file(write_llama2c("m.bin", &separate), write_tokenizer("t.bin", VOCAB));
     const nb_hparams *h = nb_model_hparams(model);
     assert_true(h->n_embd == 24 && h->n_ff == 36 && h->n_layers == 2 && h->n_heads == 6 &&
                 h->n_kv_heads == 3 && h->head_size == 4 && h->n_rot == 4 && h->n_vocab == VOCAB &&
@@ -201,7 +166,8 @@ static void gguf_of_the_same_weights_gives_the_same_logits(void **state)
 {
     (void)state;
     const char *path = write_llama2c("m.bin", &shape);
-    nb_model *a = load(path, write_tokenizer("t.bin", VOCAB)), *b = load(convert(path, "m.gguf"), NULL);
+    nb_model *a = load_file(path, write_tokenizer("t.bin", VOCAB)),
+             *b = load_file(convert(path, "m.gguf"), NULL);
     assert_string_equal(nb_model_name(b), "converted");
     assert_true(nb_model_hparams(b)->tied);
     assert_int_equal(nb_model_n_parameters(a), nb_model_n_parameters(b));
@@ -331,7 +297,7 @@ static void what_is_wrong_is_said(void **state)
     };
     const char *good = make_gguf("good.gguf", &plain);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        refused(change_gguf(good, &cases[i].change), cases[i].status, cases[i].words);
+        load_is_refused(change_gguf(good, &cases[i].change), cases[i].status, cases[i].words);
 }
 
 static void rope_keys_reach_the_model(void **state)
@@ -348,28 +314,30 @@ static void rope_keys_reach_the_model(void **state)
                       .rope_factors = true,
                       .seed = 1};
     const char *good = make_gguf("good.gguf", &s);
-    nb_model *model = load(good, NULL);
+    nb_model *model = load_file(good, NULL);
     uint64_t plain = logits_digest(model);
     long factors = nb_model_find_tensor(model, "rope_freqs.weight");
     assert_true(factors >= 0);
     assert_true(nb_model_tensor(model, (size_t)factors)->is_vector);
     assert_true(nb_model_tensor(model, (size_t)factors)->vector[7] == 1.0f + 7.0f * 7 / 8);
     nb_model_destroy(&model);
-    model = load(change_gguf(good, &(change){.skip_tensor = "rope_freqs.weight"}), NULL);
+    model = load_file(change_gguf(good, &(change){.skip_tensor = "rope_freqs.weight"}), NULL);
     assert_int_not_equal(logits_digest(model), plain);
     nb_model_destroy(&model);
-    model = load(change_gguf(good, &(change){.u32_key = "llama.rope.scaling.factor", .u32_value = 4}), NULL);
+    model =
+        load_file(change_gguf(good, &(change){.u32_key = "llama.rope.scaling.factor", .u32_value = 4}), NULL);
     assert_true(nb_model_hparams(model)->rope_scale == 0.25);
     assert_int_not_equal(logits_digest(model), plain);
     nb_model_destroy(&model);
-    model = load(change_gguf(good, &(change){.u32_key = "llama.rope.freq_base", .u32_value = 500000}), NULL);
+    model =
+        load_file(change_gguf(good, &(change){.u32_key = "llama.rope.freq_base", .u32_value = 500000}), NULL);
     assert_true(nb_model_hparams(model)->rope_base == 500000.0);
     assert_int_not_equal(logits_digest(model), plain);
     nb_model_destroy(&model);
-    model = load(change_gguf(good, &(change){.skip_key = "llama.vocab_size",
-                                             .rename_from = "output.weight",
-                                             .rename_to = "blk.0.attn_rot_embd.weight"}),
-                 NULL);
+    model = load_file(change_gguf(good, &(change){.skip_key = "llama.vocab_size",
+                                                  .rename_from = "output.weight",
+                                                  .rename_to = "blk.0.attn_rot_embd.weight"}),
+                      NULL);
     assert_true(nb_model_hparams(model)->tied && nb_model_hparams(model)->n_vocab == 270);
     assert_true(nb_model_tensor(model, 0)->tied);
     nb_model_destroy(&model);
@@ -378,15 +346,16 @@ static void rope_keys_reach_the_model(void **state)
 static void other_files_are_refused(void **state)
 {
     (void)state;
-    refused(temporary_file("text.txt", "Once upon a time", 16), NB_ERR_FILE, "it expects a GGUF file");
-    refused(temporary_file("empty", "", 0), NB_ERR_FILE, "empty");
-    refused(temporary_path("missing.gguf"), NB_ERR_IO, "missing.gguf");
-    refused(temporary_file("short.gguf", "GGUF\3\0\0\0", 8), NB_ERR_FILE, "cut short");
+    load_is_refused(temporary_file("text.txt", "Once upon a time", 16), NB_ERR_FILE,
+                    "it expects a GGUF file");
+    load_is_refused(temporary_file("empty", "", 0), NB_ERR_FILE, "empty");
+    load_is_refused(temporary_path("missing.gguf"), NB_ERR_IO, "missing.gguf");
+    load_is_refused(temporary_file("short.gguf", "GGUF\3\0\0\0", 8), NB_ERR_FILE, "cut short");
     size_t size;
     uint8_t *bytes = make_llama2c(&shape, 1, &size);
-    refused(temporary_file("cut.bin", bytes, size - 4), NB_ERR_FILE, "it is cut short");
+    load_is_refused(temporary_file("cut.bin", bytes, size - 4), NB_ERR_FILE, "it is cut short");
     memcpy(bytes, "\x32\x34\x6b\x61", 4);
-    refused(temporary_file("v1.bin", bytes, size), NB_ERR_UNSUPPORTED, "version 1 or 2");
+    load_is_refused(temporary_file("v1.bin", bytes, size), NB_ERR_UNSUPPORTED, "version 1 or 2");
     free(bytes);
 }
 
@@ -410,12 +379,13 @@ static void loading_can_be_cancelled(void **state)
                                    .seed = 1};
     nb_model *model;
     nb_error error;
-    context->progress = cancel;
-    context->progress_user = context;
-    assert_int_equal(nb_model_load(context, make_gguf("c.gguf", &s), NULL, &model, &error), NB_ERR_CANCELLED);
+    file_context->progress = cancel;
+    file_context->progress_user = file_context;
+    assert_int_equal(nb_model_load(file_context, make_gguf("c.gguf", &s), NULL, &model, &error),
+                     NB_ERR_CANCELLED);
     assert_null(model);
-    context->progress = NULL;
-    assert_false(atomic_load(&context->cancel));
+    file_context->progress = NULL;
+    assert_false(atomic_load(&file_context->cancel));
 }
 
 /* Whichever allocation fails, there is a sentence and no model; the sanitizers see what would leak. */
@@ -432,7 +402,7 @@ static void memory_may_fail_anywhere(void **state)
         while (status != NB_OK) {
             nb_error error = {""};
             nb_memory_fail_after(++n);
-            status = nb_model_load(context, paths[i], &options, &model, &error);
+            status = nb_model_load(file_context, paths[i], &options, &model, &error);
             nb_memory_fail_after(0);
             if (status != NB_OK && (status != NB_ERR_MEMORY || model || strlen(error.text) < 10))
                 fail_msg("allocation %ld: status %d, \"%s\"", n, status, error.text);
@@ -450,7 +420,7 @@ static void nan_weights_load(void **state)
     uint8_t *bytes = make_llama2c(&shape, 7, &size);
     const uint32_t nan = 0x7fc00000;
     memcpy(bytes + 28 + 4 * (VOCAB * 24 + 2 * 24 + 24 * 3 + 5), &nan, 4); /* blk.0.attn_q, row 3, column 5 */
-    nb_model *model = load(temporary_file("nan.bin", bytes, size), write_tokenizer("t.bin", VOCAB));
+    nb_model *model = load_file(temporary_file("nan.bin", bytes, size), write_tokenizer("t.bin", VOCAB));
     free(bytes);
     nb_quantizer quantizer;
     nb_scope scope;
@@ -478,5 +448,5 @@ int main(void)
         cmocka_unit_test(memory_may_fail_anywhere),
         cmocka_unit_test(nan_weights_load),
     };
-    return cmocka_run_group_tests_name("load", tests, start, stop);
+    return cmocka_run_group_tests_name("load", tests, file_context_create, file_context_destroy);
 }

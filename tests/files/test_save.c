@@ -5,7 +5,9 @@
 #include "files/load.h"
 #include "kernels/packed.h"
 #include "quant/quantize.h"
+#include "tests/support/files.h"
 #include "tests/support/models.h"
+#include "tests/support/shapes.h"
 #include "tests/support/temporary.h"
 
 #include <math.h>
@@ -19,61 +21,6 @@
 #include <sys/stat.h>
 /* cmocka wants the three above first. */
 #include <cmocka.h>
-
-/* Rows of 72, 104 and 40 numbers and 40 or 88 rows: tails in every direction. */
-static const nb_synthetic shape = {.n_layers = 2,
-                                   .n_embd = 72,
-                                   .n_heads = 5,
-                                   .n_kv_heads = 5,
-                                   .head_size = 8,
-                                   .n_ff = 104,
-                                   .n_vocab = 265,
-                                   .n_ctx = 32,
-                                   .format = &nb_format_f32,
-                                   .seed = 5};
-static nb_context *context;
-
-static int start(void **state)
-{
-    (void)state;
-    nb_context_options options = {.n_threads = 2};
-    return nb_context_create(&options, &context, NULL) == NB_OK ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    nb_context_destroy(&context);
-    return 0;
-}
-
-static nb_model *load(const char *path)
-{
-    nb_model *model;
-    nb_error error = {""};
-    if (nb_model_load(context, path, NULL, &model, &error) != NB_OK)
-        fail_msg("%s", error.text);
-    return model;
-}
-
-static void save(nb_model *model, const char *path)
-{
-    nb_error error = {""};
-    if (nb_model_save(model, path, &error) != NB_OK)
-        fail_msg("%s", error.text);
-}
-
-static void quantize(nb_model *model, const char *scope_text, const char *quantizer_text)
-{
-    nb_quantizer quantizer;
-    nb_scope scope;
-    nb_error error = {""};
-    if (nb_quantizer_parse(quantizer_text, &quantizer, &error) != NB_OK ||
-        nb_scope_resolve(model, scope_text, false, &scope, &error) != NB_OK ||
-        nb_model_quantize(model, &scope, &quantizer, NULL, &error) != NB_OK)
-        fail_msg("%s", error.text);
-    nb_scope_free(&scope);
-}
 
 /* ---- the same bits ---- */
 
@@ -137,19 +84,19 @@ static void every_quantizer_comes_back(void **state)
     static const char *const schemes[] = {"absmax", "zeropoint"},
                              *const shares[] = {"tensor", "channel", "group:32", "group:64"},
                              *const options[] = {"", ", f32 activations", ", f32 scales", ", labonne"};
-    const char *source = make_gguf("source.gguf", &shape), *saved = temporary_path("saved.gguf");
+    const char *source = make_gguf("source.gguf", &ragged_shape), *saved = temporary_path("saved.gguf");
     int turn = 0;
     for (unsigned bits = 2; bits <= 8; bits++)
         for (int scheme = 0; scheme < 2; scheme++)
             for (int share = 0; share < 4; share++, turn++) {
                 char text[80];
-                nb_model *model = load(source), *back;
+                nb_model *model = load_file(source, NULL), *back;
                 /* labonne's zero points do not fit every group */
                 const char *option = options[turn % (scheme == 0 ? 4 : 3)];
                 snprintf(text, sizeof text, "int%u %s/%s%s", bits, schemes[scheme], shares[share], option);
-                quantize(model, turn % 3 == 0 ? "all,embeddings,head" : "attention", text);
-                save(model, saved);
-                back = load(saved);
+                test_quantize(model, turn % 3 == 0 ? "all,embeddings,head" : "attention", text);
+                save_file(model, saved);
+                back = load_file(saved, NULL);
                 same_model(model, back);
                 nb_model_destroy(&model);
                 nb_model_destroy(&back);
@@ -163,14 +110,14 @@ static void floats_come_back(void **state)
     const char *saved = temporary_path("saved.gguf");
     for (int stored = 0; stored < 3; stored++)
         for (int i = 0; i < 5; i++) {
-            nb_synthetic s = shape;
+            nb_synthetic s = ragged_shape;
             s.format = nb_format_find(formats[stored]);
             s.tied = i % 2 == 1;
             s.rope_factors = i == 2;
-            nb_model *model = load(make_gguf("source.gguf", &s)), *back;
-            quantize(model, "all,embeddings", formats[i]);
-            save(model, saved);
-            back = load(saved);
+            nb_model *model = load_file(make_gguf("source.gguf", &s), NULL), *back;
+            test_quantize(model, "all,embeddings", formats[i]);
+            save_file(model, saved);
+            back = load_file(saved, NULL);
             same_model(model, back);
             nb_model_destroy(&model);
             nb_model_destroy(&back);
@@ -180,11 +127,11 @@ static void floats_come_back(void **state)
 static void a_plain_file_stays_plain(void **state)
 {
     (void)state;
-    nb_synthetic s = shape;
+    nb_synthetic s = ragged_shape;
     s.format = &nb_format_bf16;
     const char *source = make_gguf("source.gguf", &s), *saved = temporary_path("saved.gguf");
-    nb_model *model = load(source);
-    save(model, saved);
+    nb_model *model = load_file(source, NULL);
+    save_file(model, saved);
     nb_model_destroy(&model);
     size_t sizes[2];
     uint8_t *bytes[2] = {read_whole_file(source, &sizes[0]), read_whole_file(saved, &sizes[1])};
@@ -225,15 +172,15 @@ static const char *add_keys(const char *from)
 static void keys_are_carried_over(void **state)
 {
     (void)state;
-    nb_model *model = load(add_keys(make_gguf("source.gguf", &shape)));
+    nb_model *model = load_file(add_keys(make_gguf("source.gguf", &ragged_shape)), NULL);
     const char *saved = temporary_path("saved.gguf");
-    quantize(model, "mlp", "int4 absmax/group:32");
-    save(model, saved);
+    test_quantize(model, "mlp", "int4 absmax/group:32");
+    save_file(model, saved);
     nb_model_destroy(&model);
     /* and once more, from what was saved */
-    model = load(saved);
+    model = load_file(saved, NULL);
     assert_string_equal(nb_model_name(model), "a name");
-    save(model, saved);
+    save_file(model, saved);
     nb_model_destroy(&model);
     nb_gguf *g;
     nb_string text;
@@ -259,9 +206,9 @@ static void a_llama2c_model_becomes_a_gguf(void **state)
     bytes = make_tokenizer_bin(270, &size);
     temporary_file("tok270.bin", bytes, size);
     free(bytes);
-    nb_model *model = load(path), *back;
-    save(model, saved);
-    back = load(saved);
+    nb_model *model = load_file(path, NULL), *back;
+    save_file(model, saved);
+    back = load_file(saved, NULL);
     same_model(model, back);
     nb_tokens a = {0}, b = {0};
     nb_tokenizer_encode(nb_model_tokenizer(model), "abc xyz\n", 8, true, false, &a, NULL);
@@ -279,14 +226,14 @@ static void a_llama2c_model_becomes_a_gguf(void **state)
 static void saved_tensors_have_no_source(void **state)
 {
     (void)state;
-    nb_model *model = load(make_gguf("source.gguf", &shape));
+    nb_model *model = load_file(make_gguf("source.gguf", &ragged_shape), NULL);
     const char *saved = temporary_path("saved.gguf");
     nb_scope scope;
     nb_error error = {""};
-    quantize(model, "blk.0.ffn_up", "int4 absmax/group:32");
-    save(model, saved);
+    test_quantize(model, "blk.0.ffn_up", "int4 absmax/group:32");
+    save_file(model, saved);
     nb_model_destroy(&model);
-    model = load(saved);
+    model = load_file(saved, NULL);
     const nb_tensor *t = nb_model_tensor(model, (size_t)nb_model_find_tensor(model, "blk.0.ffn_up"));
     assert_null(t->source_format);
     assert_null(t->source);
@@ -301,19 +248,19 @@ static void saved_tensors_have_no_source(void **state)
 static void saving_over_the_mapped_file_is_safe(void **state)
 {
     (void)state;
-    const char *path = make_gguf("source.gguf", &shape);
-    nb_model *model = load(path), *back;
-    quantize(model, "attention", "int8 absmax/channel");
-    save(model, path);
-    back = load(path);
+    const char *path = make_gguf("source.gguf", &ragged_shape);
+    nb_model *model = load_file(path, NULL), *back;
+    test_quantize(model, "attention", "int8 absmax/channel");
+    save_file(model, path);
+    back = load_file(path, NULL);
     same_model(model, back);
     nb_model_destroy(&back);
     nb_scope scope; /* the originals are still there, under a name that is gone */
     assert_int_equal(nb_scope_resolve(model, "attention", false, &scope, NULL), NB_OK);
     assert_int_equal(nb_model_restore(model, &scope, NULL), NB_OK);
     nb_scope_free(&scope);
-    save(model, path);
-    back = load(path);
+    save_file(model, path);
+    back = load_file(path, NULL);
     same_model(model, back);
     nb_model_destroy(&back);
     nb_model_destroy(&model);
@@ -322,7 +269,7 @@ static void saving_over_the_mapped_file_is_safe(void **state)
 static void a_full_disk_leaves_the_old_file(void **state)
 {
     (void)state;
-    nb_model *model = load(make_gguf("source.gguf", &shape));
+    nb_model *model = load_file(make_gguf("source.gguf", &ragged_shape), NULL);
     const char *old = temporary_file("old.gguf", "what stood there", 16);
     struct rlimit unlimited, limited;
     nb_error error = {""};
@@ -349,7 +296,7 @@ static void a_full_disk_leaves_the_old_file(void **state)
     assert_int_equal(mkfifo(pipe, 0600), 0);
     assert_int_equal(nb_model_save(model, pipe, &error), NB_ERR_ARGUMENT);
     assert_true(stat(pipe, &info) == 0 && S_ISFIFO(info.st_mode));
-    save(model, old); /* and the model can still be saved */
+    save_file(model, old); /* and the model can still be saved */
     nb_model_destroy(&model);
 }
 
@@ -363,14 +310,14 @@ static void cancel(void *user, const char *what, uint64_t done, uint64_t total, 
 static void saving_can_be_cancelled(void **state)
 {
     (void)state;
-    nb_model *model = load(make_gguf("source.gguf", &shape));
+    nb_model *model = load_file(make_gguf("source.gguf", &ragged_shape), NULL);
     const char *old = temporary_file("old.gguf", "old", 3);
     nb_error error;
     size_t size;
-    context->progress = cancel;
-    context->progress_user = context;
+    file_context->progress = cancel;
+    file_context->progress_user = file_context;
     assert_int_equal(nb_model_save(model, old, &error), NB_ERR_CANCELLED);
-    context->progress = NULL;
+    file_context->progress = NULL;
     uint8_t *bytes = read_whole_file(old, &size);
     assert_int_equal(size, 3);
     free(bytes);
@@ -380,12 +327,12 @@ static void saving_can_be_cancelled(void **state)
 static void memory_may_fail_anywhere(void **state)
 {
     (void)state;
-    nb_model *model = load(make_gguf("source.gguf", &shape));
+    nb_model *model = load_file(make_gguf("source.gguf", &ragged_shape), NULL);
     const char *old = temporary_file("old.gguf", "old", 3);
     const size_t before = temporary_count();
     nb_status status = NB_ERR_MEMORY;
     long n = 0;
-    quantize(model, "attention", "int4 zeropoint/group:32");
+    test_quantize(model, "attention", "int4 zeropoint/group:32");
     while (status != NB_OK) {
         nb_error error = {""};
         nb_memory_fail_after(++n);
@@ -396,7 +343,7 @@ static void memory_may_fail_anywhere(void **state)
         assert_int_equal(temporary_count(), before);
     }
     assert_true(n > 50);
-    nb_model *back = load(old);
+    nb_model *back = load_file(old, NULL);
     same_model(model, back);
     nb_model_destroy(&back);
     nb_model_destroy(&model);
@@ -416,5 +363,5 @@ int main(void)
         cmocka_unit_test(saving_can_be_cancelled),
         cmocka_unit_test(memory_may_fail_anywhere),
     };
-    return cmocka_run_group_tests_name("save", tests, start, stop);
+    return cmocka_run_group_tests_name("save", tests, file_context_create, file_context_destroy);
 }

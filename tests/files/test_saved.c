@@ -2,7 +2,9 @@
 #include "files/gguf.h"
 #include "files/load.h"
 #include "quant/quantize.h"
+#include "tests/support/files.h"
 #include "tests/support/models.h"
+#include "tests/support/shapes.h"
 #include "tests/support/temporary.h"
 
 #include <setjmp.h>
@@ -12,83 +14,18 @@
 /* cmocka wants the three above first. */
 #include <cmocka.h>
 
-/* Rows of 72, 104 and 40 numbers and 40 or 88 rows: tails in every direction. */
-static const nb_synthetic shape = {.n_layers = 2,
-                                   .n_embd = 72,
-                                   .n_heads = 5,
-                                   .n_kv_heads = 5,
-                                   .head_size = 8,
-                                   .n_ff = 104,
-                                   .n_vocab = 265,
-                                   .n_ctx = 32,
-                                   .format = &nb_format_f32,
-                                   .seed = 5};
-static nb_context *context;
-
-static int start(void **state)
-{
-    (void)state;
-    nb_context_options options = {.n_threads = 2};
-    return nb_context_create(&options, &context, NULL) == NB_OK ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    nb_context_destroy(&context);
-    return 0;
-}
-
-static nb_model *load(const char *path)
-{
-    nb_model *model;
-    nb_error error = {""};
-    if (nb_model_load(context, path, NULL, &model, &error) != NB_OK)
-        fail_msg("%s", error.text);
-    return model;
-}
-
-static void refused(const char *path, nb_status expected, const char *words)
-{
-    nb_model *model;
-    nb_error error = {""};
-    nb_status status = nb_model_load(context, path, NULL, &model, &error);
-    assert_null(model);
-    if (status != expected || !strstr(error.text, words))
-        fail_msg("status %d, \"%s\" does not say \"%s\"", status, error.text, words);
-}
-
-static void save(nb_model *model, const char *path)
-{
-    nb_error error = {""};
-    if (nb_model_save(model, path, &error) != NB_OK)
-        fail_msg("%s", error.text);
-}
-
-static void quantize(nb_model *model, const char *scope_text, const char *quantizer_text)
-{
-    nb_quantizer quantizer;
-    nb_scope scope;
-    nb_error error = {""};
-    if (nb_quantizer_parse(quantizer_text, &quantizer, &error) != NB_OK ||
-        nb_scope_resolve(model, scope_text, false, &scope, &error) != NB_OK ||
-        nb_model_quantize(model, &scope, &quantizer, NULL, &error) != NB_OK)
-        fail_msg("%s", error.text);
-    nb_scope_free(&scope);
-}
-
 /* Formats side by side, the file's bytes as documented. */
 static void the_layout_is_as_documented(void **state)
 {
     (void)state;
-    nb_model *model = load(make_gguf("source.gguf", &shape));
+    nb_model *model = load_file(make_gguf("source.gguf", &ragged_shape), NULL);
     const char *saved = temporary_path("saved.gguf");
     nb_gguf *g;
     nb_string text;
-    quantize(model, "blk.0.attn_q", "int3 zeropoint/group:32");
-    quantize(model, "blk.0.attn_k", "f8_e4m3");
-    quantize(model, "blk.0.attn_v", "int5 absmax/tensor, f32 scales");
-    save(model, saved);
+    test_quantize(model, "blk.0.attn_q", "int3 zeropoint/group:32");
+    test_quantize(model, "blk.0.attn_k", "f8_e4m3");
+    test_quantize(model, "blk.0.attn_v", "int5 absmax/tensor, f32 scales");
+    save_file(model, saved);
     assert_int_equal(nb_gguf_open(saved, &g, NULL), NB_OK);
     const nb_gguf_tensor *codes = nb_gguf_find_tensor(g, "blk.0.attn_q.codes"),
                          *scale = nb_gguf_find_tensor(g, "blk.0.attn_q.scale"),
@@ -161,23 +98,26 @@ static const char *damage(const char *saved, const char *skip, const char *find,
 static void damage_is_refused(void **state)
 {
     (void)state;
-    nb_model *model = load(make_gguf("source.gguf", &shape));
+    nb_model *model = load_file(make_gguf("source.gguf", &ragged_shape), NULL);
     const char *saved = temporary_path("saved.gguf");
-    quantize(model, "blk.0.attn_q", "int4 absmax/channel");
-    quantize(model, "blk.0.attn_k", "int4 zeropoint/channel");
-    save(model, saved);
+    test_quantize(model, "blk.0.attn_q", "int4 absmax/channel");
+    test_quantize(model, "blk.0.attn_k", "int4 zeropoint/channel");
+    save_file(model, saved);
     nb_model_destroy(&model);
-    model = load(damage(saved, "", "", 0, 0)); /* the copy itself is fine */
+    model = load_file(damage(saved, "", "", 0, 0), NULL); /* the copy itself is fine */
     nb_model_destroy(&model);
-    refused(damage(saved, "blk.0.attn_q.scale", "", 0, 0), NB_ERR_FILE,
-            "blk.0.attn_q.scale should be F16, 40 x 1");
-    refused(damage(saved, "blk.0.attn_k.zero", "", 0, 0), NB_ERR_FILE, "it is missing");
-    refused(damage(saved, "blk.0.attn_k.codes", "", 0, 0), NB_ERR_FILE, "blk.0.attn_k.weight is missing");
-    refused(damage(saved, "nibble.tensor.blk.0.attn_q", "", 0, 0), NB_ERR_FILE,
-            "no key nibble.tensor.blk.0.attn_q");
-    refused(damage(saved, "", "blk.0.attn_q.codes", 3, 0), NB_ERR_FILE, "that its quantizer cannot make");
-    refused(damage(saved, "", "blk.0.attn_k.zero", 39, 8), NB_ERR_FILE, "that its quantizer cannot make");
-    model = load(damage(saved, "", "blk.0.attn_k.zero", 39, 7));
+    load_is_refused(damage(saved, "blk.0.attn_q.scale", "", 0, 0), NB_ERR_FILE,
+                    "blk.0.attn_q.scale should be F16, 40 x 1");
+    load_is_refused(damage(saved, "blk.0.attn_k.zero", "", 0, 0), NB_ERR_FILE, "it is missing");
+    load_is_refused(damage(saved, "blk.0.attn_k.codes", "", 0, 0), NB_ERR_FILE,
+                    "blk.0.attn_k.weight is missing");
+    load_is_refused(damage(saved, "nibble.tensor.blk.0.attn_q", "", 0, 0), NB_ERR_FILE,
+                    "no key nibble.tensor.blk.0.attn_q");
+    load_is_refused(damage(saved, "", "blk.0.attn_q.codes", 3, 0), NB_ERR_FILE,
+                    "that its quantizer cannot make");
+    load_is_refused(damage(saved, "", "blk.0.attn_k.zero", 39, 8), NB_ERR_FILE,
+                    "that its quantizer cannot make");
+    model = load_file(damage(saved, "", "blk.0.attn_k.zero", 39, 7), NULL);
     nb_model_destroy(&model);
 }
 
@@ -187,5 +127,5 @@ int main(void)
         cmocka_unit_test(the_layout_is_as_documented),
         cmocka_unit_test(damage_is_refused),
     };
-    return cmocka_run_group_tests_name("saved", tests, start, stop);
+    return cmocka_run_group_tests_name("saved", tests, file_context_create, file_context_destroy);
 }
