@@ -126,7 +126,7 @@ static nb_status histogram_plan(const nb_figure *figure, nb_axes *axes, nb_error
         double lowest = before.lowest_positive;
         if (after.lowest_positive > 0 && (lowest == 0 || after.lowest_positive < lowest))
             lowest = after.lowest_positive;
-        axes->y_low = 0.6 * pow(10, floor(log10(lowest) + 1e-9)); /* a count of 1 is still a bar */
+        axes->y_low = 0.6 * nb_power_of_ten(nb_decade(lowest)); /* a count of 1 is still a bar */
         axes->y_high = axes->y_marks_high = 1.6 * highest;
         return NB_OK;
     }

@@ -4,18 +4,37 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* The power of ten below or at x > 0; picture geometry, so libm is allowed here. */
-static int decade(double x)
+enum { LARGEST_DECADE = 308 };
+static const double slack = 2e-9; /* relative: what arithmetic left just below a power of ten counts as one */
+
+double nb_power_of_ten(int exponent)
 {
-    return (int)floor(log10(x) + 1e-9);
+    if (exponent < -LARGEST_DECADE)
+        return nb_power_of_ten(exponent + LARGEST_DECADE) / nb_power_of_ten(LARGEST_DECADE);
+    double power = 1;
+    for (int i = abs(exponent); i > 0; i--)
+        power *= 10;
+    return exponent < 0 ? 1 / power : power;
+}
+
+int nb_decade(double x)
+{
+    int decade = 0;
+    x += slack * x;
+    while (decade < LARGEST_DECADE && nb_power_of_ten(decade + 1) <= x)
+        decade++;
+    while (nb_power_of_ten(decade) > x)
+        decade--;
+    return decade;
 }
 
 /* The smallest of 1, 2, 5 times a power of ten that is not below `least`. */
 static double round_step(double least)
 {
-    double unit = pow(10, decade(least)), ratio = least / unit;
+    double unit = nb_power_of_ten(nb_decade(least)), ratio = least / unit;
     return unit * (ratio <= 1.0001 ? 1 : ratio <= 2.0001 ? 2 : ratio <= 5.0001 ? 5 : 10);
 }
 
@@ -25,10 +44,10 @@ static void write_plain(char *text, size_t size, double value, double step)
     if (fabs(value) < step / 2) {
         snprintf(text, size, "0");
     } else if (magnitude >= 1e6 || step < 1e-5) {
-        int digits = decade(magnitude) - decade(step) + 1;
+        int digits = nb_decade(magnitude) - nb_decade(step) + 1;
         nb_print_general(text, size, value, digits > 9 ? 9 : digits);
     } else {
-        int digits = -decade(step);
+        int digits = -nb_decade(step);
         nb_print_fixed(text, size, value, digits > 0 ? digits : 0);
     }
 }
@@ -42,7 +61,7 @@ static void write_count(char *text, size_t size, double value, double step)
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (fabs(value) < units[i].unit * 0.9999 || value > 1e15)
             continue;
-        int digits = -decade(step / units[i].unit);
+        int digits = -nb_decade(step / units[i].unit);
         char number[24];
         nb_print_fixed(number, sizeof(number), value / units[i].unit,
                        digits > 0 ? digits < 3 ? digits : 3 : 0);
@@ -68,12 +87,13 @@ static void add(nb_ticks *ticks, double value, double step, nb_tick_style style)
 
 static void choose_log(nb_ticks *ticks, double low, double high, size_t wanted, nb_tick_style style)
 {
-    int first = (int)ceil(log10(low) - 1e-9), last = decade(high);
-    int every = 1;
+    int first = nb_decade(low), last = nb_decade(high), every = 1;
+    if (nb_power_of_ten(first) < low - slack * low)
+        first++;
     while (last - first >= every * (int)wanted)
         every++;
     for (int i = first; i <= last; i += every)
-        add(ticks, pow(10, i), pow(10, i), style);
+        add(ticks, nb_power_of_ten(i), nb_power_of_ten(i), style);
 }
 
 void nb_ticks_choose(nb_ticks *ticks, double low, double high, size_t wanted, nb_tick_style style, bool log)
@@ -121,7 +141,7 @@ double nb_scale_position(double value, double low, double high, bool log)
     if (log) {
         if (!(value > 0))
             return 0;
-        value = log10(value);
+        value = log10(value); /* a place in a picture, no number that is printed: libm will do */
         low = log10(low);
         high = log10(high);
     }

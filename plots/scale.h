@@ -24,6 +24,12 @@ typedef enum nb_tick_style {
     NB_TICK_COUNT, /* 0, 5k, 10k, 2.5M */
 } nb_tick_style;
 
+/* Without libm, whose pow and log10 differ between systems: labels are made from these. Exact for exponents
+ * from -22 to 22. */
+double nb_power_of_ten(int exponent);
+/* The exponent of the power of ten below or (but for rounding) at x > 0. */
+int nb_decade(double x);
+
 /* About `wanted` marks (at least two where the range allows) at multiples of 1, 2 or 5 times a power of ten
  * within [low, high], low < high. On a log axis (low > 0) at powers of ten. */
 void nb_ticks_choose(nb_ticks *ticks, double low, double high, size_t wanted, nb_tick_style style, bool log);

@@ -10,8 +10,10 @@ int nb_error_digits(double standard_error)
 {
     if (!(standard_error > 0) || isinf(standard_error))
         return 3;
-    double digits = 1 - floor(log10(standard_error));
-    return digits < 0 ? 0 : digits > 6 ? 6 : (int)digits;
+    int digits = 0;
+    for (double scaled = standard_error; digits < 6 && scaled < 10; scaled *= 10)
+        digits++;
+    return digits;
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)

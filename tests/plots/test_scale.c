@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -96,6 +97,26 @@ static void test_marks_stand_apart(void **state)
     }
 }
 
+static void test_powers_of_ten(void **state)
+{
+    (void)state;
+    for (int exponent = -330; exponent <= 308; exponent++) {
+        char text[16];
+        snprintf(text, sizeof text, "1e%d", exponent);
+        const double exact = strtod(text, NULL), made = nb_power_of_ten(exponent);
+        if (abs(exponent) <= 22)
+            assert_true(made == exact);
+        assert_true(fabs(made - exact) <= 1e-13 * exact + 5e-324);
+        if (exponent < -307)
+            continue;
+        assert_int_equal(nb_decade(exact), exponent);
+        assert_int_equal(nb_decade(exact * 9.99), exponent);
+        assert_int_equal(nb_decade(exact * 0.99), exponent - 1);
+        assert_int_equal(nb_decade(exact * (1 - 1e-15)), exponent);
+    }
+    assert_int_equal(nb_decade(DBL_MAX), 308);
+}
+
 static void test_position(void **state)
 {
     (void)state;
@@ -115,6 +136,7 @@ int main(void)
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_hostile_ranges),
         cmocka_unit_test(test_marks_stand_apart),
+        cmocka_unit_test(test_powers_of_ten),
         cmocka_unit_test(test_position),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
