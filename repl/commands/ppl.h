@@ -6,6 +6,18 @@
 
 enum { NB_PPL_TOKENS = 20480 }; /* of a text, unless told otherwise: forty windows of 512 */
 
+/* Which text is read, and how much of it; LETTER is that of --tokens, or 0. */
+#define NB_TEXT_OPTIONS(LETTER)                                                                              \
+    {.name = "text",                                                                                         \
+     .letter = 'f',                                                                                          \
+     .kind = NB_WORD_FILE,                                                                                   \
+     .value = "FILE",                                                                                        \
+     .summary = "the text to predict"},                                                                      \
+    {                                                                                                        \
+        .name = "tokens", .letter = (LETTER), .kind = NB_WORD_COUNT, .value = "N", .low = 0, .high = 1e15,   \
+        .summary = "of the text's beginning; 20,480 unless said, 0: all"                                     \
+    }
+
 /* Decimals that show two digits of an error. */
 int nb_error_digits(double standard_error);
 
