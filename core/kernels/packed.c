@@ -70,18 +70,12 @@ static bool allocate(nb_packed *packed)
     return true;
 }
 
-/* Codes that stand for 0 until real ones come: what is never set (rows and columns of padding) stays so. */
-static void fill_with_zero_weights(nb_packed *packed)
+/* Rows of padding never get a zero point of their own. Codes need nothing: nb_packed_set_int writes all of a
+ * row group's, its padding too. */
+static void fill_zero_points(nb_packed *packed)
 {
-    unsigned bits = bits_of(packed);
-    memset(packed->zeros, 1 << (bits - 1),
+    memset(packed->zeros, 1 << (bits_of(packed) - 1),
            packed->zero_stride == 0 ? (size_t)NB_ROWS : packed->n_row_groups * packed->zero_stride);
-    /* only the top bit of each code is set: all of the last plane's top bits */
-    size_t top_plane = bits == 8 ? 512 : bits & 1 ? 64 : bits & 2 ? 128 : 256;
-    int top_bits = bits == 8 ? 0x80 : bits & 1 ? 0xff : bits & 2 ? 0xaa : 0x88;
-    size_t block_bytes = 64 * bits, n_blocks = packed->n_row_groups * packed->n_blocks;
-    for (size_t b = 0; b < n_blocks; b++)
-        memset(packed->codes + b * block_bytes + block_bytes - top_plane, top_bits, top_plane);
 }
 
 nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t n_cols, nb_packed **out,
@@ -109,7 +103,7 @@ nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t 
                        n_rows, n_cols, quantizer->format->name);
     }
     if (is_int(packed))
-        fill_with_zero_weights(packed);
+        fill_zero_points(packed);
     *out = packed;
     return NB_OK;
 }

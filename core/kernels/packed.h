@@ -39,7 +39,8 @@ typedef struct nb_packed {
     size_t n_bytes;          /* all of the buffers above */
 } nb_packed;
 
-/* Allocates and zeroes the buffers for an [n_rows, n_cols] matrix. */
+/* Allocates and zeroes the buffers for an [n_rows, n_cols] matrix. Every row group is then to be set; whoever sets
+ * one sets its padding. */
 nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t n_cols, nb_packed **out,
                            nb_error *error);
 void nb_packed_destroy(nb_packed **packed);

@@ -8,7 +8,8 @@
 
 typedef struct nb_tensor_loss {
     double sqnr, mse, max_error; /* against the source */
-    uint64_t n_clipped, n_zero;  /* codes at an end after clamping; codes that stand for 0 */
+    uint64_t n_clipped, n_zero;  /* codes that clamping moved (not those that rounded to an end by
+                                  * themselves); codes that stand for 0 */
     uint64_t n_bytes_before, n_bytes_after;
 } nb_tensor_loss;
 

@@ -15,7 +15,10 @@ static const nb_column columns[] = {
     {"spread", NB_COLUMN_SPARK},
 };
 
-enum { REACH = 4 }; /* standard deviations to either side that a sparkline shows */
+enum {
+    REACH = 4,        /* standard deviations to either side that a sparkline shows */
+    ENOUGH = 1 << 20, /* numbers of a tensor that it is drawn from; of a larger one, evenly spaced rows */
+};
 
 /* One row of the table: a tensor, or the same tensor of all blocks together. */
 typedef struct row {
@@ -53,11 +56,12 @@ static row *row_for(row *rows, size_t *n_rows, const nb_tensor *tensor, bool tog
 static nb_status add_tensor(row *to, const nb_tensor *tensor, nb_error *error)
 {
     nb_histogram whole = {0}, middle = {0};
-    nb_status status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, 0, 0, 2, &whole, error);
+    nb_status status =
+        nb_tensor_histogram_sampled(tensor, NB_WEIGHTS_CURRENT, 0, 0, 2, ENOUGH, &whole, error);
     double reach = fmin(REACH * whole.std, whole.high), centre = tensor->is_vector ? whole.mean : 0;
     if (status == NB_OK && reach > 0)
-        status = nb_tensor_histogram(tensor, NB_WEIGHTS_CURRENT, centre - reach, centre + reach,
-                                     NB_SPARK_BINS, &middle, error);
+        status = nb_tensor_histogram_sampled(tensor, NB_WEIGHTS_CURRENT, centre - reach, centre + reach,
+                                             NB_SPARK_BINS, ENOUGH, &middle, error);
     for (size_t i = 0; middle.counts && i < NB_SPARK_BINS; i++)
         to->counts[i] += middle.counts[i];
     to->counts[0] += middle.n_below;
@@ -175,7 +179,8 @@ const nb_command nb_command_layers = {
                "(blk.2-5.attn_q), a word (attention, mlp, embeddings, head, all), or several with commas. "
                "SQNR is the signal over the quantization noise in decibels: 6 dB more is one bit more. The "
                "last column is a histogram of the stored numbers, four standard deviations to either side of "
-               "0; what lies beyond is in its end bars.",
+               "0; what lies beyond is in its end bars. Of a tensor beyond a million numbers it shows evenly "
+               "spaced rows.",
     .examples = {"layers", "layers blk.0", "layers attention"},
     .arguments = {{"SCOPE", NB_WORD_SCOPE, true}},
     .needs = NB_NEEDS_MODEL,
