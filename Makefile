@@ -48,11 +48,12 @@ LIBS := $(if $(LIBRARIES),$(shell $(PKG) --libs $(LIBRARIES))) -lm
 LEVEL_avx2    := -mavx2 -mfma -mf16c
 LEVEL_avxvnni := -mavx2 -mfma -mf16c -mavxvnni
 LEVEL_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
+LEVEL_amx     := $(LEVEL_avx512) -mamx-tile -mamx-int8
 LEVEL_neon    := -march=armv8.2-a+dotprod
 ifeq ($(ARCH),x86_64)
 OTHER_LEVELS  := %_neon.c
 else
-OTHER_LEVELS  := %_avx2.c %_avxvnni.c %_avx512.c
+OTHER_LEVELS  := %_avx2.c %_avxvnni.c %_avx512.c %_amx.c
 endif
 level_of       = $(lastword $(subst _, ,$(basename $(notdir $(1)))))
 # The unrolled matmuls take minutes to compile with every load instrumented; buffers that end at an unreadable

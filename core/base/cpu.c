@@ -1,8 +1,9 @@
 #if defined(__linux__)
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _GNU_SOURCE /* sched_getaffinity, syscall */
 #endif
 #include "base/cpu.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,9 @@
 #endif
 #if defined(__linux__)
 #include <sched.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
 #endif
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
@@ -25,6 +29,19 @@ static uint64_t saved_states(void)
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (uint64_t)high << 32 | low;
+}
+
+/* Tiles are 8 KB of state for each thread that uses them, so Linux wants a process to ask first
+ * (Documentation/arch/x86/xstate.rst). Where the state is not saved, or not granted, there are no tiles. */
+static bool may_use_tiles(uint64_t states)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { TILE_STATES = 1 << 17 | 1 << 18, ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+    return (states & TILE_STATES) == TILE_STATES && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
+#else
+    (void)states;
+    return false;
+#endif
 }
 
 uint32_t nb_cpu_features(void)
@@ -51,6 +68,9 @@ uint32_t nb_cpu_features(void)
         if (c & 1u << 11)
             features |= NB_CPU_AVX512VNNI;
     }
+    const uint32_t tile_parts = 1u << 24 | 1u << 25; /* TILE, INT8 */
+    if ((d & tile_parts) == tile_parts && may_use_tiles(states))
+        features |= NB_CPU_AMX_INT8;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4))
         features |= NB_CPU_AVXVNNI;
     return features;

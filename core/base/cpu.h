@@ -15,9 +15,11 @@ enum {
     NB_CPU_NEON = 1 << 6,
     NB_CPU_DOTPROD = 1 << 7,
     NB_CPU_I8MM = 1 << 8,
+    NB_CPU_AMX_INT8 = 1 << 9, /* tiles and their int8 products */
 };
 
-/* What this CPU has and the operating system saves across context switches. */
+/* What this CPU has and the operating system saves across context switches; for tiles, which Linux grants on
+ * request, this is the request. */
 uint32_t nb_cpu_features(void);
 /* Marketing name of the CPU, or the architecture's name. Fills `name`, always terminated. */
 void nb_cpu_name(char *name, size_t size);

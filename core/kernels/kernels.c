@@ -26,6 +26,8 @@ static const level levels[] = {
      nb_kernels_fill_ops_avx2},
     {"avx512", "avx512-vnni", NEEDS_AVX2 | NB_CPU_AVX512 | NB_CPU_AVX512VNNI, nb_kernels_fill_matmul_avx512,
      nb_kernels_fill_ops_avx512},
+    {"amx", "amx-int8", NEEDS_AVX2 | NB_CPU_AVX512 | NB_CPU_AVX512VNNI | NB_CPU_AMX_INT8,
+     nb_kernels_fill_matmul_amx, nb_kernels_fill_ops_avx512},
 #elif defined(__aarch64__)
     {"neon", "neon-dotprod", NB_CPU_NEON | NB_CPU_DOTPROD, nb_kernels_fill_matmul_neon,
      nb_kernels_fill_ops_neon},

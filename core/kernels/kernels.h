@@ -38,7 +38,7 @@ typedef void nb_matmul_fn(const nb_packed *w, size_t group_begin, size_t group_e
                           size_t y_stride);
 
 typedef struct nb_kernels {
-    const char *name;  /* "scalar", "avx2", "avxvnni", "avx512", "neon" */
+    const char *name;  /* "scalar", "avx2", "avxvnni", "avx512", "amx", "neon" */
     const char *title; /* what the status line says: "avx512-vnni" */
     uint32_t needs;    /* NB_CPU_ bits: every feature that the level's files are compiled with */
 
@@ -110,6 +110,7 @@ void nb_acts_buffer_free(nb_acts_buffer *buffer);
 /* Where the time goes is measured beside these limits (`nibble bench`, check-kernels --bench). */
 double nb_measure_read_bandwidth(nb_context *context, size_t n_bytes); /* bytes/s over a buffer of that size */
 double nb_measure_fma_peak(nb_context *context);                       /* f32 operations/s, an fma is 2 */
-double nb_measure_int8_peak(nb_context *context);                      /* int8 operations/s at this level */
+double nb_measure_int8_peak(nb_context *context);                      /* int8 operations/s, in vectors */
+double nb_measure_tile_peak(nb_context *context);                      /* the same, in tiles; 0: has none */
 
 #endif

@@ -10,12 +10,17 @@ void nb_kernels_fill_matmul_scalar(nb_kernels *k);
 void nb_kernels_fill_matmul_avx2(nb_kernels *k);
 void nb_kernels_fill_matmul_avxvnni(nb_kernels *k);
 void nb_kernels_fill_matmul_avx512(nb_kernels *k);
+void nb_kernels_fill_matmul_amx(nb_kernels *k);
 void nb_kernels_fill_matmul_neon(nb_kernels *k);
 
-/* Everything else. avxvnni has nothing to add to avx2's. */
+/* Everything else. avxvnni has nothing to add to avx2's, nor amx to avx512's. */
 void nb_kernels_fill_ops_scalar(nb_kernels *k);
 void nb_kernels_fill_ops_avx2(nb_kernels *k);
 void nb_kernels_fill_ops_avx512(nb_kernels *k);
 void nb_kernels_fill_ops_neon(nb_kernels *k);
+
+/* What amx takes from avx512: codes of less than 8 bits, less their zero points, as int8.
+ * out: [n_blocks][8 quads][16 rows][4], aligned to 64. */
+void nb_unpack_signed_avx512(const nb_packed *w, size_t group, size_t block, size_t n_blocks, uint8_t *out);
 
 #endif

@@ -51,23 +51,27 @@ static void scalar_int8(size_t n)
     start = sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-const nb_limits nb_limits_scalar = {"scalar", scalar_read, scalar_read, scalar_f32, scalar_int8, 8, 8};
+const nb_limits nb_limits_scalar = {scalar_read, scalar_read, scalar_f32, scalar_int8, 8, 8};
 
 static const nb_limits *limits_of(const nb_kernels *kernels)
 {
-    static const nb_limits *const all[] = {
-        &nb_limits_scalar,
+    static const struct {
+        const char *level;
+        const nb_limits *limits;
+    } all[] = {
+        {"scalar", &nb_limits_scalar},
 #if defined(__x86_64__)
-        &nb_limits_avx2,
-        &nb_limits_avxvnni,
-        &nb_limits_avx512,
+        {"avx2", &nb_limits_avx2},
+        {"avxvnni", &nb_limits_avxvnni},
+        {"avx512", &nb_limits_avx512},
+        {"amx", &nb_limits_avx512},
 #elif defined(__aarch64__)
-        &nb_limits_neon,
+        {"neon", &nb_limits_neon},
 #endif
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (strcmp(all[i]->name, kernels->name) == 0)
-            return all[i];
+        if (strcmp(all[i].level, kernels->name) == 0)
+            return all[i].limits;
     return &nb_limits_scalar;
 }
 
@@ -145,4 +149,14 @@ double nb_measure_int8_peak(nb_context *context)
 {
     const nb_limits *limits = limits_of(context->kernels);
     return peak(context, limits->multiply_int8, limits->int8_per_round);
+}
+
+double nb_measure_tile_peak(nb_context *context)
+{
+#if defined(__x86_64__)
+    if (strcmp(context->kernels->name, "amx") == 0)
+        return peak(context, nb_multiply_tiles_amx, 4.0 * 2 * 16 * 16 * 64);
+#endif
+    (void)context;
+    return 0.0;
 }

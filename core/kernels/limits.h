@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 typedef struct nb_limits {
-    const char *name; /* the level */
     /* Reads n_bytes (a multiple of 4096, aligned to 64) in one run, or in four that run side by side. */
     void (*read_one)(const uint8_t *data, size_t n_bytes);
     void (*read_four)(const uint8_t *data, size_t n_bytes);
@@ -17,5 +16,8 @@ typedef struct nb_limits {
 } nb_limits;
 
 extern const nb_limits nb_limits_scalar, nb_limits_avx2, nb_limits_avxvnni, nb_limits_avx512, nb_limits_neon;
+
+/* n rounds of four tile products: 16 x 16 sums over 64 columns each. */
+void nb_multiply_tiles_amx(size_t n);
 
 #endif

@@ -84,8 +84,7 @@ static void limit_multiply_int8(size_t n)
 }
 
 #define LIMITS(LEVEL)                                                                                                \
-    const nb_limits nb_limits_##LEVEL = {#LEVEL,                                                                     \
-                                         limit_read_one,                                                             \
+    const nb_limits nb_limits_##LEVEL = {limit_read_one,                                                             \
                                          limit_read_four,                                                            \
                                          limit_multiply_f32,                                                         \
                                          limit_multiply_int8,                                                        \

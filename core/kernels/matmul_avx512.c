@@ -219,6 +219,19 @@ void nb_kernels_fill_matmul_avx512(nb_kernels *k)
     fill_matmul(k, quantize_acts);
 }
 
+void nb_unpack_signed_avx512(const nb_packed *w, size_t group, size_t block, size_t n_blocks, uint8_t *out)
+{
+    const int_weights from = int_weights_at(w, group, block);
+    switch (w->quantizer.format->bits) {
+    case 2: fill_bytes(2, 0, &from, n_blocks, out); break;
+    case 3: fill_bytes(3, 0, &from, n_blocks, out); break;
+    case 4: fill_bytes(4, 0, &from, n_blocks, out); break;
+    case 5: fill_bytes(5, 0, &from, n_blocks, out); break;
+    case 6: fill_bytes(6, 0, &from, n_blocks, out); break;
+    default: fill_bytes(7, 0, &from, n_blocks, out); break;
+    }
+}
+
 enum { LIMIT_CHAINS = 24, INT8_PER_PEAK = 128 };
 INLINE vi vi_peak(vi sum, vi line, vi act)
 {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES = 16, MOST_LEVELS = 4 };
+enum { LANES = 16, MOST_LEVELS = 5 };
 
 static void compare(const nb_kernels *level, const char *kernel, const float *want, const float *got,
                     size_t n)
@@ -205,6 +205,7 @@ KERNELS_OF_LEVEL(0)
 KERNELS_OF_LEVEL(1)
 KERNELS_OF_LEVEL(2)
 KERNELS_OF_LEVEL(3)
+KERNELS_OF_LEVEL(4)
 
 static nb_kernels table[MOST_LEVELS];
 static pthread_once_t table_filled = PTHREAD_ONCE_INIT;
@@ -212,7 +213,8 @@ static pthread_once_t table_filled = PTHREAD_ONCE_INIT;
 static void fill_table(void)
 {
     static void (*const set_kernels[MOST_LEVELS])(nb_kernels * k) = {set_kernels_0, set_kernels_1,
-                                                                     set_kernels_2, set_kernels_3};
+                                                                     set_kernels_2, set_kernels_3,
+                                                                     set_kernels_4};
     for (size_t i = 0; i < nb_kernels_count() && i < MOST_LEVELS; i++) {
         table[i] = *nb_kernels_at(i);
         set_kernels[i](&table[i]);

@@ -9,9 +9,9 @@
 #include <string.h>
 
 enum {
-    BATCH_TILE = 12, /* tokens that matmul kernels take at once: a batch of whole tiles wastes none */
-    BATCH_MIN = 3 * BATCH_TILE,
-    BATCH_MAX = 43 * BATCH_TILE, /* a prompt of 512 is one batch if there is room */
+    BATCH_TILE = 48, /* matmul kernels take 12 or 16 tokens at once: a batch of whole tiles wastes none */
+    BATCH_MIN = BATCH_TILE,
+    BATCH_MAX = 11 * BATCH_TILE, /* a prompt of 512 is one batch if there is room */
     LINE_FLOATS = 16,
     HUGE_PAGES_UP_TO = 256 << 20,
     POSITIONS_MAX = 1000000, /* sines are exact so far */
