@@ -31,6 +31,8 @@
 #include "quant/ladder.h"
 #include "quant/quantize.h"
 #include "quant/rtn.h"
+#include "text/bpe_train.h"
+#include "text/documents.h"
 #include "text/generate.h"
 #include "text/sampler.h"
 #include "text/tokenizer.h"

@@ -212,6 +212,24 @@ nb_status nb_tokenizer_from_gguf(const nb_gguf *gguf, nb_tokenizer **out, nb_err
     return status;
 }
 
+nb_status nb_tokenizer_load(const char *path, nb_tokenizer **out, nb_error *error)
+{
+    *out = NULL;
+    nb_gguf *gguf;
+    nb_status status = nb_gguf_open(path, &gguf, error);
+    if (status != NB_OK)
+        return status;
+    status = nb_tokenizer_from_gguf(gguf, out, error);
+    if (status == NB_OK)
+        status = nb_mapping_check(gguf->mapping, error);
+    if (status == NB_OK && !*out)
+        status = nb_fail(error, NB_ERR_FILE, "%s: has no tokenizer in it, no key tokenizer.ggml.model", path);
+    if (status != NB_OK)
+        nb_tokenizer_destroy(out);
+    nb_gguf_close(&gguf);
+    return status;
+}
+
 /* ---- tokenizer.bin ---- */
 
 /* What tokenizer.bin spells with a space is U+2581 in GGUF's spelling, three bytes for one; and tokens 1 and
@@ -330,7 +348,7 @@ static nb_status write_ids(const nb_vocabulary *v, nb_gguf_writer *writer, nb_er
         {"tokenizer.ggml.bos_token_id", v->bos, true},
         {"tokenizer.ggml.eos_token_id", v->eos, true},
         {"tokenizer.ggml.eot_token_id", v->eot, false},
-        {"tokenizer.ggml.unknown_token_id", v->unknown, true},
+        {"tokenizer.ggml.unknown_token_id", v->unknown, strcmp(v->model, "llama") == 0},
     };
     nb_status status = NB_OK;
     for (size_t i = 0; i < sizeof ids / sizeof ids[0] && status == NB_OK; i++)
@@ -356,7 +374,7 @@ nb_status nb_vocabulary_write_gguf(const nb_vocabulary *v, nb_gguf_writer *write
         status = nb_gguf_add_f32_array(writer, "tokenizer.ggml.scores", v->scores, v->n_tokens, error);
     if (status == NB_OK && v->types)
         status = nb_gguf_add_i32_array(writer, "tokenizer.ggml.token_type", v->types, v->n_tokens, error);
-    if (status == NB_OK && v->n_merges > 0)
+    if (status == NB_OK && (v->n_merges > 0 || strcmp(v->model, "gpt2") == 0))
         status = nb_gguf_add_string_array(writer, "tokenizer.ggml.merges", v->merges, v->n_merges, error);
     return status == NB_OK ? write_ids(v, writer, error) : status;
 }
@@ -364,4 +382,26 @@ nb_status nb_vocabulary_write_gguf(const nb_vocabulary *v, nb_gguf_writer *write
 nb_status nb_tokenizer_write_gguf(const nb_tokenizer *tokenizer, nb_gguf_writer *writer, nb_error *error)
 {
     return nb_vocabulary_write_gguf(nb_tokenizer_vocabulary(tokenizer), writer, error);
+}
+
+/* llama.cpp wants an architecture even where there is only a vocabulary; any will do. */
+static nb_status write_alone(const nb_vocabulary *v, nb_gguf_writer *writer, nb_error *error)
+{
+    nb_status status = nb_gguf_add_string(writer, "general.architecture", "llama", error);
+    if (status == NB_OK)
+        status = nb_gguf_add_string(writer, "general.type", "vocab", error);
+    return status == NB_OK ? nb_vocabulary_write_gguf(v, writer, error) : status;
+}
+
+nb_status nb_vocabulary_save(const nb_vocabulary *vocabulary, const char *path, nb_error *error)
+{
+    nb_gguf_writer *writer;
+    nb_status status = nb_gguf_writer_create(path, &writer, error);
+    if (status != NB_OK)
+        return status;
+    status = write_alone(vocabulary, writer, error);
+    if (status == NB_OK)
+        return nb_gguf_writer_commit(&writer, error);
+    nb_gguf_writer_abort(&writer);
+    return status;
 }

@@ -17,7 +17,14 @@ nb_status nb_tokenizer_from_llama2c_memory(const void *data, size_t size, const 
 nb_status nb_vocabulary_create_llama(size_t n_tokens, const char *name, nb_vocabulary *out, nb_error *error);
 /* Frees the arrays, not what the texts point to. */
 void nb_vocabulary_free(nb_vocabulary *vocabulary);
+
+/* From a GGUF that holds a vocabulary, with or without a model; one that has none is refused. */
+nb_status nb_tokenizer_load(const char *path, nb_tokenizer **out, nb_error *error);
+
+/* The tokenizer.ggml.* keys. */
 nb_status nb_vocabulary_write_gguf(const nb_vocabulary *vocabulary, nb_gguf_writer *writer, nb_error *error);
 nb_status nb_tokenizer_write_gguf(const nb_tokenizer *tokenizer, nb_gguf_writer *writer, nb_error *error);
+/* A GGUF with these keys and no tensors. */
+nb_status nb_vocabulary_save(const nb_vocabulary *vocabulary, const char *path, nb_error *error);
 
 #endif

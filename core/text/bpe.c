@@ -23,6 +23,33 @@ static int byte_of_letter(int code)
     return code == 0x143 ? 173 : -1;
 }
 
+/* The character of the alphabet for a byte. */
+static int letter_of_byte(int byte)
+{
+    if (byte <= 32) {
+        return 0x100 + byte;
+    }
+    if (byte >= 127 && byte <= 160) {
+        return 0x121 + byte - 127;
+    }
+    return byte == 173 ? 0x143 : byte;
+}
+
+size_t nb_bpe_spell(nb_string piece, char *text)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < piece.n_bytes; i++) {
+        int letter = letter_of_byte((unsigned char)piece.text[i]);
+        if (letter < 0x80) {
+            text[length++] = (char)letter;
+        } else {
+            text[length++] = (char)(0xC0 | letter >> 6);
+            text[length++] = (char)(0x80 | (letter & 0x3F));
+        }
+    }
+    return length;
+}
+
 /* The byte that the character at text[0..n) stands for, or -1, and the character's length. */
 static int byte_of_character(const char *text, size_t n, size_t *step)
 {
@@ -117,24 +144,8 @@ static nb_status encode_word(void *encoder, const char *text, size_t n_bytes, nb
     return nb_encoder_piece(encoder, text, n_bytes, error);
 }
 
-/* The patterns are defined for characters: bytes that belong to none are words of their own. */
 nb_status nb_bpe_encode(nb_encoder *encoder, const char *text, size_t n_bytes, nb_error *error)
 {
-    nb_status status = NB_OK;
-    for (size_t at = 0; at < n_bytes && status == NB_OK;) {
-        size_t valid = nb_utf8_valid_prefix(text + at, n_bytes - at);
-        if (valid > 0) {
-            status = nb_pretokenizer_split(encoder->tokenizer->pretokenizer, text + at, valid, encode_word,
-                                           encoder, error);
-            at += valid;
-            continue;
-        }
-        size_t invalid = 1;
-        while (at + invalid < n_bytes && nb_utf8_sequence(text + at + invalid, n_bytes - at - invalid) == 0) {
-            invalid++;
-        }
-        status = nb_encoder_piece(encoder, text + at, invalid, error);
-        at += invalid;
-    }
-    return status;
+    return nb_pretokenizer_split_bytes(encoder->tokenizer->pretokenizer, text, n_bytes, encode_word, encoder,
+                                       error);
 }

@@ -1,6 +1,7 @@
 #include "text/pretokenizer.h"
 
 #include "base/memory.h"
+#include "text/utf8.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -307,3 +308,24 @@ nb_status nb_pretokenizer_split(const nb_pretokenizer *pretokenizer, const char 
 }
 
 #endif
+
+nb_status nb_pretokenizer_split_bytes(const nb_pretokenizer *pretokenizer, const char *text, size_t n_bytes,
+                                      nb_pretoken_fn *fn, void *user, nb_error *error)
+{
+    nb_status status = NB_OK;
+    for (size_t at = 0; at < n_bytes && status == NB_OK;) {
+        size_t valid = nb_utf8_valid_prefix(text + at, n_bytes - at);
+        if (valid > 0) {
+            status = nb_pretokenizer_split(pretokenizer, text + at, valid, fn, user, error);
+            at += valid;
+            continue;
+        }
+        size_t invalid = 1;
+        while (at + invalid < n_bytes && nb_utf8_sequence(text + at + invalid, n_bytes - at - invalid) == 0) {
+            invalid++;
+        }
+        status = fn(user, text + at, invalid, error);
+        at += invalid;
+    }
+    return status;
+}

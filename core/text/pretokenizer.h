@@ -23,5 +23,9 @@ typedef nb_status nb_pretoken_fn(void *user, const char *piece, size_t n_bytes, 
 /* `text` is well-formed UTF-8. */
 nb_status nb_pretokenizer_split(const nb_pretokenizer *pretokenizer, const char *text, size_t n_bytes,
                                 nb_pretoken_fn *fn, void *user, nb_error *error);
+/* The same for any bytes. The patterns are defined for characters: a run of bytes that belong to none is a piece
+ * of its own. */
+nb_status nb_pretokenizer_split_bytes(const nb_pretokenizer *pretokenizer, const char *text, size_t n_bytes,
+                                      nb_pretoken_fn *fn, void *user, nb_error *error);
 
 #endif

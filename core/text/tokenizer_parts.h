@@ -66,6 +66,8 @@ int nb_byte_token_value(nb_string text);
 bool nb_spm_piece(nb_string text, char *piece, size_t *n_bytes);
 nb_status nb_spm_prepare(nb_tokenizer *tokenizer, nb_error *error);
 nb_status nb_spm_encode(nb_encoder *encoder, const char *text, size_t n_bytes, nb_error *error);
+/* The other way round, in the byte-level alphabet: at most two bytes for each. Returns their number. */
+size_t nb_bpe_spell(nb_string piece, char *text);
 bool nb_bpe_piece(nb_string text, char *piece, size_t *n_bytes);
 nb_status nb_bpe_prepare(nb_tokenizer *tokenizer, nb_error *error);
 nb_status nb_bpe_encode(nb_encoder *encoder, const char *text, size_t n_bytes, nb_error *error);

@@ -285,6 +285,35 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void test_tokenizer(void **state)
+{
+    (void)state;
+#ifdef NB_HAVE_PCRE2
+    char vocabulary[512];
+    static const char text[] = "<|endoftext|>\nthe cat the cat\n<|endoftext|>\nthe hat\n";
+    const char *learned = temporary_file("learned.txt", text, sizeof text - 1);
+    snprintf(vocabulary, sizeof vocabulary, "%s", temporary_path("vocabulary.gguf"));
+    run(NULL, "tokenizer", "train", learned, "-o", vocabulary, "--tokens", "260", NULL);
+    succeeded();
+    assert_non_null(strstr(out, "260 tokens"));
+    assert_non_null(strstr(out, "in 2 documents: 6 words, 4 of them different"));
+    run(NULL, "tokenizer", "show", vocabulary, "-p", "he", NULL);
+    succeeded();
+    assert_non_null(strstr(out, "2 bytes of text are 2 tokens")); /* BOS, "he" */
+    assert_non_null(strstr(out, "258      2  he"));
+    run(NULL, "tokenizer", "train", learned, NULL);
+    failed("-o FILE.gguf");
+    run(NULL, "tokenizer", "train", learned, "-o", vocabulary, "--tokens", "256", NULL);
+    failed("257");
+    run(NULL, "tokenizer", "eat", learned, NULL);
+    failed("train or show");
+    run(NULL, "tokenizer", "show", learned, NULL);
+    failed("GGUF");
+#else
+    skip();
+#endif
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +325,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_perplexity),
         cmocka_unit_test(test_quantize_and_inspect),
         cmocka_unit_test(test_bench_and_doctor),
+        cmocka_unit_test(test_tokenizer),
         cmocka_unit_test(test_closed_pipe),
     };
     char here[PATH_MAX];

@@ -1,0 +1,10 @@
+/* In order, as the other trainer wrote them. */
+"\u0120 t", "h e", "o f", "o n", "i s", "r e", "\u0120 a", "i n", "t i", "\u0120 c", "\u0120 s", "\u0120t o",
+    "a re", "e r", "t w", "\u0120 p", "\u0120t he", "of tw", "oftw are", "S oftware", "o p", "\u0120a n",
+    "ti on", "\u0120c op", "i t", "l l", "r i", "u b", "\u0120 d", "\u0120 f", "\u0120 of", "\u0120 in",
+    "\u0120 Software", "\u0120p er", "\u0120an d", "c e", "e d", "e s", "h o", "o r", "t a", "u t",
+    "\u0120 w", "in g", "\u0120s ub", "\u0120cop y", "a l", "c l", "d i", "g e", "g h", "h a", "h is", "i on",
+    "i es", "l i", "m is", "m it", "n o", "o c", "s e", "s on", "s ion", "t ri", "t ed", "u d", "\u0120 m",
+    "\u0120 is", "\u0120 no", "\u0120t his", "ti ce", "tion s", "\u0120cop ies", "it ho", "ri gh",
+    "\u0120in cl", "\u0120per son", "\u0120w itho", "mis sion", "\u0120no tice", "righ t", "\u0120incl ud",
+    "\u0120witho ut",
