@@ -34,6 +34,7 @@
 #include "text/bpe_train.h"
 #include "text/documents.h"
 #include "text/generate.h"
+#include "text/grammar.h"
 #include "text/sampler.h"
 #include "text/tokenizer.h"
 
