@@ -1,6 +1,7 @@
 #include "train/attention.h"
 
 #include "base/memory.h"
+#include "train/turn.h"
 
 #include <math.h>
 #include <string.h>
@@ -92,9 +93,7 @@ static void to_tiles(const float *x, size_t stride, size_t n, size_t head_size, 
         const size_t count = nb_min_size(NB_ROWS, n - first);
         if (count < NB_ROWS)
             memset(tiles, 0, head_size * NB_ROWS * sizeof *tiles);
-        for (size_t lane = 0; lane < count; lane++)
-            for (size_t d = 0; d < head_size; d++)
-                tiles[d * NB_ROWS + lane] = x[(first + lane) * stride + d];
+        nb_turn(x + first * stride, stride, count, head_size, tiles, NB_ROWS);
     }
 }
 
@@ -188,9 +187,7 @@ static void gather(const head_view *v, head_scratch *s)
     to_tiles(v->d_out, v->n_q, v->n, v->hd, s->by_query_d_out);
     to_dims(v, v->q, s->by_dim_q);
     to_dims(v, v->d_out, s->by_dim_d_out);
-    for (size_t d = 0; d < v->hd; d++)
-        for (size_t t = 0; t < v->n; t++)
-            s->turned_k[d * v->n + t] = v->k[t * v->n_kv + d];
+    nb_turn(v->k, v->n_kv, v->n, v->hd, s->turned_k, v->n);
     memset(s->delta, 0, v->n16 * sizeof *s->delta);
     for (size_t t = 0; t < v->n; t++) {
         float sum = 0.0f;
@@ -276,9 +273,7 @@ static void make_dq(const head_view *v, head_scratch *s)
         multiply(v->kernels, s->ds_tiles, v->n * NB_ROWS, end, first / NB_ROWS, end, s->turned_k, v->n, v->hd,
                  s->turned_dq, v->n16);
     }
-    for (size_t t = 0; t < v->n; t++)
-        for (size_t d = 0; d < v->hd; d++)
-            v->dq[t * v->n_q + d] = s->turned_dq[d * v->n16 + t];
+    nb_turn(s->turned_dq, v->n16, v->hd, v->n, v->dq, v->n_q);
 }
 
 static void backward_item(const job *j, size_t sequence, size_t kv_head, float *scratch)

@@ -1,10 +1,17 @@
 #include "train/linear.h"
 
 #include "base/memory.h"
+#include "train/turn.h"
 
 #include <string.h>
 
-enum { TOKENS_PER_PIECE = 64, TURN = 16, ADD_PIECE = 16 << 10 };
+enum { TOKENS_PER_PIECE = 16, TURN = 16, ADD_PIECE = 16 << 10 };
+
+/* No power of two: the rows that a square is written to must not meet in the cache. */
+static size_t turned_stride(size_t n_tokens)
+{
+    return nb_round_up(n_tokens, NB_ROWS) + NB_ROWS;
+}
 
 nb_status nb_linear_scratch_create(const nb_network *network, size_t max_tokens, nb_linear_scratch *out,
                                    nb_error *error)
@@ -19,7 +26,7 @@ nb_status nb_linear_scratch_create(const nb_network *network, size_t max_tokens,
         most = nb_max_size(most, shape->n_rows * shape->n_cols);
     }
     out->packed_x = nb_aligned_calloc(nb_round_up(most_cols, NB_ROWS) * sizeof(float), max_tokens);
-    out->turned_dy = nb_aligned_calloc(most_rows * sizeof(float), max_tokens);
+    out->turned_dy = nb_aligned_calloc(most_rows * sizeof(float), turned_stride(max_tokens));
     out->product = nb_aligned_calloc(most, sizeof(float));
     if (out->packed_x && out->turned_dy && out->product)
         return NB_OK;
@@ -84,32 +91,16 @@ void nb_linear_take_input(nb_context *context, const float *x, size_t n_tokens, 
     nb_parallel(context->pool, n_tokens, TOKENS_PER_PIECE, pack_tokens, &m);
 }
 
-static void turn_square(const float *from, size_t from_stride, float *to, size_t to_stride)
-{
-    for (size_t c = 0; c < TURN; c++)
-        for (size_t t = 0; t < TURN; t++)
-            to[c * to_stride + t] = from[t * from_stride + c];
-}
-
-/* Columns [begin, end) of dy become rows. */
+/* Columns [begin, end) of dy become rows; in squares, whose lines stay at hand. */
 static void turn_columns(void *user, size_t begin, size_t end, unsigned thread)
 {
     (void)thread;
     const move *m = user;
-    for (size_t c = begin; c < end; c += TURN) {
-        for (size_t t = 0; t < m->n_tokens; t += TURN) {
-            const float *from = m->from + t * m->n_cols + c;
-            float *to = m->to + c * m->n_tokens + t;
-            const size_t n_cols = nb_min_size(TURN, end - c), n_tokens = nb_min_size(TURN, m->n_tokens - t);
-            if (n_cols == TURN && n_tokens == TURN) {
-                turn_square(from, m->n_cols, to, m->n_tokens);
-                continue;
-            }
-            for (size_t i = 0; i < n_cols; i++)
-                for (size_t j = 0; j < n_tokens; j++)
-                    to[i * m->n_tokens + j] = from[j * m->n_cols + i];
-        }
-    }
+    for (size_t c = begin; c < end; c += TURN)
+        for (size_t t = 0; t < m->n_tokens; t += TURN)
+            nb_turn(m->from + t * m->n_cols + c, m->n_cols, nb_min_size(TURN, m->n_tokens - t),
+                    nb_min_size(TURN, end - c), m->to + c * turned_stride(m->n_tokens) + t,
+                    turned_stride(m->n_tokens));
 }
 
 typedef struct sum {
@@ -138,7 +129,8 @@ void nb_linear_weight_gradient(nb_context *context, const nb_weight *weight, con
                          .row_group_bytes = n_tokens * NB_ROWS * sizeof(float),
                          .codes = (uint8_t *)scratch->packed_x,
                          .tensor_scale = 1.0f};
-    const nb_acts acts = rows_of(scratch->turned_dy, n_rows, n_tokens);
+    nb_acts acts = rows_of(scratch->turned_dy, n_rows, n_tokens);
+    acts.f32_stride = turned_stride(n_tokens);
     nb_matmul(context, &x, &acts, scratch->product, n_cols);
     sum s = {weight->gradient, scratch->product};
     nb_parallel(context->pool, n_rows * n_cols, ADD_PIECE, add_values, &s);

@@ -8,7 +8,7 @@
 /* What weight gradients are made of, for tokens up to a number. */
 typedef struct nb_linear_scratch {
     float *packed_x;  /* x as columns of 16: [ceil(C / 16)][T][16] */
-    float *turned_dy; /* [R][T] */
+    float *turned_dy; /* [R][T], rows apart by a little more */
     float *product;   /* [R][C] */
 } nb_linear_scratch;
 
