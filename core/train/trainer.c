@@ -1,7 +1,6 @@
 #include "train/trainer.h"
 
 #include "base/memory.h"
-#include "files/gguf.h"
 #include "files/vocabulary.h"
 #include "train/checkpoint.h"
 #include "train/pass.h"
@@ -46,13 +45,8 @@ static double seconds_now(void)
 static nb_status open_tokenizer(training *t, nb_error *error)
 {
     char *path = nb_train_config_path(t->config, t->config->tokenizer);
-    nb_gguf *file = NULL;
-    nb_status status = path ? nb_gguf_open(path, &file, error) : nb_fail(error, NB_ERR_MEMORY, "no memory to train");
-    if (status == NB_OK)
-        status = nb_tokenizer_from_gguf(file, &t->tokenizer, error);
-    if (status == NB_OK && !t->tokenizer)
-        status = nb_fail(error, NB_ERR_FILE, "%s holds no tokenizer; make one with: nibble tokenizer train", path);
-    nb_gguf_close(&file);
+    nb_status status = path ? nb_tokenizer_load(path, &t->tokenizer, error)
+                            : nb_fail(error, NB_ERR_MEMORY, "no memory to train");
     free(path);
     return status;
 }
