@@ -102,10 +102,9 @@ static nb_status run_perplexity(nb_notebook *notebook, const nb_call *call, nb_i
         status = nb_mapping_check(text, error);
     if (status == NB_OK) {
         int digits = nb_error_digits(ppl.standard_error);
-        nb_items_value(out, "%s ± %s perplexity of %s, %s tokens, %s bits a byte",
-                       nb_fixed(ppl.ppl, digits).text, nb_fixed(ppl.standard_error, digits).text,
-                       nb_file_name(text->path), nb_count(ppl.n_tokens).text,
-                       nb_fixed(ppl.bits_per_byte, 4).text);
+        nb_items_value(out, "%s ± %s perplexity of %s, %s, %s bits a byte", nb_fixed(ppl.ppl, digits).text,
+                       nb_fixed(ppl.standard_error, digits).text, nb_file_name(text->path),
+                       nb_text_extent(&ppl).text, nb_fixed(ppl.bits_per_byte, 4).text);
     }
     nb_perplexity_free(&ppl);
     nb_mapping_close(&text);

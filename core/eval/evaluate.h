@@ -4,12 +4,15 @@
 
 #include "model/model.h"
 
-/* nibble's protocol: BOS, non-overlapping windows of min(context, 512), every position scored. */
+/* nibble's protocol: BOS, non-overlapping windows of min(context, 512), every position scored. A text that is parted
+ * into documents (text/documents.h) has windows that do not cross from one into the next; of each document
+ * the end is scored too, as EOS, if the tokenizer has one and a window has room for it after the text. */
 typedef struct nb_perplexity {
     double ppl, standard_error;     /* of the perplexity, by the delta method from the per-token losses */
     double mean_loss;               /* nats per token */
     double bits_per_byte;
     size_t n_tokens;                /* scored */
+    size_t n_documents;             /* 0: the text is not parted into any */
     float *losses;                  /* [n_tokens], nats */
     double seconds;                 /* measured */
 } nb_perplexity;

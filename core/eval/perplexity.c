@@ -24,6 +24,7 @@ nb_status nb_perplexity_summarise(const nb_scored_text *text, nb_perplexity *out
     nb_mean_and_error(losses, text->n_targets, &out->mean_loss, &loss_error);
     free(losses);
     out->n_tokens = text->n_targets;
+    out->n_documents = text->n_documents;
     out->ppl = nb_exp(out->mean_loss);
     out->standard_error = out->ppl * loss_error; /* d exp(m) = exp(m) dm */
     out->bits_per_byte = out->mean_loss * (double)text->n_targets / (nb_log(2.0) * (double)text->n_bytes);

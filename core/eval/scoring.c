@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "eval/lanes.h"
 #include "model/state.h"
+#include "text/documents.h"
 #include "text/tokenizer.h"
 
 #include <math.h>
@@ -14,26 +15,106 @@ enum { WINDOW_MAX = 512, CHUNK_SHARE = 8, CHUNK_MIN = 12, CHUNK_MAX = 120, SESSI
 
 /* ---- the text ---- */
 
-static size_t count_bytes(const nb_tokenizer *tokenizer, const nb_scored_text *text)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < text->n_targets; i++) {
-        const int32_t previous = text->targets + i > text->tokens ? text->targets[i - 1] : text->bos;
-        n += nb_tokenizer_piece(tokenizer, previous, text->targets[i]).n_bytes;
-    }
-    return n;
-}
+/* What a text is cut with, and what there is of it so far. */
+typedef struct cutter {
+    const nb_model *model;
+    const nb_tokenizer *tokenizer;
+    int32_t bos, eos;
+    size_t window;
+    nb_tokens targets;
+    nb_window *windows;
+    size_t n_windows, capacity;
+} cutter;
 
 /* A tokenizer that knows more tokens than the model has rows belongs to another model. */
-static nb_status check_tokens(const nb_model *model, const nb_tokens *tokens, nb_error *error)
+static nb_status check_tokens(const nb_model *model, const int32_t *ids, size_t n, nb_error *error)
 {
     const uint32_t n_vocab = nb_model_hparams(model)->n_vocab;
-    for (size_t i = 0; i < tokens->count; i++)
-        if (tokens->ids[i] < 0 || (uint32_t)tokens->ids[i] >= n_vocab)
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (uint32_t)ids[i] >= n_vocab)
             return nb_fail(error, NB_ERR_ARGUMENT,
                            "token %d of the text is none of the model's %u: the tokenizer is another model's",
-                           tokens->ids[i], n_vocab);
+                           ids[i], n_vocab);
     return NB_OK;
+}
+
+static nb_status add_window(cutter *c, nb_window window, nb_error *error)
+{
+    if (c->n_windows == c->capacity) {
+        const size_t capacity = nb_max_size(64, 2 * c->capacity);
+        nb_window *windows = nb_realloc(c->windows, capacity, sizeof *windows);
+        if (!windows)
+            return nb_fail(error, NB_ERR_MEMORY, "no memory for %zu windows of a text", capacity);
+        c->windows = windows;
+        c->capacity = capacity;
+    }
+    c->windows[c->n_windows++] = window;
+    return NB_OK;
+}
+
+/* The targets of a document, or of a text that is not parted into any: that has no end to be scored. */
+static nb_status add_document(cutter *c, nb_string document, bool ends, nb_error *error)
+{
+    const size_t begin = c->targets.count, unscored = c->bos < 0;
+    nb_status status =
+        nb_tokenizer_encode(c->tokenizer, document.text, document.n_bytes, false, false, &c->targets, error);
+    if (status != NB_OK || c->targets.count <= begin + unscored) {
+        c->targets.count = begin;
+        return status;
+    }
+    /* An end that stood alone in its window would be asked of a model that has read nothing. */
+    if (ends && c->eos >= 0 && (c->targets.count - begin - unscored) % c->window != 0)
+        status = nb_tokens_push(&c->targets, c->eos, error);
+    int32_t *ids = c->targets.ids + begin;
+    const size_t n = c->targets.count - begin - unscored;
+    if (status == NB_OK)
+        status = check_tokens(c->model, ids, n + unscored, error);
+    const int32_t before = unscored ? ids[0] : c->bos;
+    memmove(ids, ids + unscored, n * sizeof *ids);
+    c->targets.count -= unscored;
+    for (size_t at = 0; status == NB_OK && at < n; at += c->window) {
+        const nb_window window = {.begin = begin + at,
+                                  .end = begin + nb_min_size(at + c->window, n),
+                                  .before = at > 0 && unscored ? ids[at - 1] : before,
+                                  .opens = at == 0};
+        status = add_window(c, window, error);
+    }
+    return status;
+}
+
+/* Documents are read until there are `enough` targets. */
+static nb_status cut_text(cutter *c, nb_string text, size_t enough, bool parted, nb_error *error)
+{
+    nb_string document;
+    nb_status status = NB_OK;
+    if (!parted)
+        return add_document(c, text, false, error);
+    for (size_t at = 0;
+         status == NB_OK && c->targets.count < enough && nb_document_next(text, &at, &document);)
+        status = add_document(c, document, true, error);
+    return status;
+}
+
+/* Drops what is beyond the first n targets. */
+static void keep_first(nb_scored_text *text, size_t n)
+{
+    while (text->windows[text->n_windows - 1].begin >= n)
+        text->n_windows--;
+    text->windows[text->n_windows - 1].end = n;
+    text->n_targets = n;
+}
+
+static void count(nb_scored_text *text, const nb_tokenizer *tokenizer, bool parted)
+{
+    for (size_t w = 0; w < text->n_windows; w++) {
+        const nb_window *window = &text->windows[w];
+        text->n_documents += parted && window->opens;
+        for (size_t i = window->begin; i < window->end; i++) {
+            const bool is_first = i == window->begin && window->opens;
+            const int32_t previous = is_first ? window->before : text->targets[i - 1];
+            text->n_bytes += nb_tokenizer_piece(tokenizer, previous, text->targets[i]).n_bytes;
+        }
+    }
 }
 
 nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t n_bytes, size_t max_tokens,
@@ -44,35 +125,38 @@ nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t 
     if (!tokenizer)
         return nb_fail(error, NB_ERR_STATE, "%s came without a tokenizer, so it cannot read text",
                        nb_model_name(model));
-    nb_tokens tokens = {0};
-    nb_status status = nb_tokenizer_encode(tokenizer, text, n_bytes, false, false, &tokens, error);
-    if (status == NB_OK)
-        status = check_tokens(model, &tokens, error);
+    cutter c = {.model = model,
+                .tokenizer = tokenizer,
+                .bos = nb_tokenizer_bos(tokenizer),
+                .eos = nb_tokenizer_eos(tokenizer),
+                .window = nb_min_size(WINDOW_MAX, nb_model_hparams(model)->n_ctx)};
+    const nb_string whole = {text, n_bytes};
+    const bool parted = nb_documents_marked(whole);
+    nb_status status =
+        cut_text(&c, whole, max_tokens > 0 ? nb_max_size(max_tokens, 2) : SIZE_MAX, parted, error);
+    if (status == NB_OK && c.targets.count < 2)
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "a text with %zu tokens to predict is too short to measure; two is the least",
+                         c.targets.count);
+    *out = (nb_scored_text){.targets = c.targets.ids,
+                            .n_targets = c.targets.count,
+                            .windows = c.windows,
+                            .n_windows = c.n_windows,
+                            .window = c.window};
     if (status != NB_OK) {
-        nb_tokens_free(&tokens);
+        nb_scored_text_free(out);
         return status;
     }
-    out->bos = nb_tokenizer_bos(tokenizer);
-    const size_t unscored = out->bos < 0;
-    if (tokens.count < 2 + unscored) {
-        const size_t count = tokens.count;
-        nb_tokens_free(&tokens);
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "a text of %zu tokens is too short to measure; two is the least", count);
-    }
-    out->tokens = tokens.ids;
-    out->targets = tokens.ids + unscored;
-    out->n_targets = tokens.count - unscored;
-    if (max_tokens > 0)
-        out->n_targets = nb_min_size(out->n_targets, max_tokens);
-    out->window = nb_min_size(WINDOW_MAX, nb_model_hparams(model)->n_ctx);
-    out->n_bytes = count_bytes(tokenizer, out);
+    if (max_tokens > 0 && max_tokens < out->n_targets)
+        keep_first(out, max_tokens);
+    count(out, tokenizer, parted);
     return NB_OK;
 }
 
 void nb_scored_text_free(nb_scored_text *text)
 {
-    free(text->tokens);
+    free(text->targets);
+    free(text->windows);
     *text = (nb_scored_text){0};
 }
 
@@ -133,9 +217,9 @@ nb_status nb_score(nb_model *model, const nb_scored_text *text, nb_session *cons
         fn,       user,       seconds};
     int32_t inputs[WINDOW_MAX];
     nb_status status = NB_OK;
-    for (size_t begin = 0; status == NB_OK && begin < text->n_targets; begin += text->window) {
-        const size_t n = nb_min_size(text->window, text->n_targets - begin);
-        inputs[0] = text->bos >= 0 ? text->bos : text->targets[(ptrdiff_t)begin - 1];
+    for (size_t w = 0; status == NB_OK && w < text->n_windows; w++) {
+        const size_t begin = text->windows[w].begin, n = text->windows[w].end - begin;
+        inputs[0] = text->windows[w].before;
         memcpy(inputs + 1, text->targets + begin, (n - 1) * sizeof *inputs);
         size_t batch = n;
         for (size_t i = 0; i < n_sessions; i++) {

@@ -5,15 +5,25 @@
 
 #include "model/model.h"
 
-/* The protocol of evaluate.h: each window of min(context, 512) targets begins with BOS. A tokenizer
- * without one has the token before the window in its place, so then the very first token is not scored. */
+#include <stdbool.h>
+
+/* Targets [begin, end), each predicted from `before` and the targets of the window that precede it. */
+typedef struct nb_window {
+    size_t begin, end;
+    int32_t before; /* BOS; without one the token before the window */
+    bool opens;     /* a document, or the text if it has none */
+} nb_window;
+
+/* The protocol of evaluate.h. A tokenizer without BOS has the token before a window in its place, so then the
+ * very first token of a document is not scored. */
 typedef struct nb_scored_text {
-    int32_t *tokens;        /* allocated */
-    const int32_t *targets; /* [n_targets], into tokens */
+    int32_t *targets; /* [n_targets] */
     size_t n_targets;
-    size_t n_bytes; /* of text that the targets stand for */
-    size_t window;
-    int32_t bos; /* -1: none */
+    nb_window *windows; /* [n_windows], which hold all targets in order */
+    size_t n_windows;
+    size_t window;      /* targets of the longest that a window may be */
+    size_t n_documents; /* 0: the text is not parted into any */
+    size_t n_bytes;     /* of text that the targets stand for */
 } nb_scored_text;
 
 nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t n_bytes, size_t max_tokens,

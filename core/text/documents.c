@@ -25,6 +25,12 @@ static size_t find_mark(nb_string text, size_t from, size_t *after)
     return text.n_bytes;
 }
 
+bool nb_documents_marked(nb_string text)
+{
+    size_t after;
+    return find_mark(text, 0, &after) < text.n_bytes;
+}
+
 bool nb_document_next(nb_string text, size_t *at, nb_string *document)
 {
     while (*at < text.n_bytes) {

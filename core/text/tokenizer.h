@@ -46,6 +46,7 @@ typedef struct nb_tokens {
     int32_t *ids;
     size_t count, capacity;
 } nb_tokens;
+nb_status nb_tokens_push(nb_tokens *tokens, int32_t token, nb_error *error);
 void nb_tokens_free(nb_tokens *tokens);
 
 /* Appends the ids of `text` (any bytes; invalid UTF-8 goes through as bytes). add_bos: put BOS first if the

@@ -47,7 +47,6 @@ typedef struct nb_encoder {
 } nb_encoder;
 
 void nb_encoder_free(nb_encoder *encoder);
-nb_status nb_tokens_push(nb_tokens *tokens, int32_t token, nb_error *error);
 /* Encodes a stretch of text that no merge leaves: one lookup if it is a settled token, else symbols and
  * merges. */
 nb_status nb_encoder_piece(nb_encoder *encoder, const char *text, size_t n_bytes, nb_error *error);

@@ -105,7 +105,7 @@ static void add_comparison(const nb_comparison *c, const char *text_name, nb_ite
 {
     const nb_perplexity *a = &c->original, *b = &c->quantized;
     int digits = nb_error_digits(a->standard_error);
-    nb_items_text(out, "over %s tokens of %s:", nb_count(b->n_tokens).text, text_name);
+    nb_items_text(out, "over %s of %s:", nb_text_extent(b).text, text_name);
     nb_items_table(out, number_columns, 4);
     add_row(out, "perplexity");
     nb_items_cell(out, 1, "%s ± %s", nb_fixed(a->ppl, digits).text, nb_fixed(a->standard_error, digits).text);

@@ -55,9 +55,9 @@ static void show_ladder(const nb_perplexity *original, const rungs *all, const c
         nb_items_cell(out, 5, "%s", nb_percent(rung->top1_agreement).text);
     }
     nb_items_text(out,
-                  NB_MUTED "%s tokens of %s; differences of the loss in nats a token, paired; * is beyond 3 "
+                  NB_MUTED "%s of %s; differences of the loss in nats a token, paired; * is beyond 3 "
                            "standard errors" NB_END,
-                  nb_count(original->n_tokens).text, text_name);
+                  nb_text_extent(original).text, text_name);
 }
 
 /* One quantizer per width, from --from down to --to. */

@@ -5,6 +5,7 @@
 #include "repl/numbers.h"
 
 #include <math.h>
+#include <stdio.h>
 
 int nb_error_digits(double standard_error)
 {
@@ -14,6 +15,18 @@ int nb_error_digits(double standard_error)
     for (double scaled = standard_error; digits < 6 && scaled < 10; scaled *= 10)
         digits++;
     return digits;
+}
+
+nb_extent nb_text_extent(const nb_perplexity *measured)
+{
+    nb_extent extent;
+    const nb_number tokens = nb_count(measured->n_tokens);
+    if (measured->n_documents > 0)
+        snprintf(extent.text, sizeof extent.text, "%s tokens in %s document%s", tokens.text,
+                 nb_count(measured->n_documents).text, measured->n_documents == 1 ? "" : "s");
+    else
+        snprintf(extent.text, sizeof extent.text, "%s tokens", tokens.text);
+    return extent;
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
@@ -30,9 +43,9 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         status = nb_mapping_check(text, error);
     if (status == NB_OK) {
         int digits = nb_error_digits(ppl.standard_error);
-        nb_items_value(out, NB_STRONG "%s" NB_END " ± %s perplexity of %s, %s tokens",
+        nb_items_value(out, NB_STRONG "%s" NB_END " ± %s perplexity of %s, %s",
                        nb_fixed(ppl.ppl, digits).text, nb_fixed(ppl.standard_error, digits).text,
-                       nb_file_name(text->path), nb_count(ppl.n_tokens).text);
+                       nb_file_name(text->path), nb_text_extent(&ppl).text);
         nb_items_text(
             out, NB_MUTED "%s nats a token, %s bits a byte · " NB_END NB_MEASURED "%s tokens/s" NB_END "%s",
             nb_fixed(ppl.mean_loss, 4).text, nb_fixed(ppl.bits_per_byte, 4).text,
@@ -53,9 +66,12 @@ const nb_command nb_command_ppl = {
     .group = "Running it",
     .usage = "ppl [--text FILE] [--tokens N]",
     .summary = "perplexity on a text, with its standard error",
-    .details = "How many tokens the model hesitates between, on average: lower is better. Each window of 512 "
-               "tokens (or the context, if that is less) starts with BOS and every position is scored. The "
-               "text is remembered for the next time. Compare perplexities on the same text only.",
+    .details =
+        "How many tokens the model hesitates between, on average: lower is better. Each window of 512 "
+        "tokens (or the context, if that is less) starts with BOS and every position is scored. Lines that "
+        "say <|endoftext|> part a text into documents: each is read on its own, and the model has to "
+        "know where it ends. The text is remembered for the next time. Compare perplexities on the "
+        "same text only.",
     .examples = {"ppl --text tinystories-sample.txt", "ppl --tokens 0"},
     .source = "Jelinek et al., Perplexity: a measure of the difficulty of speech recognition tasks, 1977",
     .arguments = {{"FILE", NB_WORD_FILE, true}},

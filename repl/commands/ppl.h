@@ -18,6 +18,12 @@ enum { NB_PPL_TOKENS = 20480 }; /* of a text, unless told otherwise: forty windo
         .summary = "of the text's beginning; 20,480 unless said, 0: all"                                     \
     }
 
+/* "20,480 tokens", "20,480 tokens in 97 documents" */
+typedef struct nb_extent {
+    char text[112];
+} nb_extent;
+nb_extent nb_text_extent(const nb_perplexity *measured);
+
 /* Decimals that show two digits of an error. */
 int nb_error_digits(double standard_error);
 

@@ -1,4 +1,5 @@
 /* Perplexity and comparison against sums written from their formulas, over logits of plain evaluation. */
+#include "model/state.h"
 #include "tests/support/shapes.h"
 
 #include <math.h>
@@ -156,14 +157,149 @@ static void test_perplexity_refusals(void **state)
     assert_int_equal(nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, strlen(text), 0, &ppl, &error),
                      NB_ERR_CANCELLED);
     assert_null(ppl.losses);
-    nb_status status = NB_ERR_MEMORY;
-    for (long n = 1; status == NB_ERR_MEMORY; n++) {
-        nb_memory_fail_after(n);
-        status = nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, text, strlen(text), 0, &ppl, &error);
-        nb_memory_fail_after(0);
+    const char *const texts[] = {text, "<|endoftext|>\nthe cat sat\n<|endoftext|>\nit was glad"};
+    for (size_t i = 0; i < 2; i++) {
+        nb_status status = NB_ERR_MEMORY;
+        for (long n = 1; status == NB_ERR_MEMORY; n++) {
+            nb_memory_fail_after(n);
+            status = nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, texts[i], strlen(texts[i]), 0, &ppl,
+                                           &error);
+            nb_memory_fail_after(0);
+        }
+        assert_int_equal(status, NB_OK);
+        nb_perplexity_free(&ppl);
     }
-    assert_int_equal(status, NB_OK);
+}
+
+/* ---- documents ---- */
+
+/* Of 19 targets a window: one short, one longer, one that has no room for its end, one of a letter. */
+static const char *const documents[] = {
+    "the cat sat on the mat", "it was a big red fig, and the cat was glad!\nyes", "aaaabbbbccccddddeef", "a"};
+static const char parted[] = "\r\n<|endoftext|>\nthe cat sat on the mat\n<|endoftext|>\n\n<|endoftext|>\r\n"
+                             "it was a big red fig, and the cat was glad!\nyes\n\n<|endoftext|>\n"
+                             "aaaabbbbccccddddeef\n<|endoftext|>\na";
+enum { N_DOCUMENTS = sizeof documents / sizeof documents[0], LOSSES_MAX = 256 };
+
+typedef struct expected {
+    double losses[LOSSES_MAX];
+    size_t n, n_bytes;
+    size_t begins[N_DOCUMENTS + 1];
+} expected;
+
+/* Losses of all documents, each after BOS and with its end, window by window. */
+static void score_by_hand(const fixture *f, nb_weights weights, expected *out)
+{
+    const nb_tokenizer *tokenizer = nb_model_tokenizer(f->model);
+    const int32_t bos = nb_tokenizer_bos(tokenizer), eos = nb_tokenizer_eos(tokenizer);
+    *out = (expected){0};
+    for (size_t d = 0; d < N_DOCUMENTS; d++) {
+        nb_tokens all = {0};
+        if (bos >= 0)
+            assert_int_equal(nb_tokens_push(&all, bos, NULL), NB_OK);
+        assert_int_equal(
+            nb_tokenizer_encode(tokenizer, documents[d], strlen(documents[d]), false, false, &all, NULL),
+            NB_OK);
+        for (size_t i = 1; i < all.count; i++)
+            out->n_bytes += nb_tokenizer_piece(tokenizer, all.ids[i - 1], all.ids[i]).n_bytes;
+        if (eos >= 0 && (all.count - 1) % f->window != 0)
+            assert_int_equal(nb_tokens_push(&all, eos, NULL), NB_OK);
+        for (size_t begin = 1; begin < all.count; begin += f->window) {
+            const size_t n = nb_min_size(f->window, all.count - begin);
+            int32_t inputs[512];
+            memcpy(inputs, all.ids + begin - 1, n * sizeof *inputs);
+            inputs[0] = bos >= 0 ? bos : inputs[0];
+            float *logits = test_logits(f->model, weights, inputs, n);
+            for (size_t i = 0; i < n; i++)
+                out->losses[out->n++] = loss_of(logits + i * f->n_vocab, f->n_vocab, all.ids[begin + i]);
+            free(logits);
+        }
+        out->begins[d + 1] = out->n;
+        nb_tokens_free(&all);
+    }
+}
+
+static void assert_losses(const nb_perplexity *ppl, const expected *e, size_t n)
+{
+    size_t n_documents = 0;
+    for (size_t d = 0; d < N_DOCUMENTS; d++)
+        n_documents += e->begins[d] < n && e->begins[d] < e->begins[d + 1];
+    assert_int_equal(ppl->n_tokens, n);
+    assert_int_equal(ppl->n_documents, n_documents);
+    for (size_t i = 0; i < n; i++)
+        if (!near((double)ppl->losses[i], e->losses[i], 1e-6))
+            fail_msg("token %zu: loss %.9g, not %.9g", i, (double)ppl->losses[i], e->losses[i]);
+}
+
+static void check_documents(const fixture *f, size_t n)
+{
+    nb_error error = {""};
+    nb_perplexity ppl;
+    nb_comparison c;
+    expected current, original;
+    const size_t size = sizeof parted - 1;
+    score_by_hand(f, NB_WEIGHTS_CURRENT, &current);
+    score_by_hand(f, NB_WEIGHTS_ORIGINAL, &original);
+    assert_int_equal(current.n, n);
+    for (size_t most = 0; most <= n; most++) {
+        assert_int_equal(
+            nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, parted, size, most, &ppl, &error), NB_OK);
+        assert_losses(&ppl, &current, most == 0 ? n : most);
+        const double bits = ppl.mean_loss * (double)n / log(2.0) / (double)current.n_bytes;
+        assert_true(ppl.n_tokens < n || near(ppl.bits_per_byte, bits, 1e-9));
+        nb_perplexity_free(&ppl);
+    }
+    assert_int_equal(nb_compare(f->model, parted, size, 0, &c, &error), NB_OK);
+    assert_losses(&c.original, &original, n);
+    assert_losses(&c.quantized, &current, n);
+    nb_comparison_free(&c);
+}
+
+/* With and without tokens for begin and end. */
+static void test_documents(void **state)
+{
+    fixture *f = *state;
+    nb_error error = {""};
+    nb_tokenizer *own = f->model->tokenizer;
+    test_quantize(f->model, "all", "int4 absmax/channel");
+    for (unsigned turn = 0; turn < 4; turn++) {
+        nb_vocabulary v = *nb_tokenizer_vocabulary(own);
+        nb_tokenizer *tokenizer;
+        v.bos = turn & 1 ? -1 : v.bos;
+        v.eos = turn & 2 ? -1 : v.eos;
+        v.add_bos &= v.bos >= 0;
+        assert_int_equal(nb_tokenizer_create(&v, &tokenizer, &error), NB_OK);
+        f->model->tokenizer = tokenizer;
+        static const size_t n_targets[4] = {22 + 42 + 19 + 2, 21 + 41 + 19, 21 + 41 + 19 + 1, 20 + 40 + 18};
+        check_documents(f, n_targets[turn]);
+        f->model->tokenizer = own;
+        nb_tokenizer_destroy(&tokenizer);
+    }
+    assert_int_equal(nb_model_undo(f->model, &error), NB_OK);
+}
+
+/* A mark inside a line is text, and so is one in a text of marks alone nothing. */
+static void test_what_parts_nothing(void **state)
+{
+    const fixture *f = *state;
+    nb_error error = {""};
+    nb_perplexity ppl;
+    static const char inside[] = "a cat <|endoftext|>\na mat\n", marks[] = "<|endoftext|>\n\n<|endoftext|>\n";
+    assert_int_equal(
+        nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, inside, sizeof inside - 1, 0, &ppl, &error),
+        NB_OK);
+    assert_int_equal(ppl.n_documents, 0);
+    nb_tokens tokens = {0};
+    assert_int_equal(nb_tokenizer_encode(nb_model_tokenizer(f->model), inside, sizeof inside - 1, false,
+                                         false, &tokens, &error),
+                     NB_OK);
+    assert_int_equal(ppl.n_tokens, tokens.count);
+    nb_tokens_free(&tokens);
     nb_perplexity_free(&ppl);
+    assert_int_equal(
+        nb_perplexity_measure(f->model, NB_WEIGHTS_CURRENT, marks, sizeof marks - 1, 0, &ppl, &error),
+        NB_ERR_ARGUMENT);
+    assert_non_null(strstr(error.text, "0 tokens"));
 }
 
 /* The formulas above against numbers worked out elsewhere: three logits, target 0. */
@@ -246,9 +382,14 @@ static void test_comparison_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formulas_of_this_test),  cmocka_unit_test(test_perplexity),
-        cmocka_unit_test(test_perplexity_refusals),    cmocka_unit_test(test_comparison),
-        cmocka_unit_test(test_comparison_with_itself), cmocka_unit_test(test_comparison_stops),
+        cmocka_unit_test(test_formulas_of_this_test),
+        cmocka_unit_test(test_perplexity),
+        cmocka_unit_test(test_perplexity_refusals),
+        cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_comparison_with_itself),
+        cmocka_unit_test(test_comparison_stops),
+        cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_what_parts_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
