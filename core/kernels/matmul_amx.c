@@ -35,11 +35,11 @@
 enum {
     TOKENS = 16,
     SMALL_TOKENS = 8,
-    LEAST_TOKENS = 8, /* fewer are quicker with avx512 */
+    LEAST_TOKENS = 13, /* fewer are as quick with avx512 */
     LINE = 64,
     BLOCK_BYTES = NB_ROWS * NB_BLOCK,
     PANEL_BLOCKS = 32,
-    PANEL_GROUPS = 32,
+    PANEL_GROUPS = 16,
 };
 
 /* Intel SDM, LDTILECFG: palette 1 has tiles of up to 16 rows of 64 bytes. */
@@ -50,6 +50,7 @@ typedef struct {
 } tile_config;
 _Static_assert(sizeof(tile_config) == 64, "as the instruction reads it");
 
+/* Static, as is the other one: compilers do not see that loading reads all of it. */
 static const tile_config config = {
     .palette = 1,
     .row_bytes = {[SUMS] = LINE, [SMALL_SUMS] = LINE, [ACTS] = NB_BLOCK, [SMALL_ACTS] = NB_BLOCK, [WEIGHTS] = LINE},
@@ -106,9 +107,9 @@ INLINE __m512 canonical(__m512 value)
     return _mm512_mask_mov_ps(value, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q), nan);
 }
 
-/* scale_step and zero_step: 1 if each block has its own, else 0. */
-INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel *w, size_t scale_step,
-                 size_t zero_step, const act_panel *a, const tile_out *out)
+/* step: 1 if each block has its own scales and zeros, else 0. */
+INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel *w, size_t step,
+                 const act_panel *a, const tile_out *out)
 {
     _Alignas(64) int32_t sums[2][TOKENS][NB_ROWS];
     __m512 acc[TOKENS];
@@ -120,8 +121,8 @@ INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel
     for (size_t b = 0; b < n_blocks; b++) {
         if (b + 1 < n_blocks)
             multiply_block(tokens, a->q[b + 1], w->codes[b + 1], sums[(b + 1) % 2]);
-        const __m512 scale = _mm512_load_ps(w->scales[b * scale_step]);
-        const __m512i zero = own_zeros ? _mm512_load_si512(w->zeros[b * zero_step]) : _mm512_setzero_si512();
+        const __m512 scale = _mm512_load_ps(w->scales[b * step]);
+        const __m512i zero = own_zeros ? _mm512_load_si512(w->zeros[b * step]) : _mm512_setzero_si512();
         UNROLL for (int t = 0; t < tokens; t++) {
             __m512i sum = _mm512_load_si512(sums[b % 2][t]);
             if (own_zeros)
@@ -136,14 +137,12 @@ INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel
                                   out->last ? canonical(acc[t]) : acc[t]);
 }
 
-typedef void tile_fn(size_t n_blocks, const weight_panel *w, size_t scale_step, size_t zero_step, const act_panel *a,
-                     const tile_out *out);
+typedef void tile_fn(size_t n_blocks, const weight_panel *w, size_t step, const act_panel *a, const tile_out *out);
 
 #define TILE(NAME, N_TOKENS, OWN_ZEROS)                                                                              \
-    static void NAME(size_t n_blocks, const weight_panel *w, size_t scale_step, size_t zero_step,                    \
-                     const act_panel *a, const tile_out *out)                                                        \
+    static void NAME(size_t n_blocks, const weight_panel *w, size_t step, const act_panel *a, const tile_out *out)   \
     {                                                                                                                \
-        tile(N_TOKENS, OWN_ZEROS, n_blocks, w, scale_step, zero_step, a, out);                                       \
+        tile(N_TOKENS, OWN_ZEROS, n_blocks, w, step, a, out);                                                        \
     }
 TILE(tile_whole, TOKENS, false)
 TILE(tile_small, SMALL_TOKENS, false)
@@ -161,6 +160,10 @@ typedef struct {
     size_t group, n_groups;
     size_t block, n_blocks;
     bool own_zeros;
+    /* What is left of the next panel's codes, which come from memory while this one is multiplied: lines of
+     * its row groups, so many after each tile. */
+    const uint8_t *next;
+    size_t next_lines, next_groups, next_line, lines_a_tile;
 } pass;
 
 static bool has_own_zeros(const nb_packed *w)
@@ -216,10 +219,35 @@ static void fill_acts(const pass *p, size_t token, size_t n_tokens, act_panel *a
     }
 }
 
-static void multiply_panels(const pass *p, const weight_panel *panels)
+/* Sets out to fetch n_groups row groups from (group, block) on, if there are any. */
+static void plan_next(pass *p, size_t group, size_t n_groups, size_t block)
+{
+    const nb_packed *w = p->w;
+    const size_t block_bytes = LINE * w->quantizer.format->bits;
+    const size_t n_tiles = nb_div_up(p->x->n_tokens, TOKENS) * p->n_groups;
+    p->next = w->codes + group * w->row_group_bytes + block * block_bytes;
+    p->next_lines = nb_min_size(w->n_blocks - block, PANEL_BLOCKS) * block_bytes / LINE;
+    p->next_groups = n_groups;
+    p->next_line = 0;
+    p->lines_a_tile = nb_div_up(p->next_lines * n_groups, n_tiles);
+}
+
+static void fetch_next(pass *p)
+{
+    for (size_t i = 0; i < p->lines_a_tile && p->next_groups > 0; i++) {
+        _mm_prefetch((const char *)p->next + p->next_line * LINE, _MM_HINT_T1);
+        if (++p->next_line == p->next_lines) {
+            p->next_line = 0;
+            p->next += p->w->row_group_bytes;
+            p->next_groups--;
+        }
+    }
+}
+
+static void multiply_panels(pass *p, const weight_panel *panels)
 {
     act_panel acts;
-    const size_t scale_step = p->w->n_scales > 1;
+    const size_t step = p->w->n_scales > 1;
     for (size_t token = 0; token < p->x->n_tokens; token += TOKENS) {
         const size_t n_tokens = nb_min_size(p->x->n_tokens - token, TOKENS);
         tile_fn *run = n_tokens > SMALL_TOKENS ? p->own_zeros ? tile_whole_zeros : tile_whole
@@ -234,7 +262,8 @@ static void multiply_panels(const pass *p, const weight_panel *panels)
                                   .rows = (__mmask16)((1u << n_rows) - 1),
                                   .first = p->block == 0,
                                   .last = p->block + p->n_blocks == p->w->n_blocks};
-            run(p->n_blocks, &panels[g], scale_step, scale_step, &acts, &out);
+            run(p->n_blocks, &panels[g], step, &acts, &out);
+            fetch_next(p);
         }
     }
 }
@@ -256,6 +285,11 @@ static void matmul_int(const nb_packed *w, size_t begin, size_t end, const nb_ac
             p.n_blocks = nb_min_size(w->n_blocks - p.block, PANEL_BLOCKS);
             for (size_t g = 0; g < p.n_groups; g++)
                 fill_panel(&p, p.group + g, &panels[g]);
+            const size_t next = p.group + p.n_groups;
+            if (p.block + p.n_blocks < w->n_blocks)
+                plan_next(&p, p.group, p.n_groups, p.block + p.n_blocks);
+            else
+                plan_next(&p, next, nb_min_size(end - next, PANEL_GROUPS), 0);
             multiply_panels(&p, panels);
         }
     }
@@ -273,15 +307,15 @@ void nb_kernels_fill_matmul_amx(nb_kernels *k)
 
 /* --- the tiles' own limit: products over 64 columns, nothing scaled --- */
 
+static const tile_config whole_tiles = {
+    .palette = 1,
+    .row_bytes = {LINE, LINE, LINE, LINE, LINE, LINE, LINE, LINE},
+    .rows = {TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS},
+};
+
 void nb_multiply_tiles_amx(size_t n)
 {
-    enum { ALL = 8, WHOLE = 16 };
-    tile_config whole = {.palette = 1};
-    for (int i = 0; i < ALL; i++) {
-        whole.row_bytes[i] = LINE;
-        whole.rows[i] = WHOLE;
-    }
-    _tile_loadconfig(&whole);
+    _tile_loadconfig(&whole_tiles);
     for (; n > 0; n--) {
         _tile_dpbssd(0, 4, 6);
         _tile_dpbssd(1, 4, 7);

@@ -210,39 +210,42 @@ INLINE void score_keys(const float *q, size_t q_stride, size_t n_q, const float 
     }
 }
 
-/* p = exp(score - maximum) in place, a last partial tile filled up with zeros; returns the sum. What the
- * maximum makes of NaN does not matter: one NaN score makes the sum NaN. */
-static float softmax_numerators(float *p, size_t n)
+/* What the maximum makes of NaN does not matter: one NaN score makes the sum NaN. */
+INLINE lanes softmax_maximum(const float *p, size_t n)
 {
-    const size_t whole = n / LANES * LANES;
-    const lanes nothing = lanes_set(-INFINITY);
-    const lanes last = whole < n ? lanes_load_part(p + whole, n - whole, -INFINITY) : nothing;
-    lanes max = lanes_max(last, nothing);
-    for (size_t j = 0; j < whole; j += LANES)
-        max = lanes_max(lanes_load(p + j), max);
-    const lanes shift = lanes_set(lanes_fold_max(max));
-    lanes sums = lanes_set(0.0f);
-    for (size_t j = 0; j < whole; j += LANES) {
-        const lanes e = exp_lanes(lanes_sub(lanes_load(p + j), shift));
-        lanes_store(p + j, e);
-        sums = lanes_add(sums, e);
+    lanes max[2] = {lanes_set(-INFINITY), lanes_set(-INFINITY)};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        max[0] = lanes_max(lanes_load(p + j), max[0]);
+        max[1] = lanes_max(lanes_load(p + j + LANES), max[1]);
     }
-    if (whole < n) {
-        const lanes e = exp_lanes(lanes_sub(last, shift));
-        lanes_store(p + whole, e);
+    for (; j < n; j += LANES)
+        max[0] = lanes_max(n - j < LANES ? lanes_load_part(p + j, n - j, -INFINITY) : lanes_load(p + j), max[0]);
+    return lanes_set(lanes_fold_max(lanes_max(max[0], max[1])));
+}
+
+/* p = exp(score - maximum) in place, a last partial tile filled up with zeros; returns the sum. */
+INLINE float softmax_numerators(float *p, size_t n, lanes shift)
+{
+    lanes sums = lanes_set(0.0f);
+    for (size_t j = 0; j < n; j += LANES) {
+        const lanes score = n - j < LANES ? lanes_load_part(p + j, n - j, -INFINITY) : lanes_load(p + j);
+        const lanes e = exp_lanes(lanes_sub(score, shift));
+        lanes_store(p + j, e);
         sums = lanes_add(sums, e);
     }
     return lanes_fold(sums);
 }
 
-/* Sums of p v for n_q queries and n_v times 16 outputs over n keys; lane = output. sums: [n_q][n_v][16]. */
+/* Adds p v of n_q queries and n_v times 16 outputs over n positions to their sums; lane = output.
+ * sums: [n_q][n_v][16]. */
 INLINE void weigh_values(const float *p, size_t p_stride, size_t n_q, const float *v, size_t v_stride,
                          size_t n_v, size_t n, float *sums_out)
 {
     lanes sums[QUERIES][MOST_TILES];
     for (size_t i = 0; i < n_q; i++)
         for (size_t t = 0; t < n_v; t++)
-            sums[i][t] = lanes_set(0.0f);
+            sums[i][t] = lanes_load(sums_out + (i * n_v + t) * LANES);
     for (size_t j = 0; j < n; j++) {
         lanes value[MOST_TILES];
         for (size_t t = 0; t < n_v; t++)
@@ -258,62 +261,122 @@ INLINE void weigh_values(const float *p, size_t p_stride, size_t n_q, const floa
             lanes_store(sums_out + (i * n_v + t) * LANES, sums[i][t]);
 }
 
-/* 16 n_v outputs of each query, of which n_out exist: the n keys that all of them see, then for query i the
- * i keys after those, then the division. */
-INLINE void values_of_queries(const float *p, size_t p_stride, size_t n_q, const float *v, size_t v_stride,
-                              size_t n_v, size_t n, const float *denominators, size_t n_out, float *out,
-                              size_t out_stride)
+enum {
+    BATCH = 16,      /* queries that share scratch: each tile of keys and each row of values is read once for all */
+    BLOCK_KEYS = 64, /* so many of their keys, or values, stay in the first cache meanwhile */
+};
+
+typedef struct attention_batch {
+    const float *q, *k, *v;
+    size_t q_stride, v_stride, head_size;
+    size_t n_queries, n_keys; /* query i sees n_keys + i */
+    float scale;
+    float *p; /* scores, then numerators: [n_queries][p_stride] */
+    size_t p_stride, block;
+    float denominators[BATCH];
+} attention_batch;
+
+/* How many of the queries that are left share registers: of a constant number each. */
+INLINE size_t queries_at_once(size_t left)
 {
-    float sums[QUERIES * MOST_TILES * LANES];
-    weigh_values(p, p_stride, n_q, v, v_stride, n_v, n, sums);
-    for (size_t i = 0; i < n_q; i++) {
-        for (size_t t = 0; t < n_v; t++) {
-            lanes sum = lanes_load(sums + (i * n_v + t) * LANES);
-            for (size_t j = n; j < n + i; j++)
-                sum =
-                    lanes_fma(lanes_set(p[i * p_stride + j]), lanes_load(v + j * v_stride + t * LANES), sum);
-            sum = lanes_canonical(lanes_div(sum, lanes_set(denominators[i])));
-            float *to = out + i * out_stride + t * LANES;
-            if (n_out >= (t + 1) * LANES)
-                lanes_store(to, sum);
+    return left >= QUERIES ? QUERIES : left >= QUERIES / 2 && QUERIES / 2 > 1 ? QUERIES / 2 : 1;
+}
+
+INLINE void score_queries(const attention_batch *a, size_t i, size_t n_q, size_t begin, size_t end)
+{
+    score_keys(a->q + i * a->q_stride, a->q_stride, n_q, a->k + begin * a->head_size, a->head_size, end - begin,
+               a->scale, a->p + i * a->p_stride + begin, a->p_stride);
+}
+
+static void score_batch(const attention_batch *a)
+{
+    for (size_t begin = 0; begin < a->n_keys + a->n_queries - 1; begin += a->block)
+        for (size_t i = 0, n_q; i < a->n_queries; i += n_q) {
+            n_q = queries_at_once(a->n_queries - i);
+            const size_t seen = a->n_keys + i + n_q - 1, end = begin + a->block < seen ? begin + a->block : seen;
+            if (end <= begin)
+                continue;
+            if (n_q == QUERIES)
+                score_queries(a, i, QUERIES, begin, end);
+            else if (n_q == QUERIES / 2)
+                score_queries(a, i, QUERIES / 2, begin, end);
             else
-                lanes_store_part(to, n_out - t * LANES, sum);
+                score_queries(a, i, 1, begin, end);
         }
+}
+
+static void softmax_batch(attention_batch *a)
+{
+    lanes shifts[BATCH];
+    for (size_t i = 0; i < a->n_queries; i++)
+        shifts[i] = softmax_maximum(a->p + i * a->p_stride, a->n_keys + i);
+    for (size_t i = 0; i < a->n_queries; i++)
+        a->denominators[i] = softmax_numerators(a->p + i * a->p_stride, a->n_keys + i, shifts[i]);
+}
+
+INLINE void weigh_queries(const attention_batch *a, size_t i, size_t n_q, size_t d, size_t n_v, size_t begin,
+                          size_t end, float *sums)
+{
+    weigh_values(a->p + i * a->p_stride + begin, a->p_stride, n_q, a->v + begin * a->v_stride + d, a->v_stride, n_v,
+                 end - begin, sums);
+}
+
+/* Outputs [d, d + 16 n_v) of each query, of which head_size exist: the positions that all queries of a few see,
+ * block by block, then those that only some see, then the division. */
+INLINE void values_of_batch(const attention_batch *a, size_t d, size_t n_v, float *out, size_t out_stride)
+{
+    float sums[BATCH * MOST_TILES * LANES];
+    for (size_t i = 0; i < a->n_queries * n_v; i++)
+        lanes_store(sums + i * LANES, lanes_set(0.0f));
+    for (size_t begin = 0; begin < a->n_keys + a->n_queries - 1; begin += a->block)
+        for (size_t i = 0, n_q; i < a->n_queries; i += n_q) {
+            n_q = queries_at_once(a->n_queries - i);
+            const size_t seen = a->n_keys + i, end = begin + a->block < seen ? begin + a->block : seen;
+            if (end <= begin)
+                continue;
+            if (n_q == QUERIES)
+                weigh_queries(a, i, QUERIES, d, n_v, begin, end, sums + i * n_v * LANES);
+            else if (n_q == QUERIES / 2)
+                weigh_queries(a, i, QUERIES / 2, d, n_v, begin, end, sums + i * n_v * LANES);
+            else
+                weigh_queries(a, i, 1, d, n_v, begin, end, sums + i * n_v * LANES);
+        }
+    for (size_t first = 0, n_q; first < a->n_queries; first += n_q) {
+        n_q = queries_at_once(a->n_queries - first);
+        for (size_t i = first; i < first + n_q; i++)
+            for (size_t t = 0; t < n_v; t++) {
+                lanes sum = lanes_load(sums + (i * n_v + t) * LANES);
+                for (size_t j = a->n_keys + first; j < a->n_keys + i; j++)
+                    sum = lanes_fma(lanes_set(a->p[i * a->p_stride + j]),
+                                    lanes_load(a->v + j * a->v_stride + d + t * LANES), sum);
+                sum = lanes_canonical(lanes_div(sum, lanes_set(a->denominators[i])));
+                float *to = out + i * out_stride + d + t * LANES;
+                const size_t left = a->head_size - d - t * LANES;
+                if (left >= LANES)
+                    lanes_store(to, sum);
+                else
+                    lanes_store_part(to, left, sum);
+            }
     }
 }
 
-/* n_q queries at once: they share each tile of keys and each row of values. */
-INLINE void attend(const float *q, size_t q_stride, size_t n_q, size_t n_keys, const float *k, const float *v,
-                   size_t head_size, float scale, float *scratch, float *out, size_t out_stride)
+static void weigh_batch(const attention_batch *a, float *out, size_t out_stride)
 {
-    const size_t most = n_q > 1 ? TILES : TILES_ALONE;
-    const size_t n_seen = n_keys + n_q - 1;
-    const size_t stride = (n_seen + LANES - 1) / LANES * LANES;
-    const size_t v_stride = (head_size + LANES - 1) / LANES * LANES;
-    float denominators[QUERIES];
-    score_keys(q, q_stride, n_q, k, head_size, n_seen, scale, scratch, stride);
-    for (size_t i = 0; i < n_q; i++)
-        denominators[i] = softmax_numerators(scratch + i * stride, n_keys + i);
-    for (size_t d = 0; d < head_size;) {
-        const size_t left = head_size - d;
-        const size_t n_v = (left + LANES - 1) / LANES;
-        size_t n;
-        if (n_v >= most)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = most, n_keys, denominators, left,
-                              out + d, out_stride);
+    const size_t most = a->n_queries > 1 ? TILES : TILES_ALONE;
+    for (size_t d = 0, n; d < a->head_size; d += n * LANES) {
+        const size_t n_v = (a->head_size - d + LANES - 1) / LANES;
+        if (n_v >= most && most == TILES_ALONE)
+            values_of_batch(a, d, n = TILES_ALONE, out, out_stride);
+        else if (n_v >= most)
+            values_of_batch(a, d, n = TILES, out, out_stride);
         else if (most > 4 && n_v >= 4)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 4, n_keys, denominators, left,
-                              out + d, out_stride);
+            values_of_batch(a, d, n = 4, out, out_stride);
         else if (most > 3 && n_v == 3)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 3, n_keys, denominators, left,
-                              out + d, out_stride);
+            values_of_batch(a, d, n = 3, out, out_stride);
         else if (most > 2 && n_v >= 2)
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 2, n_keys, denominators, left,
-                              out + d, out_stride);
+            values_of_batch(a, d, n = 2, out, out_stride);
         else
-            values_of_queries(scratch, stride, n_q, v + d, v_stride, n = 1, n_keys, denominators, left,
-                              out + d, out_stride);
-        d += n * LANES;
+            values_of_batch(a, d, n = 1, out, out_stride);
     }
 }
 
@@ -321,18 +384,18 @@ static void attention(const float *q, size_t q_stride, size_t n_queries, size_t 
                       const float *v, size_t head_size, float scale, float *scratch, float *out,
                       size_t out_stride)
 {
-    size_t n;
-    for (size_t i = 0; i < n_queries; i += n) {
-        const float *from = q + i * q_stride;
-        float *to = out + i * out_stride;
-        const size_t left = n_queries - i;
-        if (left >= QUERIES)
-            attend(from, q_stride, n = QUERIES, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
-        else if (left >= QUERIES / 2 && QUERIES / 2 > 1)
-            attend(from, q_stride, n = QUERIES / 2, n_keys + i, k, v, head_size, scale, scratch, to,
-                   out_stride);
-        else
-            attend(from, q_stride, n = 1, n_keys + i, k, v, head_size, scale, scratch, to, out_stride);
+    for (size_t i = 0; i < n_queries; i += BATCH) {
+        attention_batch a = {.q = q + i * q_stride, .k = k, .v = v, .q_stride = q_stride, .head_size = head_size};
+        a.n_queries = n_queries - i < BATCH ? n_queries - i : BATCH;
+        a.n_keys = n_keys + i;
+        a.scale = scale;
+        a.v_stride = (head_size + LANES - 1) / LANES * LANES;
+        a.p = scratch;
+        a.p_stride = (a.n_keys + a.n_queries - 1 + LANES - 1) / LANES * LANES;
+        a.block = a.n_queries > QUERIES ? BLOCK_KEYS : a.p_stride;
+        score_batch(&a);
+        softmax_batch(&a);
+        weigh_batch(&a, out + i * out_stride, out_stride);
     }
 }
 

@@ -123,7 +123,8 @@ void nb_session_rotate_and_store(nb_session *session, size_t layer, size_t n_que
 
 /* ---- attention ---- */
 
-/* Items are (tile of queries, head), the tiles with the most keys first. */
+/* Items are (head, tile of queries), the tiles with the most keys first. Neighbours share their head's keys and
+ * values, which the second cache then holds. */
 static void attend_items(void *user, size_t begin, size_t end, unsigned thread)
 {
     const step *job = user;
@@ -133,7 +134,7 @@ static void attend_items(void *user, size_t begin, size_t end, unsigned thread)
     const size_t first_position = s->position + s->n_fed - job->n_queries;
     const float scale = (float)(1.0 / sqrt((double)h->head_size));
     for (size_t item = begin; item < end; item++) {
-        const size_t head = item % h->n_heads, query = (n_tiles - 1 - item / h->n_heads) * QUERY_TILE;
+        const size_t head = item / n_tiles, query = (n_tiles - 1 - item % n_tiles) * QUERY_TILE;
         const size_t kv = job->layer * h->n_kv_heads + head / (h->n_heads / h->n_kv_heads);
         const size_t offset = query * n_q + head * h->head_size;
         job->kernels->attention(s->q + offset, n_q, nb_min_size(QUERY_TILE, job->n_queries - query),
