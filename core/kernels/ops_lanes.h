@@ -210,8 +210,8 @@ INLINE void score_keys(const float *q, size_t q_stride, size_t n_q, const float 
     }
 }
 
-/* What the maximum makes of NaN does not matter: one NaN score makes the sum NaN. */
-INLINE lanes softmax_maximum(const float *p, size_t n)
+/* What it makes of NaN does not matter: one NaN score makes the sum NaN. */
+INLINE float softmax_maximum(const float *p, size_t n)
 {
     lanes max[2] = {lanes_set(-INFINITY), lanes_set(-INFINITY)};
     size_t j = 0;
@@ -221,18 +221,24 @@ INLINE lanes softmax_maximum(const float *p, size_t n)
     }
     for (; j < n; j += LANES)
         max[0] = lanes_max(n - j < LANES ? lanes_load_part(p + j, n - j, -INFINITY) : lanes_load(p + j), max[0]);
-    return lanes_set(lanes_fold_max(lanes_max(max[0], max[1])));
+    return lanes_fold_max(lanes_max(max[0], max[1]));
 }
 
-/* p = exp(score - maximum) in place, a last partial tile filled up with zeros; returns the sum. */
-INLINE float softmax_numerators(float *p, size_t n, lanes shift)
+/* p = exp(score - maximum) in place; returns the sum. The lanes after a last partial tile are made 0 afterwards,
+ * not by -inf: underflow takes a hundred times as long as any other result. */
+INLINE float softmax_numerators(float *p, size_t n, float maximum)
 {
+    const lanes shift = lanes_set(maximum);
     lanes sums = lanes_set(0.0f);
-    for (size_t j = 0; j < n; j += LANES) {
-        const lanes score = n - j < LANES ? lanes_load_part(p + j, n - j, -INFINITY) : lanes_load(p + j);
-        const lanes e = exp_lanes(lanes_sub(score, shift));
+    size_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        const lanes e = exp_lanes(lanes_sub(lanes_load(p + j), shift));
         lanes_store(p + j, e);
         sums = lanes_add(sums, e);
+    }
+    if (j < n) {
+        lanes_store_part(p + j, n - j, exp_lanes(lanes_sub(lanes_load_part(p + j, n - j, maximum), shift)));
+        sums = lanes_add(sums, lanes_load_part(p + j, n - j, 0.0f));
     }
     return lanes_fold(sums);
 }
@@ -307,11 +313,11 @@ static void score_batch(const attention_batch *a)
 
 static void softmax_batch(attention_batch *a)
 {
-    lanes shifts[BATCH];
+    float maxima[BATCH];
     for (size_t i = 0; i < a->n_queries; i++)
-        shifts[i] = softmax_maximum(a->p + i * a->p_stride, a->n_keys + i);
+        maxima[i] = softmax_maximum(a->p + i * a->p_stride, a->n_keys + i);
     for (size_t i = 0; i < a->n_queries; i++)
-        a->denominators[i] = softmax_numerators(a->p + i * a->p_stride, a->n_keys + i, shifts[i]);
+        a->denominators[i] = softmax_numerators(a->p + i * a->p_stride, a->n_keys + i, maxima[i]);
 }
 
 INLINE void weigh_queries(const attention_batch *a, size_t i, size_t n_q, size_t d, size_t n_v, size_t begin,
