@@ -14,6 +14,7 @@
 
 static const nb_figure_row *const kinds[] = {
     &nb_figure_histogram,
+    &nb_figure_curve,
 };
 
 static const nb_figure_row *row_of(nb_figure_kind kind)

@@ -6,12 +6,14 @@
 
 #include "plots/buffer.h"
 #include "plots/plots.h"
+#include "plots/scale.h"
 #include "plots/text.h"
 
 /* The frame that a figure's data asks for. */
 typedef struct nb_axes {
     double x_low, x_high, y_low, y_high; /* low < high */
     bool log_y;                          /* y_low > 0 */
+    nb_tick_style y_style;
     double y_marks_high;                 /* no marks above: there stands the note */
     bool has_note, note_is_before;       /* a bar of that series leaves the top at note_x; `note` names it */
     bool is_empty;                       /* nothing to draw: `note` says so in the middle */
@@ -37,6 +39,6 @@ typedef struct nb_figure_row {
     void (*text)(nb_grid *grid, const nb_figure *figure, const nb_axes *axes, bool utf8);
 } nb_figure_row;
 
-extern const nb_figure_row nb_figure_histogram;
+extern const nb_figure_row nb_figure_histogram, nb_figure_curve;
 
 #endif

@@ -222,7 +222,7 @@ void nb_picture_script(nb_buffer *script, const nb_figure_row *row, const nb_fig
     const nb_palette *palette = canvas->dark ? &dark : &light;
     nb_ticks y_ticks;
     nb_ticks_choose(&y_ticks, axes->y_low, axes->y_marks_high, (size_t)(canvas->height / (5 * canvas->em)),
-                    NB_TICK_COUNT, axes->log_y);
+                    axes->y_style, axes->log_y);
     layout layout = make_layout(figure, canvas, &y_ticks);
     double middle = (layout.left + layout.right) / 2, em = canvas->em;
 

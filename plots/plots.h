@@ -10,11 +10,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum nb_figure_kind { NB_FIGURE_HISTOGRAM } nb_figure_kind;
+typedef enum nb_figure_kind { NB_FIGURE_HISTOGRAM, NB_FIGURE_CURVE } nb_figure_kind;
 
 typedef struct nb_figure_series {
     const char *label;    /* "before (f16)" */
-    const double *values; /* HISTOGRAM: counts per bin */
+    const double *values; /* HISTOGRAM: counts per bin; CURVE: heights, NaN for a gap */
 } nb_figure_series;
 
 /* Borrowed pointers throughout. */
@@ -23,7 +23,7 @@ typedef struct nb_figure {
     const char *headline; /* bold: what to see */
     const char *subline;  /* muted: tensor, count, error */
     const char *x_label, *y_label;
-    double x_low, x_high;           /* HISTOGRAM: outer edges */
+    double x_low, x_high;           /* HISTOGRAM: outer edges; CURVE: of the first and the last point */
     size_t n;                       /* points or bins */
     nb_figure_series before, after; /* after.values NULL: one series */
     bool log_y;

@@ -203,7 +203,7 @@ nb_status nb_text_frame(nb_grid *grid, const nb_figure *figure, const nb_axes *a
     nb_ticks ticks;
     grid->top = header;
     grid->height = grid->rows - header - footer;
-    nb_ticks_choose(&ticks, axes->y_low, axes->y_marks_high, (size_t)grid->height / 3, NB_TICK_COUNT,
+    nb_ticks_choose(&ticks, axes->y_low, axes->y_marks_high, (size_t)grid->height / 3, axes->y_style,
                     axes->log_y);
     grid->left = widest_label(&ticks) + 2;
     grid->width = grid->columns - grid->left;

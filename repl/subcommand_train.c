@@ -1,4 +1,5 @@
 /* nibble train. */
+#include "repl/commands/figures.h"
 #include "repl/describe.h"
 #include "repl/notebook.h"
 #include "repl/numbers.h"
@@ -76,6 +77,41 @@ static void describe(const nb_train_result *r, nb_context *context, nb_items *ou
                       nb_percent(r->operations / r->seconds / nb_measure_fma_peak(context)).text);
 }
 
+/* The mean loss of each of at most so many stretches of steps. */
+enum { STRETCHES = 200 };
+
+static nb_status draw_losses(nb_notebook *notebook, const nb_call *call, const nb_train_result *r, const char *name,
+                             nb_items *out, nb_error *error)
+{
+    double means[STRETCHES];
+    const size_t n = nb_min_size(r->n_losses, STRETCHES);
+    char headline[160], subline[256], sentence[512];
+    for (size_t i = 0; i < n; i++) {
+        const size_t begin = i * r->n_losses / n, end = (i + 1) * r->n_losses / n;
+        means[i] = 0;
+        for (size_t k = begin; k < end; k++)
+            means[i] += (double)r->losses[k] / (double)(end - begin);
+    }
+    if (n < 2)
+        return NB_OK;
+    snprintf(headline, sizeof headline, "The loss fell from %s to %s nats a token", nb_fixed(means[0], 2).text,
+             nb_fixed(means[n - 1], 2).text);
+    snprintf(subline, sizeof subline, "%.40s, %s parameters, %s of %s steps", name, nb_count(r->n_parameters).text,
+             nb_count(r->step).text, nb_count(r->n_steps).text);
+    snprintf(sentence, sizeof sentence, "Training loss by step: %s (%s).", headline, subline);
+    const nb_figure figure = {.kind = NB_FIGURE_CURVE,
+                              .headline = headline,
+                              .subline = subline,
+                              .x_label = "step",
+                              .y_label = "loss, nats a token",
+                              .x_low = 1,
+                              .x_high = (double)r->n_losses,
+                              .n = n,
+                              .before = {"training", means},
+                              .sentence = sentence};
+    return nb_figure_put(notebook, call, &figure, out, error);
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
@@ -102,6 +138,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         fputs("\r\x1b[K", stderr);
     if (status == NB_OK)
         describe(&result, notebook->context, out);
+    if (status == NB_OK)
+        status = draw_losses(notebook, call, &result, config.name, out, error);
     nb_train_result_free(&result);
     nb_train_config_free(&config);
     return status;
@@ -109,7 +147,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_subcommand_train = {
     .name = "train",
-    .usage = "nibble train CONFIG [--resume|--fresh] [--minutes M] [--until STEP] [-t N]",
+    .usage = "nibble train CONFIG [--resume|--fresh] [--minutes M] [--until STEP] [--png FILE] [-t N]",
     .summary = "train a llama from a configuration; the same one gives the same bits everywhere",
     .details = "A checkpoint is kept beside the model every so often, when the time is up, and on Ctrl-C; it opens with "
                "load, and --resume goes on from it as if nothing had been. lessons/story/story.train is an example.",
@@ -131,6 +169,7 @@ const nb_command nb_subcommand_train = {
                  .low = 1,
                  .high = 1e9,
                  .summary = "stop with a checkpoint after that step"},
+                NB_FIGURE_OPTIONS,
                 NB_THREADS_OPTION},
     .needs = NB_WRITES_FILES,
     .run = run,

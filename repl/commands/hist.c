@@ -1,3 +1,4 @@
+#include "repl/commands/figures.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/notebook.h"
@@ -142,26 +143,8 @@ static nb_figure figure_of(const picture *p, bool log_y)
     return figure;
 }
 
-static nb_status save_figure(const nb_notebook *notebook, const nb_figure *figure, const char *typed,
-                             const char *ending, nb_items *out, nb_error *error)
-{
-    char *path = NULL;
-    size_t n = strlen(typed), m = strlen(ending);
-    if (n <= m || strcmp(typed + n - m, ending) != 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "--%s writes a file that ends in %s, not \"%.160s\"",
-                       ending + 1, ending, typed);
-    nb_status status = nb_notebook_path(notebook, typed, false, &path, error);
-    if (status == NB_OK)
-        status = nb_figure_save(figure, path, error);
-    if (status == NB_OK)
-        nb_items_text(out, "The figure is in " NB_STRONG "%s" NB_END, typed);
-    free(path);
-    return status;
-}
-
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
-    const char *png = nb_call_text(call, "png", NULL), *svg = nb_call_text(call, "svg", NULL);
     picture p = {0};
     nb_status status = nb_notebook_tensor(notebook, call->arguments[0], &p.tensor, error);
     if (status == NB_OK)
@@ -169,12 +152,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (status == NB_OK) {
         write_words(&p);
         nb_figure figure = figure_of(&p, nb_call_has(call, "log"));
-        if (png)
-            status = save_figure(notebook, &figure, png, ".png", out, error);
-        if (svg && status == NB_OK)
-            status = save_figure(notebook, &figure, svg, ".svg", out, error);
-        if (!png && !svg)
-            nb_items_figure(out, &figure);
+        status = nb_figure_put(notebook, call, &figure, out, error);
     }
     picture_free(&p);
     return status;
@@ -198,8 +176,7 @@ const nb_command nb_command_hist = {
          {.name = "log",
           .kind = NB_WORD_FLAG,
           .summary = "a logarithmic count axis: shows the rare, large weights"},
-         {.name = "png", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a picture instead"},
-         {.name = "svg", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "into a drawing instead"}},
+         NB_FIGURE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
     .run = run,
 };
