@@ -1,5 +1,7 @@
 #include "repl/notebook.h"
 
+#include "repl/library.h"
+
 #include "repl/draft.h"
 #include "repl/nearest.h"
 
@@ -231,13 +233,13 @@ nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool 
         *out = nb_strdup(typed);
     if (!*out)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a file's name");
-    if (to_read && access(*out, F_OK) != 0 && errno == ENOENT) {
-        nb_status status = missing_file(*out, error);
-        free(*out);
-        *out = NULL;
-        return status;
-    }
-    return NB_OK;
+    if (!to_read || access(*out, F_OK) == 0 || errno != ENOENT)
+        return NB_OK;
+    char *built_in = nb_library_find_model(typed);
+    nb_status status = built_in ? NB_OK : missing_file(*out, error);
+    free(*out);
+    *out = built_in;
+    return status;
 }
 
 nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,

@@ -64,7 +64,7 @@ nb_status nb_notebook_tensor(const nb_notebook *notebook, const char *name, cons
                              nb_error *error);
 nb_status nb_notebook_format(const char *name, const nb_format **out, nb_error *error);
 /* The path as it may be opened: with ~ expanded, and inside the folder of a confined notebook. Allocated. For
- * reading, a missing file is answered with the nearest name beside it. */
+ * reading, a missing file is the built-in model of that name, or answered with the nearest name beside it. */
 nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out,
                            nb_error *error);
 /* The text that a measurement reads: `typed`, or the one of the last time; remembered for the next. */

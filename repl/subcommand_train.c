@@ -127,7 +127,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
                                       .user = &w};
     if (options.resume && options.fresh)
         return nb_fail(error, NB_ERR_ARGUMENT, "--resume goes on and --fresh begins anew: say one of them");
-    nb_status status = nb_train_config_read(call->arguments[0], &config, error);
+    nb_status status = nb_train_config_read(call->arguments[0], nb_call_text(call, "with", NULL), &config, error);
     if (status != NB_OK)
         return status;
     nb_progress_fn *const progress = notebook->context->progress;
@@ -147,7 +147,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_subcommand_train = {
     .name = "train",
-    .usage = "nibble train CONFIG [--resume|--fresh] [--minutes M] [--until STEP] [--png FILE] [-t N]",
+    .usage = "nibble train CONFIG [--with SETTINGS] [--resume|--fresh] [--minutes M] [--until STEP] [--png FILE] [-t N]",
     .summary = "train a llama from a configuration; the same one gives the same bits everywhere",
     .details = "A checkpoint is kept beside the model every so often, when the time is up, and on Ctrl-C; it opens with "
                "load, and --resume goes on from it as if nothing had been. lessons/story/story.train is an example.",
@@ -155,7 +155,11 @@ const nb_command nb_subcommand_train = {
                  "nibble train my.train --resume"},
     .source = "AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101",
     .arguments = {{"CONFIG", NB_WORD_FILE, false}},
-    .options = {{.name = "resume", .kind = NB_WORD_FLAG, .summary = "go on from the checkpoint"},
+    .options = {{.name = "with",
+                 .kind = NB_WORD_TEXT,
+                 .value = "SETTINGS",
+                 .summary = "settings that go before the file's: \"steps = 20; seed = 7\""},
+                {.name = "resume", .kind = NB_WORD_FLAG, .summary = "go on from the checkpoint"},
                 {.name = "fresh", .kind = NB_WORD_FLAG, .summary = "begin anew, whatever checkpoint there is"},
                 {.name = "minutes",
                  .kind = NB_WORD_NUMBER,

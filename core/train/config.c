@@ -97,9 +97,10 @@ static nb_status put(nb_train_config *config, const setting *s, const char *valu
 /* ---- the file ---- */
 
 typedef struct reader {
-    nb_train_config *config;
-    const char *values[N_SETTINGS]; /* into the copy of the file */
+    const char *where; /* for sentences */
     int line;
+    char *values[N_SETTINGS]; /* into the texts that are read */
+    bool settled[N_SETTINGS]; /* the file has no say in it */
 } reader;
 
 static char *trim(char *text)
@@ -114,7 +115,6 @@ static char *trim(char *text)
 
 static nb_status read_line(reader *r, char *line, nb_error *error)
 {
-    const char *path = r->config->path;
     char *comment = strchr(line, '#');
     if (comment)
         *comment = '\0';
@@ -123,32 +123,35 @@ static nb_status read_line(reader *r, char *line, nb_error *error)
         return NB_OK;
     char *equals = strchr(line, '=');
     if (!equals)
-        return nb_fail(error, NB_ERR_FILE, "%s:%d: a line is NAME = VALUE", path, r->line);
+        return nb_fail(error, NB_ERR_FILE, "%s:%d: a line is NAME = VALUE", r->where, r->line);
     *equals = '\0';
-    const char *name = trim(line), *value = trim(equals + 1);
+    const char *name = trim(line);
+    char *value = trim(equals + 1);
     for (size_t i = 0; i < N_SETTINGS; i++) {
         if (strcmp(settings[i].name, name) != 0)
             continue;
         double number = 0;
         const char *problem = *value ? problem_of(&settings[i], value, &number) : "needs a value";
         if (problem && settings[i].high > 0 && strstr(problem, "range"))
-            return nb_fail(error, NB_ERR_FILE, "%s:%d: %s is from %g to %g, not %.40s", path, r->line, name,
+            return nb_fail(error, NB_ERR_FILE, "%s:%d: %s is from %g to %g, not %.40s", r->where, r->line, name,
                            settings[i].low, settings[i].high, value);
         if (problem)
-            return nb_fail(error, NB_ERR_FILE, "%s:%d: %s %s, not '%.40s'", path, r->line, name, problem, value);
+            return nb_fail(error, NB_ERR_FILE, "%s:%d: %s %s, not '%.40s'", r->where, r->line, name, problem, value);
+        if (r->settled[i])
+            return NB_OK;
         if (r->values[i])
-            return nb_fail(error, NB_ERR_FILE, "%s:%d: %s stands here for the second time", path, r->line, name);
+            return nb_fail(error, NB_ERR_FILE, "%s:%d: %s stands here for the second time", r->where, r->line, name);
         r->values[i] = value;
         return NB_OK;
     }
-    return nb_fail(error, NB_ERR_FILE, "%s:%d: there is no setting '%.40s'", path, r->line, name);
+    return nb_fail(error, NB_ERR_FILE, "%s:%d: there is no setting '%.40s'", r->where, r->line, name);
 }
 
-static nb_status read_lines(reader *r, char *text, nb_error *error)
+static nb_status read_lines(reader *r, char *text, char end_of_line, nb_error *error)
 {
     nb_status status = NB_OK;
     while (text && status == NB_OK) {
-        char *end = strchr(text, '\n');
+        char *end = strchr(text, end_of_line);
         if (end)
             *end = '\0';
         r->line++;
@@ -173,9 +176,8 @@ static char *canonical_text(const reader *r)
     return text;
 }
 
-static nb_status fill(reader *r, nb_error *error)
+static nb_status fill(const reader *r, nb_train_config *c, nb_error *error)
 {
-    nb_train_config *c = r->config;
     nb_status status = NB_OK;
     for (size_t i = 0; i < N_SETTINGS && status == NB_OK; i++) {
         const char *value = r->values[i] ? r->values[i] : settings[i].otherwise;
@@ -219,7 +221,26 @@ static nb_status complete(nb_train_config *c, nb_error *error)
     return c->name && c->output ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "%s: no memory", c->path);
 }
 
-nb_status nb_train_config_read(const char *path, nb_train_config *out, nb_error *error)
+/* Both texts are the caller's to free, and are cut up here. */
+static nb_status read_texts(char *with, char *text, nb_train_config *out, nb_error *error)
+{
+    reader r = {.where = "--with"};
+    nb_status status = read_lines(&r, with, ';', error);
+    for (size_t i = 0; i < N_SETTINGS; i++)
+        r.settled[i] = r.values[i] != NULL;
+    r.where = out->path;
+    r.line = 0;
+    if (status == NB_OK)
+        status = read_lines(&r, text, '\n', error);
+    if (status == NB_OK)
+        status = fill(&r, out, error);
+    if (status != NB_OK)
+        return status;
+    out->canonical = canonical_text(&r);
+    return out->canonical ? complete(out, error) : nb_fail(error, NB_ERR_MEMORY, "%s: no memory", out->path);
+}
+
+nb_status nb_train_config_read(const char *path, const char *with, nb_train_config *out, nb_error *error)
 {
     *out = (nb_train_config){0};
     nb_mapping *file;
@@ -227,21 +248,15 @@ nb_status nb_train_config_read(const char *path, nb_train_config *out, nb_error 
     if (status != NB_OK)
         return status;
     const char *slash = strrchr(path, '/');
-    reader r = {.config = out};
+    char *more = nb_strdup(with ? with : "");
     char *text = nb_format_text("%.*s", (int)nb_min_size(file->size, 1 << 20), (const char *)file->data);
     out->path = nb_strdup(path);
     out->folder = nb_format_text("%.*s", slash ? (int)(slash - path) + 1 : 0, path);
-    if (text && out->path && out->folder) {
-        status = read_lines(&r, text, error);
-        if (status == NB_OK)
-            status = fill(&r, error);
-        if (status == NB_OK)
-            out->canonical = canonical_text(&r);
-        if (status == NB_OK)
-            status = out->canonical ? complete(out, error) : nb_fail(error, NB_ERR_MEMORY, "%s: no memory", path);
-    } else {
+    if (more && text && out->path && out->folder)
+        status = read_texts(more, text, out, error);
+    else
         status = nb_fail(error, NB_ERR_MEMORY, "%s: no memory to read it", path);
-    }
+    free(more);
     free(text);
     nb_mapping_close(&file);
     if (status != NB_OK)

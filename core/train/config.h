@@ -23,9 +23,9 @@ typedef struct nb_train_config {
     nb_adamw_options adamw;
 } nb_train_config;
 
-/* Refused, with FILE:LINE: a name that there is not, a value out of its range, a setting that is missing or stands
- * twice. */
-nb_status nb_train_config_read(const char *path, nb_train_config *out, nb_error *error);
+/* `with` (or NULL) is more settings, parted by ';', which go before those of the file. Refused, with FILE:LINE: a name
+ * that there is not, a value out of its range, a setting that is missing or stands twice. */
+nb_status nb_train_config_read(const char *path, const char *with, nb_train_config *out, nb_error *error);
 void nb_train_config_free(nb_train_config *config);
 /* A path of the configuration, as it is to be opened; allocated, NULL when memory is short. */
 char *nb_train_config_path(const nb_train_config *config, const char *path);

@@ -78,7 +78,7 @@ static nb_status run(const run_options *options, nb_train_result *result, nb_err
 {
     nb_train_config config;
     nb_context *context = test_context(options->level, options->n_threads);
-    nb_status status = nb_train_config_read(make_files(""), &config, error);
+    nb_status status = nb_train_config_read(make_files(""), NULL, &config, error);
     assert_int_equal(status, NB_OK);
     nb_train_options train = options->train;
     if (train.report)
@@ -189,6 +189,22 @@ static void test_engine_agrees(void **state)
     nb_context_destroy(&context);
 }
 
+static void test_with(void **state)
+{
+    (void)state;
+    nb_train_config config;
+    nb_error error = {""};
+    const char *path = make_files("");
+    assert_int_equal(nb_train_config_read(path, " steps = 5;seed = 8 ", &config, &error), NB_OK);
+    assert_int_equal(config.steps, 5);
+    assert_int_equal(config.seed, 8);
+    assert_int_equal(config.warmup, 3);
+    assert_non_null(strstr(config.canonical, "steps = 5\n"));
+    nb_train_config_free(&config);
+    assert_int_equal(nb_train_config_read(path, "steps = many", &config, &error), NB_ERR_FILE);
+    assert_non_null(strstr(error.text, "--with:1: steps is a number"));
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -208,7 +224,7 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         nb_train_config config;
         nb_error error = {""};
-        assert_int_equal(nb_train_config_read(make_files(cases[i].line), &config, &error), NB_ERR_FILE);
+        assert_int_equal(nb_train_config_read(make_files(cases[i].line), NULL, &config, &error), NB_ERR_FILE);
         if (!strstr(error.text, cases[i].sentence))
             fail_msg("%s says: %s", cases[i].line, error.text);
     }
@@ -237,7 +253,7 @@ static void test_checkpoint_refused(void **state)
     fclose(f);
     nb_train_config config;
     nb_context *context = test_context(NULL, 1);
-    assert_int_equal(nb_train_config_read(make_files("seed = 9\n"), &config, &error), NB_OK);
+    assert_int_equal(nb_train_config_read(make_files("seed = 9\n"), NULL, &config, &error), NB_OK);
     assert_int_equal(nb_train(context, &config, &(nb_train_options){.resume = true}, &result, &error),
                      NB_ERR_ARGUMENT);
     assert_non_null(strstr(error.text, "'seed = 1'"));
@@ -252,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_model),
         cmocka_unit_test(test_engine_agrees),
+        cmocka_unit_test(test_with),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_checkpoint_refused),
     };
