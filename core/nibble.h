@@ -31,6 +31,7 @@
 #include "quant/ladder.h"
 #include "quant/quantize.h"
 #include "quant/rtn.h"
+#include "quant/transform.h"
 #include "text/bpe_train.h"
 #include "text/documents.h"
 #include "text/generate.h"

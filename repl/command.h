@@ -28,6 +28,7 @@ typedef enum nb_word_kind {
     NB_WORD_PER,     /* tensor, channel, group:N */
     NB_WORD_COMMAND,
     NB_WORD_SETTING,
+    NB_WORD_TRANSFORM,
 } nb_word_kind;
 
 typedef struct nb_option {

@@ -171,6 +171,9 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
     case NB_WORD_STORAGE:
         offer_formats(t, true);
         break;
+    case NB_WORD_TRANSFORM:
+        offer_list(t, "inject-outliers");
+        break;
     case NB_WORD_PER:
         offer_list(t, "tensor channel group:32 group:64 group:128");
         break;

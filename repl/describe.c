@@ -94,6 +94,15 @@ void nb_describe_model_storage(const nb_model *model, nb_draft *out)
     }
 }
 
+void nb_describe_transforms(const nb_transform *last, nb_draft *out)
+{
+    if (last->before) {
+        nb_describe_transforms(last->before, out);
+        nb_draft_add(out, ", ");
+    }
+    nb_draft_add(out, last->what);
+}
+
 const char *nb_file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

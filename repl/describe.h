@@ -29,6 +29,9 @@ void nb_describe_model_storage(const nb_model *model, nb_draft *out);
 double nb_bits_per_weight(uint64_t n_bytes, uint64_t n_weights);
 uint64_t nb_tensor_n_weights(const nb_tensor *tensor);
 
+/* Those that a tensor went through, in order: "inject-outliers --channels 16 --gain 64 --seed 1, ..." */
+void nb_describe_transforms(const nb_transform *last, nb_draft *out);
+
 /* The name of a file without its folders. */
 const char *nb_file_name(const char *path);
 

@@ -204,7 +204,9 @@ static void render_titles(const nb_screen *screen, const nb_table *table, const 
             nb_draft_repeat(&line, " ", l->gap);
         bool last = c + 1 == table->n_columns;
         size_t width = l->widths[c];
-        if (last && total_width(table, l) < (size_t)screen->columns) /* nothing follows: it may be longer */
+        const bool right = table->columns[c].kind == NB_COLUMN_RIGHT;
+        if (last && !right &&
+            total_width(table, l) < (size_t)screen->columns) /* nothing follows: it may be longer */
             width += (size_t)screen->columns - total_width(table, l);
         render_piece(screen, table->columns[c].title, &at, &mark, width, table->columns[c].kind, last, &line);
     }

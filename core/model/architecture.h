@@ -37,10 +37,19 @@ typedef struct nb_slot {
     enum { NB_SLOT_NEEDED, NB_SLOT_OPTIONAL, NB_SLOT_UNLESS_TIED } presence;
 } nb_slot;
 
+/* A norm of a block and the matrices that read what it makes, as offsets in nb_layer. Multiplying a weight of
+ * the norm and dividing the same column of all its readers leaves the block's function as it is. */
+typedef struct nb_norm_readers {
+    size_t norm, readers[3];
+    size_t n_readers;
+} nb_norm_readers;
+
 typedef struct nb_architecture {
     const char *name;
     const nb_slot *frame_slots, *layer_slots;
     size_t n_frame_slots, n_layer_slots;
+    const nb_norm_readers *norms;
+    size_t n_norms;
     /* Runs block `layer` over the rows that the session holds. `keep` says which of them are wanted
      * afterwards: all, the last alone (then in the place of the first), or none, when filling the KV cache is
      * enough. */

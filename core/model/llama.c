@@ -29,6 +29,13 @@ static const nb_slot layer_slots[] = {
     {"ffn_down", offsetof(nb_layer, ffn_down), NB_DIM_EMBD, NB_DIM_FF, NB_SLOT_NEEDED},
 };
 
+static const nb_norm_readers norms[] = {
+    {offsetof(nb_layer, attn_norm),
+     {offsetof(nb_layer, attn_q), offsetof(nb_layer, attn_k), offsetof(nb_layer, attn_v)},
+     3},
+    {offsetof(nb_layer, ffn_norm), {offsetof(nb_layer, ffn_gate), offsetof(nb_layer, ffn_up)}, 2},
+};
+
 /* The last row of what was prepared, alone. */
 static nb_acts last_row(const nb_acts *acts)
 {
@@ -69,7 +76,8 @@ static nb_status attention(nb_session *s, size_t layer, nb_logits keep, nb_error
     const bool same_rows = n_queries == s->n_rows;
     float *const kvq[] = {s->k, s->v, s->q};
     if (status == NB_OK)
-        status = nb_tensors_matmul(s->model, readers, same_rows ? 3 : 2, s->weights, &s->acts.acts, kvq, error);
+        status =
+            nb_tensors_matmul(s->model, readers, same_rows ? 3 : 2, s->weights, &s->acts.acts, kvq, error);
     if (status == NB_OK && !same_rows && n_queries == 1) {
         const nb_acts last = last_row(&s->acts.acts);
         memmove(s->x, s->x + (s->n_rows - 1) * l->attn_q->n_cols, l->attn_q->n_cols * sizeof *s->x);
@@ -124,5 +132,7 @@ const nb_architecture nb_architecture_llama = {
     .layer_slots = layer_slots,
     .n_frame_slots = sizeof frame_slots / sizeof frame_slots[0],
     .n_layer_slots = sizeof layer_slots / sizeof layer_slots[0],
+    .norms = norms,
+    .n_norms = sizeof norms / sizeof norms[0],
     .block = block,
 };

@@ -151,10 +151,17 @@ static nb_status pack_all(nb_model *model, nb_error *error)
 
 /* ---- life ---- */
 
+void nb_undo_step_free(nb_undo_step *step)
+{
+    free(step->pasts);
+    nb_transforms_free(&step->made);
+    *step = (nb_undo_step){0};
+}
+
 static void release_contents(nb_model *model)
 {
     for (size_t i = 0; i < model->n_undo; i++)
-        free(model->undo[i].pasts);
+        nb_undo_step_free(&model->undo[i]);
     free(model->undo);
     if (model->originals)
         nb_model_forget_originals(model);

@@ -1,13 +1,15 @@
 /* A model: its shape, its tensors, and running it.
  *
- * A tensor's life: a mapped source, one quantizer, the packed weights that the engine runs. files/load.h
- * makes models, quant/quantize.h changes how their tensors are stored. */
+ * A tensor's life: a mapped source, a list of transforms through which it is read, one quantizer, the packed
+ * weights that the engine runs. files/load.h makes models, quant/quantize.h changes how their tensors are
+ * stored, quant/transform.h transforms them. */
 #ifndef NB_MODEL_MODEL_H
 #define NB_MODEL_MODEL_H
 
 #include "base/context.h"
 #include "formats/format.h"
 #include "kernels/kernels.h"
+#include "model/transform.h"
 
 typedef struct nb_model nb_model;
 struct nb_tokenizer;
@@ -51,11 +53,12 @@ typedef struct nb_tensor {
     const nb_format *source_format; /* of `source`, row-major, in the mapping; NULL if the file holds it
                                        only in a quantized form (then restore is refused) */
     const void *source;
-    nb_quantizer quantizer; /* how it is stored now */
-    nb_packed *packed;      /* matrices */
-    float *vector;          /* vectors */
+    const nb_transform *transforms; /* the last one; NULL: none */
+    nb_quantizer quantizer;         /* how it is stored now */
+    nb_packed *packed;              /* matrices */
+    float *vector;                  /* vectors */
     double sqnr;  /* dB of the stored numbers against the source; NaN if never quantized, inf if equal */
-    bool changed; /* stored otherwise than at load */
+    bool changed; /* stored otherwise than the source, read through the transforms */
 } nb_tensor;
 
 size_t nb_model_tensor_count(const nb_model *model);
@@ -69,14 +72,14 @@ uint64_t nb_model_source_bytes(const nb_model *model); /* as they were at load *
  * tensors then hold nothing (`packed` is NULL), and the model neither runs nor saves. */
 nb_status nb_model_check(const nb_model *model, nb_error *error);
 uint64_t nb_tensor_n_bytes(const nb_tensor *tensor);
-/* Row `row` as f32: of the source, or as stored now. */
+/* Row `row` as f32: of the source, read through the transforms, or as stored now. */
 void nb_tensor_source_row(const nb_tensor *tensor, size_t row, float *out);
 void nb_tensor_current_row(const nb_tensor *tensor, size_t row, float *out);
 
 /* ---- running ---- */
 
-/* Which weights a session runs. ORIGINAL reads the sources of changed tensors through the mapping, tile by
- * tile, so that both can be run side by side in the memory of one. */
+/* Which weights a session runs. ORIGINAL reads the sources of changed tensors through the mapping and their
+ * transforms, tile by tile, so that both can be run side by side in the memory of one. */
 typedef enum nb_weights { NB_WEIGHTS_CURRENT, NB_WEIGHTS_ORIGINAL } nb_weights;
 
 typedef struct nb_session nb_session;

@@ -12,12 +12,15 @@ typedef struct nb_tensor_past {
     nb_quantizer quantizer;
     double sqnr;
     bool changed;
+    const nb_transform *transforms;
 } nb_tensor_past;
 
 typedef struct nb_undo_step {
     nb_tensor_past *pasts;
     size_t count;
+    nb_transform *made; /* by this step */
 } nb_undo_step;
+void nb_undo_step_free(nb_undo_step *step);
 
 struct nb_model {
     nb_context *context;
@@ -49,9 +52,9 @@ struct nb_model {
 nb_status nb_tensor_pack_source(nb_model *model, const nb_tensor *tensor, const char *what, uint64_t done,
                                 uint64_t total, nb_packed **out, nb_error *error);
 /* Row groups [begin, end) of `packed`, a FLOAT matrix of the source's format, from the source's row groups
- * first_source_group + begin and on. */
-void nb_tensor_pack_groups(nb_context *context, const nb_tensor *tensor, size_t first_source_group,
-                           nb_packed *packed, size_t begin, size_t end);
+ * first_source_group + begin and on. Fails only when memory is short. */
+nb_status nb_tensor_pack_groups(nb_context *context, const nb_tensor *tensor, size_t first_source_group,
+                                nb_packed *packed, size_t begin, size_t end, nb_error *error);
 /* Bytes of the tensor in its source. */
 size_t nb_tensor_source_n_bytes(const nb_tensor *tensor);
 /* The quantizer that a FLOAT source stands for. */

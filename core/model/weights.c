@@ -53,7 +53,10 @@ static nb_packed *kept_original(nb_model *model, const nb_tensor *tensor)
     const nb_quantizer quantizer = nb_quantizer_of_source(tensor->source_format);
     if (nb_packed_create(&quantizer, tensor->n_rows, tensor->n_cols, kept, NULL) != NB_OK)
         return NULL; /* tiles need less */
-    nb_tensor_pack_groups(model->context, tensor, 0, *kept, 0, (*kept)->n_row_groups);
+    if (nb_tensor_pack_groups(model->context, tensor, 0, *kept, 0, (*kept)->n_row_groups, NULL) != NB_OK) {
+        nb_packed_destroy(kept);
+        return NULL;
+    }
     model->originals_bytes += (*kept)->n_bytes;
     return *kept;
 }
@@ -79,13 +82,15 @@ static nb_status matmul_by_tiles(nb_model *model, const nb_tensor *tensor, const
         return status;
     nb_packed tile = *model->tile; /* the last tile has fewer rows */
     const size_t tile_rows = tile.n_rows;
-    for (size_t row = 0; row < tensor->n_rows; row += tile_rows) {
+    for (size_t row = 0; row < tensor->n_rows && status == NB_OK; row += tile_rows) {
         tile.n_rows = nb_min_size(tile_rows, tensor->n_rows - row);
         tile.n_row_groups = nb_div_up(tile.n_rows, NB_ROWS);
-        nb_tensor_pack_groups(model->context, tensor, row / NB_ROWS, &tile, 0, tile.n_row_groups);
-        nb_matmul(model->context, &tile, x, y + row, y_stride);
+        status =
+            nb_tensor_pack_groups(model->context, tensor, row / NB_ROWS, &tile, 0, tile.n_row_groups, error);
+        if (status == NB_OK)
+            nb_matmul(model->context, &tile, x, y + row, y_stride);
     }
-    return NB_OK;
+    return status;
 }
 
 /* The packed form of the whole tensor that runs; NULL: only tiles of it are ever packed. */

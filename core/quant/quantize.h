@@ -17,10 +17,10 @@ typedef struct nb_tensor_loss {
  * step. */
 nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
                             nb_tensor_loss *losses, nb_error *error);
-/* Back to the source's own format. Pushes one undo step, unless every tensor of the scope is in it already.
+/* Back to the source's own format, with the tensors' transforms. Pushes one undo step, unless every tensor of the scope is in it already.
  */
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error);
-/* Takes the last quantize or restore back, by replaying from the sources. NB_ERR_STATE if there is none. */
+/* Takes the last quantize, restore or transform back, by replaying from the sources. NB_ERR_STATE if there is none. */
 nb_status nb_model_undo(nb_model *model, nb_error *error);
 size_t nb_model_undo_depth(const nb_model *model);
 

@@ -55,6 +55,12 @@ static const uint8_t *source_row(const job *j, size_t row)
     return (const uint8_t *)j->source->data + row * j->source_row_bytes;
 }
 
+static void read_row(const job *j, size_t row, float *x)
+{
+    nb_transform_read_row(j->source->transforms, j->source->format, source_row(j, row), row,
+                          j->source->n_cols, x);
+}
+
 /* ---- what can be wrong with a row ---- */
 
 /* The first number of the row that is NaN or infinite. */
@@ -144,7 +150,7 @@ static void find_range(void *user, size_t begin, size_t end, unsigned thread)
         part *p = &j->parts[row_group];
         p->range = nb_range_empty();
         for (size_t row = row_group * NB_ROWS; row < row_end(j, row_group); row++) {
-            nb_format_decode_row(j->source->format, source_row(j, row), n_cols, x);
+            read_row(j, row, x);
             nb_range_add(&p->range, x, n_cols);
             if (!nb_range_is_finite(&p->range)) {
                 blame_not_finite(p, row, x, n_cols);
@@ -161,7 +167,7 @@ static bool encode_int_row(const job *j, scratch *s, part *p, size_t row)
 {
     size_t n_cols = j->source->n_cols, n_scales = j->packed->n_scales, slot = row % NB_ROWS;
     int32_t bias = (int32_t)1 << (j->quantizer->format->bits - 1);
-    nb_format_decode_row(j->source->format, source_row(j, row), n_cols, s->x);
+    read_row(j, row, s->x);
     for (size_t g = 0, column = 0; g < n_scales; g++, column += j->group) {
         size_t n = nb_min_size(j->group, n_cols - column);
         nb_affine affine = j->tensor_affine;
@@ -221,7 +227,7 @@ static bool encode_float_row(const job *j, scratch *s, part *p, size_t row, uint
 {
     const nb_format *format = j->quantizer->format;
     size_t n_cols = j->source->n_cols;
-    nb_format_decode_row(j->source->format, source_row(j, row), n_cols, s->x);
+    read_row(j, row, s->x);
     nb_range range = nb_range_empty();
     nb_range_add(&range, s->x, n_cols);
     if (!nb_range_is_finite(&range)) {
@@ -262,7 +268,8 @@ static void encode_float(void *user, size_t begin, size_t end, unsigned thread)
     job *j = user;
     scratch *s = &j->scratch[thread];
     size_t row_bytes = j->source->n_cols * (j->quantizer->format->bits / 8);
-    bool as_it_is = j->source->format == j->quantizer->format && !j->quantizer->format->needs_scale;
+    bool as_it_is = j->source->format == j->quantizer->format && !j->quantizer->format->needs_scale &&
+                    !j->source->transforms;
     for (size_t i = begin; i < end; i++) {
         size_t row_group = j->first_row_group + i;
         part *p = &j->parts[row_group];

@@ -4,12 +4,14 @@
 
 #include "base/context.h"
 #include "kernels/packed.h"
+#include "model/transform.h"
 
-/* A matrix to read: row-major codes of a FLOAT format. */
+/* A matrix to read: row-major codes of a FLOAT format, and the transforms through which they are read. */
 typedef struct nb_source {
     const nb_format *format;
     const void *data;
     size_t n_rows, n_cols;
+    const nb_transform *transforms; /* the last one; NULL: none */
 } nb_source;
 
 typedef struct nb_rtn_stats {

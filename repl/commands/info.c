@@ -3,6 +3,8 @@
 #include "repl/notebook.h"
 #include "repl/numbers.h"
 
+#include <string.h>
+
 static const nb_column columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
 static void add_row(nb_items *out, const char *name)
@@ -32,6 +34,41 @@ static void add_shape(const nb_model *model, nb_items *out)
                   shape->tied ? "; embeddings and head are one tensor" : "");
 }
 
+enum { MOST_TRANSFORMS = 8 };
+
+/* Adds what the list did that is not known yet, the first first; returns how many there are then. */
+static size_t gather_transforms(const nb_transform *last, const char **names, size_t n)
+{
+    if (!last)
+        return n;
+    n = gather_transforms(last->before, names, n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(names[i], last->what) == 0)
+            return n;
+    if (n < MOST_TRANSFORMS)
+        names[n++] = last->what;
+    return n;
+}
+
+static void add_transforms(const nb_model *model, nb_items *out)
+{
+    const char *names[MOST_TRANSFORMS];
+    size_t n_names = 0, n_tensors = 0;
+    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
+        const nb_tensor *tensor = nb_model_tensor(model, i);
+        n_tensors += tensor->transforms != NULL;
+        n_names = gather_transforms(tensor->transforms, names, n_names);
+    }
+    nb_draft line = {0};
+    for (size_t i = 0; i < n_names; i++)
+        nb_draft_addf(&line, "%s%s", i ? ", " : "", names[i]);
+    if (n_names > 0) {
+        add_row(out, "transforms");
+        nb_items_cell(out, 1, "%s · of %zu tensors", nb_draft_text(&line), n_tensors);
+    }
+    nb_draft_free(&line);
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     (void)call, (void)error;
@@ -48,6 +85,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
                   nb_fixed(nb_bits_per_weight(now, nb_model_n_parameters(model)), 2).text,
                   now != before ? " (was " : "", now != before ? nb_bytes(before).text : "",
                   now != before ? ")" : "");
+    add_transforms(model, out);
     nb_draft storage = {0};
     nb_describe_model_storage(model, &storage);
     add_row(out, "now");

@@ -25,7 +25,7 @@ typedef struct row {
     const nb_tensor *first;
     const char *part; /* "attn_q"; NULL: the tensor alone */
     size_t n_tensors;
-    bool mixed_storage, mixed_shape;
+    bool mixed_storage, mixed_shape, transformed;
     uint64_t n_bytes, n_weights;
     double worst_sqnr;
     uint64_t counts[NB_SPARK_BINS];
@@ -71,6 +71,7 @@ static nb_status add_tensor(row *to, const nb_tensor *tensor, nb_error *error)
     if (status != NB_OK)
         return status;
     to->mixed_storage |= strcmp(nb_describe_storage(to->first).text, nb_describe_storage(tensor).text) != 0;
+    to->transformed |= tensor->transforms != NULL;
     to->mixed_shape |= to->first->n_rows != tensor->n_rows || to->first->n_cols != tensor->n_cols;
     to->n_tensors++;
     to->n_bytes += nb_tensor_n_bytes(tensor);
@@ -88,7 +89,8 @@ static void show_row(const row *r, unsigned n_layers, nb_items *out)
     else
         nb_items_cell(out, 0, "%s%s", r->first->name, r->first->tied ? " (tied)" : "");
     nb_items_cell(out, 1, "%s", r->mixed_shape ? "mixed" : nb_describe_shape(r->first).text);
-    nb_items_cell(out, 2, "%s", r->mixed_storage ? "mixed" : nb_describe_storage(r->first).text);
+    nb_items_cell(out, 2, "%s%s", r->mixed_storage ? "mixed" : nb_describe_storage(r->first).text,
+                  r->transformed ? ", transformed" : "");
     nb_items_cell(out, 3, "%s", nb_fixed(nb_bits_per_weight(r->n_bytes, r->n_weights), 2).text);
     if (r->n_bytes < 1000000)
         nb_items_cell(out, 4, "%llu", (unsigned long long)r->n_bytes);

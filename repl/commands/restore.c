@@ -47,7 +47,9 @@ const nb_command nb_command_restore = {
     .name = "restore",
     .group = "Changing it",
     .usage = "restore SCOPE",
-    .summary = "tensors as they are in the file",
+    .summary = "tensors in the format of the file again",
+    .details = "Back to the numbers of the file, through the transforms that the model has by now: " NB_COMMAND
+               "undo" NB_END " takes those back.",
     .examples = {"restore all", "restore blk.0.attn_q"},
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,

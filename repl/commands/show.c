@@ -53,6 +53,13 @@ static nb_status show_facts(const nb_tensor *tensor, nb_items *out, nb_error *er
                   tensor->changed && tensor->source_format ? " (was " : "",
                   tensor->changed && tensor->source_format ? tensor->source_format->name : "",
                   tensor->changed && tensor->source_format ? ")" : "");
+    if (tensor->transforms) {
+        nb_draft transforms = {0};
+        nb_describe_transforms(tensor->transforms, &transforms);
+        add_fact(out, "transforms");
+        nb_items_cell(out, 1, "%s", nb_draft_text(&transforms));
+        nb_draft_free(&transforms);
+    }
     add_fact(out, "numbers");
     nb_items_cell(out, 1, "from %s to %s, mean %s, std %s", nb_general(h.min, 4).text,
                   nb_general(h.max, 4).text, nb_general(h.mean, 3).text, nb_general(h.std, 4).text);

@@ -34,46 +34,6 @@ static const nb_synthetic large = {.n_layers = 1,
                                    .n_ctx = 16,
                                    .seed = 10};
 
-/* ---- looking at a model from outside ---- */
-
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t n)
-{
-    const uint8_t *bytes = data;
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-/* Everything that a change may touch: how tensors are stored, their numbers, and what the model computes. */
-static uint64_t state_of(nb_model *model)
-{
-    uint64_t hash = 1;
-    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
-        const nb_tensor *t = nb_model_tensor(model, i);
-        char stored[80];
-        float *row = calloc(t->n_cols, sizeof *row);
-        for (size_t r = 0; r < t->n_rows; r++) {
-            nb_tensor_current_row(t, r, row);
-            hash = hash_bytes(hash, row, t->n_cols * sizeof *row);
-        }
-        free(row);
-        if (t->is_vector)
-            continue;
-        nb_quantizer_describe(&t->quantizer, stored, sizeof stored);
-        hash = hash_bytes(hash, stored, strlen(stored));
-        hash = hash_bytes(hash, &t->changed, sizeof t->changed);
-        hash = hash_bytes(hash, &t->sqnr, isnan(t->sqnr) ? 0 : sizeof t->sqnr);
-        const uint64_t n_bytes = nb_tensor_n_bytes(t);
-        hash = hash_bytes(hash, &n_bytes, sizeof n_bytes);
-    }
-    int32_t tokens[N_TOKENS];
-    test_tokens(model, tokens, N_TOKENS);
-    float *logits = test_logits(model, NB_WEIGHTS_CURRENT, tokens, N_TOKENS);
-    hash = hash_bytes(hash, logits, N_TOKENS * nb_model_hparams(model)->n_vocab * sizeof *logits);
-    free(logits);
-    return hash;
-}
-
 static nb_status quantize(nb_model *model, const char *scope_text, const char *quantizer_text,
                           nb_error *error)
 {
@@ -154,7 +114,7 @@ static void test_every_change_starts_from_the_source(void **state)
     test_quantize(twice, "all", "int2 absmax/tensor");
     test_quantize(twice, "all", "int4 absmax/group:32");
     test_quantize(once, "all", "int4 absmax/group:32");
-    assert_int_equal(state_of(twice), state_of(once));
+    assert_int_equal(test_state(twice), test_state(once));
     nb_model_destroy(&twice);
     nb_model_destroy(&once);
     nb_context_destroy(&context);
@@ -167,19 +127,19 @@ static void undo_and_restore(const nb_synthetic *shape, const nb_format *format)
     nb_model *model = test_model(context, shape, format);
     uint64_t states[5];
     assert_int_equal(nb_model_undo(model, &error), NB_ERR_STATE);
-    states[0] = state_of(model);
+    states[0] = test_state(model);
     test_quantize(model, "all,embeddings,head", "int8 zeropoint/channel");
-    states[1] = state_of(model);
+    states[1] = test_state(model);
     test_quantize(model, "attention,head", "int3 absmax/group:32, f32 activations");
-    states[2] = state_of(model);
+    states[2] = test_state(model);
     assert_int_equal(restore(model, "attention", &error), NB_OK);
-    states[3] = state_of(model);
+    states[3] = test_state(model);
     test_quantize(model, "mlp", "f8_e5m2");
     assert_int_equal(nb_model_undo_depth(model), 4);
     for (size_t i = 4; i-- > 0;) {
         assert_int_equal(nb_model_undo(model, &error), NB_OK);
         assert_int_equal(nb_model_undo_depth(model), i);
-        assert_int_equal(state_of(model), states[i]);
+        assert_int_equal(test_state(model), states[i]);
     }
     for (size_t i = 1; i < 4; i++)
         assert_int_not_equal(states[i], states[i - 1]);
@@ -187,7 +147,7 @@ static void undo_and_restore(const nb_synthetic *shape, const nb_format *format)
     /* Restoring everything is being as loaded; restoring what is restored already is no step. */
     test_quantize(model, "all,embeddings,head", "int5 absmax/tensor");
     assert_int_equal(restore(model, "all,embeddings,head", &error), NB_OK);
-    assert_int_equal(state_of(model), states[0]);
+    assert_int_equal(test_state(model), states[0]);
     assert_int_equal(nb_model_undo_depth(model), 2);
     assert_int_equal(restore(model, "all", &error), NB_OK);
     assert_int_equal(nb_model_undo_depth(model), 2);
@@ -230,7 +190,7 @@ static void cancel_everywhere(const nb_synthetic *shape, long step)
     nb_context *context = test_context(NULL, 2);
     nb_model *model = test_model(context, shape, &nb_format_f32);
     test_quantize(model, "mlp", "int6 absmax/channel");
-    const uint64_t before = state_of(model);
+    const uint64_t before = test_state(model);
     stopper s = {.context = context};
     context->progress = stop_later;
     context->progress_user = &s;
@@ -241,7 +201,7 @@ static void cancel_everywhere(const nb_synthetic *shape, long step)
         status = quantize(model, "all,embeddings,head", "int4 absmax/group:64", &error);
         n_stops += status == NB_ERR_CANCELLED;
         if (status == NB_ERR_CANCELLED) {
-            assert_int_equal(state_of(model), before);
+            assert_int_equal(test_state(model), before);
             assert_int_equal(nb_model_undo_depth(model), 1);
         }
     }
@@ -252,7 +212,7 @@ static void cancel_everywhere(const nb_synthetic *shape, long step)
     assert_int_equal(nb_model_undo_depth(model), 2);
     context->progress = NULL;
     assert_int_equal(nb_model_undo(model, &error), NB_OK);
-    assert_int_equal(state_of(model), before);
+    assert_int_equal(test_state(model), before);
     nb_model_destroy(&model);
     nb_context_destroy(&context);
 }
@@ -270,7 +230,7 @@ static void test_failing_memory_changes_nothing(void **state)
     nb_context *context = test_context(NULL, 1);
     nb_model *model = test_model(context, &small, &nb_format_f32);
     test_quantize(model, "attention", "int4 zeropoint/channel");
-    const uint64_t before = state_of(model);
+    const uint64_t before = test_state(model);
     nb_status status = NB_ERR_MEMORY;
     for (long n = 1; status == NB_ERR_MEMORY; n++) {
         nb_error error = {""};
@@ -284,7 +244,7 @@ static void test_failing_memory_changes_nothing(void **state)
         if (status != NB_OK) {
             assert_int_equal(status, NB_ERR_MEMORY);
             assert_string_not_equal(error.text, "");
-            assert_int_equal(state_of(model), before);
+            assert_int_equal(test_state(model), before);
             assert_int_equal(nb_model_undo_depth(model), 1);
         }
     }
@@ -342,11 +302,11 @@ static void test_lost_mapping(void **state)
     nb_context *context = test_context(NULL, 1);
     nb_model *model = NULL;
     assert_int_equal(nb_model_load(context, path, NULL, &model, &error), NB_OK);
-    const uint64_t before = state_of(model);
+    const uint64_t before = test_state(model);
     assert_int_equal(truncate(path, 100000), 0);
     assert_int_equal(quantize(model, "mlp", "int8 absmax/channel", &error), NB_ERR_IO);
     assert_non_null(strstr(error.text, "lost.gguf"));
-    assert_int_equal(state_of(model), before); /* what was packed at load is still there */
+    assert_int_equal(test_state(model), before); /* what was packed at load is still there */
     int32_t tokens[N_TOKENS];
     test_tokens(model, tokens, N_TOKENS);
     free(test_logits(model, NB_WEIGHTS_CURRENT, tokens, N_TOKENS));

@@ -2,6 +2,7 @@
 
 #include "tests/support/temporary.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -118,4 +119,44 @@ float *test_logits(nb_model *model, nb_weights weights, const int32_t *tokens, s
     memcpy(copy, logits, count * sizeof *copy);
     nb_session_destroy(&session);
     return copy;
+}
+
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t n)
+{
+    const uint8_t *bytes = data;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+uint64_t test_state(nb_model *model)
+{
+    uint64_t hash = 1;
+    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
+        const nb_tensor *t = nb_model_tensor(model, i);
+        char stored[80];
+        float *row = calloc(t->n_cols, sizeof *row);
+        for (size_t r = 0; r < t->n_rows; r++) {
+            nb_tensor_current_row(t, r, row);
+            hash = hash_bytes(hash, row, t->n_cols * sizeof *row);
+        }
+        free(row);
+        const size_t n_transforms = nb_transform_count(t->transforms);
+        hash = hash_bytes(hash, &n_transforms, sizeof n_transforms);
+        if (t->is_vector)
+            continue;
+        nb_quantizer_describe(&t->quantizer, stored, sizeof stored);
+        hash = hash_bytes(hash, stored, strlen(stored));
+        hash = hash_bytes(hash, &t->changed, sizeof t->changed);
+        hash = hash_bytes(hash, &t->sqnr, isnan(t->sqnr) ? 0 : sizeof t->sqnr);
+        const uint64_t n_bytes = nb_tensor_n_bytes(t);
+        hash = hash_bytes(hash, &n_bytes, sizeof n_bytes);
+    }
+    enum { N_TOKENS = 9 };
+    int32_t tokens[N_TOKENS];
+    test_tokens(model, tokens, N_TOKENS);
+    float *logits = test_logits(model, NB_WEIGHTS_CURRENT, tokens, N_TOKENS);
+    hash = hash_bytes(hash, logits, N_TOKENS * nb_model_hparams(model)->n_vocab * sizeof *logits);
+    free(logits);
+    return hash;
 }

@@ -27,4 +27,8 @@ void test_quantize(nb_model *model, const char *scope, const char *quantizer);
 /* All logits of the tokens, from a fresh session: allocated, [n][n_vocab]. */
 float *test_logits(nb_model *model, nb_weights weights, const int32_t *tokens, size_t n);
 
+/* A hash of everything that a change may touch: how tensors are stored, their numbers, and what the model
+ * computes. */
+uint64_t test_state(nb_model *model);
+
 #endif

@@ -1,0 +1,338 @@
+/* Transactions over tensors: all of a change happens, or none of it.
+ *
+ * A change goes tensor by tensor, so that the old and the new form of only one are held at once. What it
+ * replaces is kept for going back while that fits a small budget. Beyond it the old form is dropped, and
+ * going back makes it again from the source, which gives the same bits because every quantizer is
+ * deterministic. Undo is the same thing on purpose. */
+#include "quant/transaction.h"
+
+#include "base/memory.h"
+#include "eval/evaluate.h"
+#include "model/state.h"
+#include "quant/rtn.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEEP_SHARE = 10, KEEP_MINIMUM = 4 << 20 };
+
+/* A tensor that the transaction has changed, and how to go back. */
+typedef struct replaced {
+    nb_tensor_past past;
+    nb_packed *packed; /* the old form, if it is kept */
+    float *vector;     /* of a vector: always */
+} replaced;
+
+typedef struct transaction {
+    nb_model *model;
+    const char *what; /* "quantizing" */
+    replaced *replaced;
+    size_t count;
+    size_t kept_bytes, keep_budget;
+    uint64_t done_bytes, total_bytes, tensor_bytes; /* of sources: behind us, in all, of the one at hand */
+    nb_progress_fn *progress;                       /* the context's own, while ours stands in its place */
+    void *progress_user;
+} transaction;
+
+/* ---- one tensor ---- */
+
+static bool is_as_loaded(const nb_tensor *t, const nb_quantizer *quantizer)
+{
+    const nb_quantizer loaded = nb_quantizer_of_source(t->source_format);
+    return nb_quantizer_equal(quantizer, &loaded);
+}
+
+static void fill_loss(nb_tensor *t, const nb_rtn_stats *stats, nb_tensor_loss *loss)
+{
+    const nb_error_sums sums = {.signal = stats->signal,
+                                .noise = stats->noise,
+                                .max_error = stats->max_error,
+                                .n = (uint64_t)t->n_rows * t->n_cols};
+    t->sqnr = nb_error_sqnr(&sums);
+    if (!loss)
+        return;
+    loss->sqnr = t->sqnr;
+    loss->mse = nb_error_mse(&sums);
+    loss->max_error = stats->max_error;
+    loss->n_clipped = stats->n_clipped;
+    loss->n_zero = stats->n_zero;
+    loss->n_bytes_after = nb_tensor_n_bytes(t);
+}
+
+/* One tensor's progress as that of the whole change. */
+static void report(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
+{
+    const transaction *tx = user;
+    (void)what;
+    const double share = total > 0 ? (double)done / (double)total : 1.0;
+    tx->progress(tx->progress_user, tx->what, tx->done_bytes + (uint64_t)(share * (double)tx->tensor_bytes),
+                 tx->total_bytes, unit);
+}
+
+static void intercept_progress(transaction *tx)
+{
+    nb_context *context = tx->model->context;
+    tx->progress = context->progress;
+    tx->progress_user = context->progress_user;
+    if (tx->progress) {
+        context->progress = report;
+        context->progress_user = tx;
+    }
+}
+
+static void return_progress(transaction *tx)
+{
+    tx->model->context->progress = tx->progress;
+    tx->model->context->progress_user = tx->progress_user;
+}
+
+/* Packs the tensor from its source into t->packed, which is NULL. */
+static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantizer, nb_rtn_stats *stats,
+                      nb_error *error)
+{
+    nb_model *model = tx->model;
+    nb_status status;
+    tx->tensor_bytes = nb_tensor_source_n_bytes(t);
+    if (!stats && is_as_loaded(t, quantizer)) {
+        status = nb_tensor_pack_source(model, t, t->name, 0, tx->tensor_bytes, &t->packed, error);
+    } else {
+        const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols, t->transforms};
+        status = nb_rtn_quantize(model->context, t->name, &source, quantizer, &t->packed, stats, error);
+    }
+    if (status == NB_OK && model->mapping) {
+        status = nb_mapping_check(model->mapping, error);
+        if (status != NB_OK)
+            nb_packed_destroy(&t->packed);
+    }
+    return status;
+}
+
+/* Bytes that the new form will take, near enough. */
+static size_t estimate_bytes(const nb_tensor *t, const nb_quantizer *q)
+{
+    return (size_t)(nb_quantizer_bits_per_weight(q, t->n_rows, t->n_cols) / 8.0 * (double)t->n_rows *
+                    (double)t->n_cols);
+}
+
+/* A vector is its source in f32, transformed. */
+static nb_status make_vector(nb_tensor *t, nb_error *error)
+{
+    t->vector = nb_calloc(t->n_cols, sizeof *t->vector);
+    if (!t->vector)
+        return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for %zu numbers", t->name, t->n_cols);
+    nb_format_decode_row(t->source_format, t->source, t->n_cols, t->vector);
+    nb_transform_apply(t->transforms, 0, t->vector, t->n_cols);
+    return NB_OK;
+}
+
+static nb_status replace_vector(replaced *entry, nb_tensor *t, nb_error *error)
+{
+    entry->vector = t->vector;
+    return make_vector(t, error);
+}
+
+static nb_status replace_matrix(transaction *tx, replaced *entry, const nb_change *c, nb_error *error)
+{
+    nb_tensor *t = c->tensor;
+    entry->packed = t->packed;
+    t->packed = NULL;
+    const size_t old_bytes = entry->packed ? entry->packed->n_bytes : 0;
+    const bool keep = tx->kept_bytes + old_bytes <= tx->keep_budget;
+    if (!keep && estimate_bytes(t, &c->quantizer) > tx->keep_budget)
+        nb_packed_destroy(&entry->packed); /* both at once would be too much */
+    nb_rtn_stats stats = {0};
+    nb_status status = make(tx, t, &c->quantizer, c->measured ? &stats : NULL, error);
+    if (status != NB_OK)
+        return status;
+    if (keep)
+        tx->kept_bytes += old_bytes;
+    else
+        nb_packed_destroy(&entry->packed);
+    t->quantizer = c->quantizer;
+    t->changed = !is_as_loaded(t, &c->quantizer);
+    t->sqnr = c->sqnr;
+    if (c->loss)
+        c->loss->n_bytes_before = old_bytes;
+    if (c->measured)
+        fill_loss(t, &stats, c->loss);
+    return NB_OK;
+}
+
+/* Once an entry stands in tx->replaced, going back is taken care of. */
+static nb_status replace(transaction *tx, const nb_change *c, nb_error *error)
+{
+    nb_tensor *t = c->tensor;
+    replaced *entry = &tx->replaced[tx->count++];
+    entry->past =
+        (nb_tensor_past){(size_t)(t - tx->model->tensors), t->quantizer, t->sqnr, t->changed, t->transforms};
+    t->transforms = c->transforms;
+    nb_status status = t->is_vector ? replace_vector(entry, t, error) : replace_matrix(tx, entry, c, error);
+    tx->done_bytes += nb_tensor_source_n_bytes(t);
+    return status;
+}
+
+/* ---- all of them, or none ---- */
+
+static void count_lost(nb_model *model)
+{
+    model->n_lost = 0;
+    for (size_t i = 0; i < model->n_tensors; i++)
+        model->n_lost += !model->tensors[i].is_vector && !model->tensors[i].packed;
+}
+
+/* A second wish to stop must not leave the model between two states: it is granted when the first is. */
+static void go_back_with(transaction *tx, replaced *entry)
+{
+    nb_tensor *t = &tx->model->tensors[entry->past.index];
+    t->transforms = entry->past.transforms;
+    if (t->is_vector) {
+        free(t->vector);
+        t->vector = entry->vector;
+        return;
+    }
+    nb_packed_destroy(&t->packed);
+    t->packed = entry->packed;
+    while (!t->packed && make(tx, t, &entry->past.quantizer, NULL, NULL) == NB_ERR_CANCELLED)
+        continue;
+    t->quantizer = entry->past.quantizer;
+    t->changed = entry->past.changed;
+    t->sqnr = entry->past.sqnr;
+}
+
+static void go_back(transaction *tx)
+{
+    tx->what = "going back";
+    tx->done_bytes = 0;
+    while (tx->count > 0) {
+        replaced *entry = &tx->replaced[--tx->count];
+        go_back_with(tx, entry);
+        tx->done_bytes += nb_tensor_source_n_bytes(&tx->model->tensors[entry->past.index]);
+    }
+    count_lost(tx->model);
+}
+
+static void finish(transaction *tx)
+{
+    nb_model *model = tx->model;
+    for (size_t i = 0; i < tx->count; i++) {
+        const nb_tensor_past *past = &tx->replaced[i].past;
+        const nb_tensor *t = &model->tensors[past->index];
+        nb_packed **original = &model->originals[past->index];
+        nb_packed_destroy(&tx->replaced[i].packed);
+        free(tx->replaced[i].vector);
+        /* of no use where the stored form is the original again, and wrong after a transform */
+        if (*original && (!t->changed || t->transforms != past->transforms)) {
+            model->originals_bytes -= (*original)->n_bytes;
+            nb_packed_destroy(original);
+        }
+    }
+    model->generation++;
+    count_lost(model);
+}
+
+/* Makes all changes. On success tx->replaced says what was there before; the caller frees it either way. */
+static nb_status run(transaction *tx, const nb_change *changes, size_t n_changes, nb_error *error)
+{
+    nb_model *model = tx->model;
+    tx->keep_budget = nb_max_size(KEEP_MINIMUM, (size_t)(nb_model_n_bytes(model) / KEEP_SHARE));
+    tx->replaced = nb_calloc(n_changes, sizeof *tx->replaced);
+    if (!tx->replaced)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed",
+                       n_changes);
+    for (size_t i = 0; i < n_changes; i++)
+        tx->total_bytes += nb_tensor_source_n_bytes(changes[i].tensor);
+    nb_status status = NB_OK;
+    intercept_progress(tx);
+    for (size_t i = 0; status == NB_OK && i < n_changes; i++)
+        status = replace(tx, &changes[i], error);
+    if (status == NB_OK)
+        finish(tx);
+    else
+        go_back(tx);
+    return_progress(tx);
+    return status;
+}
+
+/* ---- steps to take back ---- */
+
+/* Room for one more, so that a change that succeeded cannot fail to be remembered. */
+static nb_status reserve_step(nb_model *model, size_t n_tensors, nb_undo_step *step, nb_error *error)
+{
+    nb_undo_step *grown = nb_realloc(model->undo, model->n_undo + 1, sizeof *grown);
+    if (grown)
+        model->undo = grown;
+    step->pasts = nb_calloc(n_tensors, sizeof *step->pasts);
+    if (grown && step->pasts)
+        return NB_OK;
+    return nb_fail(error, NB_ERR_MEMORY, "no memory to remember how %zu tensors were; nothing was changed",
+                   n_tensors);
+}
+
+nb_status nb_model_change(nb_model *model, const char *what, const nb_change *changes, size_t n_changes,
+                          nb_transform **made, nb_error *error)
+{
+    transaction tx = {.model = model, .what = what};
+    nb_undo_step step = {0};
+    nb_status status = reserve_step(model, n_changes, &step, error);
+    if (status == NB_OK)
+        status = run(&tx, changes, n_changes, error);
+    if (made) {
+        step.made = *made;
+        *made = NULL;
+    }
+    if (status == NB_OK) {
+        step.count = tx.count;
+        for (size_t i = 0; i < tx.count; i++)
+            step.pasts[i] = tx.replaced[i].past;
+        model->undo[model->n_undo++] = step;
+    } else {
+        nb_undo_step_free(&step);
+    }
+    free(tx.replaced);
+    return status;
+}
+
+nb_status nb_change_check_source(const nb_model *model, const nb_tensor *t, nb_error *error)
+{
+    char stored[80];
+    if (t->source_format && t->source)
+        return NB_OK;
+    if (t->is_vector)
+        return nb_fail(error, NB_ERR_STATE, "%s: %s has no numbers in a file to start from", t->name,
+                       model->path);
+    return nb_fail(error, NB_ERR_STATE,
+                   "%s: %s holds it only as %s, and every change starts from the original numbers; load the "
+                   "original model",
+                   t->name, model->path, nb_quantizer_describe(&t->quantizer, stored, sizeof stored));
+}
+
+nb_status nb_model_undo(nb_model *model, nb_error *error)
+{
+    if (model->n_undo == 0)
+        return nb_fail(error, NB_ERR_STATE,
+                       "there is nothing to undo: no tensor was changed since the model was loaded");
+    nb_undo_step *step = &model->undo[model->n_undo - 1];
+    nb_change *changes = nb_calloc(step->count, sizeof *changes);
+    if (!changes)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to undo; nothing was changed");
+    for (size_t i = 0; i < step->count; i++)
+        changes[i] = (nb_change){.tensor = &model->tensors[step->pasts[i].index],
+                                 .quantizer = step->pasts[i].quantizer,
+                                 .transforms = step->pasts[i].transforms,
+                                 .sqnr = step->pasts[i].sqnr};
+    transaction tx = {.model = model, .what = "going back"};
+    nb_status status = run(&tx, changes, step->count, error);
+    free(tx.replaced);
+    free(changes);
+    if (status == NB_OK) {
+        nb_undo_step_free(step);
+        model->n_undo--;
+    }
+    return status;
+}
+
+size_t nb_model_undo_depth(const nb_model *model)
+{
+    return model->n_undo;
+}

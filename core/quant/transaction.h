@@ -1,0 +1,27 @@
+/* Changes of a model as transactions over tensors, for what changes them: quantize, restore, transforms. */
+#ifndef NB_QUANT_TRANSACTION_H
+#define NB_QUANT_TRANSACTION_H
+
+#include "model/model.h"
+#include "quant/quantize.h"
+
+/* What one tensor is to become. */
+typedef struct nb_change {
+    nb_tensor *tensor;
+    nb_quantizer quantizer; /* matrices */
+    const nb_transform *transforms;
+    double sqnr;          /* to be shown where none is measured */
+    nb_tensor_loss *loss; /* measured if there is a place for it */
+    bool measured;
+} nb_change;
+
+/* Every change starts from the source: refuses a tensor that has none. */
+nb_status nb_change_check_source(const nb_model *model, const nb_tensor *tensor, nb_error *error);
+
+/* Makes all changes and pushes one undo step, or none of them. `what` is said with the progress:
+ * "quantizing". The transforms that were made for it (NULL: none) pass to the undo step, or are freed; *made
+ * is NULL afterwards. */
+nb_status nb_model_change(nb_model *model, const char *what, const nb_change *changes, size_t n_changes,
+                          nb_transform **made, nb_error *error);
+
+#endif
