@@ -111,7 +111,7 @@ const nb_command nb_command_transform = {
     .name = "transform",
     .group = "Changing it",
     .usage = "transform inject-outliers [--channels N] [--gain G] [--seed S]",
-    .summary = "rewrite tensors so that the unquantized model computes the same",
+    .summary = "rewrite tensors so that f32 computes the same",
     .details =
         "inject-outliers gives a small model what large ones have: a few channels whose activations are far "
         "larger than the rest. It multiplies randomly chosen weights of the norms before attention and "

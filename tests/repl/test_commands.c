@@ -232,7 +232,7 @@ static void test_needs_a_model(void **state)
 {
     desk *d = *state;
     static const char *const cells[] = {
-        "info", "layers",     "show x", "hist x",  "quantize all absmax", "restore all",
+        "info", "layers",     "show x", "hist x",  "quantize all absmax", "restore all", "transform x",
         "undo", "generate x", "ppl",    "compare", "save x.gguf"};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         refuses(d, cells[i], "none is loaded yet");
@@ -289,6 +289,27 @@ static void test_quantizing(void **state)
     says(d, "restore all", "already");
     says(d, "quantize all int4; restore blk.0.attn_q", "1 tensor as in the file again");
     says(d, "quantize head bf16", "1 tensor ");
+}
+
+static void test_transforming(void **state)
+{
+    desk *d = *state;
+    load(d);
+    says(d, "transform inject-outliers --channels 5 --gain 64 --seed 2", "5 channels: what the norm makes");
+    says(d, "transform inject-outliers --channels 5 --gain 64 --seed 2", "unquantized model's logits move by 0.000");
+    says(d, "transform inject-outliers --channels 20", "of which these are the first");
+    says(d, "info", "inject-outliers --channels 5 --gain 64 --seed 2, inject-outliers");
+    says(d, "info", "of 21 tensors");
+    says(d, "layers mlp", ", transformed");
+    says(d, "show blk.0.attn_q", "inject-outliers --channels 20 --gain 64 --seed 1");
+    says(d, "restore all", "already, but for the transforms");
+    says(d, "quantize all int8; restore all", "as in the file again, but for the transforms");
+    says(d, "undo; undo; undo", "Taken back: transform inject-outliers --channels 20");
+    refuses(d, "transform inject-outlier", "did you mean inject-outliers?");
+    refuses(d, "transform nonsense", "there is inject-outliers");
+    refuses(d, "transform inject-outliers --channels 1000000", "have room for 1 to");
+    refuses(d, "transform inject-outliers --gain 1", "--gain takes a number from 2 to 1024");
+    assert_int_equal(nb_model_undo_depth(d->notebook->model), 2);
 }
 
 /* Both conventions are explained where a scale is shown. */
@@ -567,6 +588,7 @@ int main(void)
         test(test_numbers),
         test(test_load_alone),
         test(test_quantizing),
+        test(test_transforming),
         test(test_showing),
         test(test_width),
         test(test_text),
