@@ -108,3 +108,11 @@ const char *nb_file_name(const char *path)
     const char *slash = strrchr(path, '/');
     return slash && slash[1] ? slash + 1 : path;
 }
+
+void nb_draft_add_written(nb_draft *draft, nb_string text)
+{
+    for (size_t i = 0; i < text.n_bytes; i++) {
+        const char c = text.text[i];
+        nb_draft_append(draft, (unsigned char)c < 0x20 && c != '\n' ? "?" : &c, 1);
+    }
+}

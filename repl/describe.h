@@ -32,6 +32,9 @@ uint64_t nb_tensor_n_weights(const nb_tensor *tensor);
 /* Those that a tensor went through, in order: "inject-outliers --channels 16 --gain 64 --seed 1, ..." */
 void nb_describe_transforms(const nb_transform *last, nb_draft *out);
 
+/* What a model or a file says: control bytes in it must not look like marks. */
+void nb_draft_add_written(nb_draft *draft, nb_string text);
+
 /* The name of a file without its folders. */
 const char *nb_file_name(const char *path);
 

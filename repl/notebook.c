@@ -43,6 +43,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
     free(gone->cells);
     free(gone->undo_lines);
     free(gone->settings.text);
+    free(gone->settings.quiz);
     free(gone);
     *notebook = NULL;
 }
@@ -242,27 +243,40 @@ nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool 
     return status;
 }
 
-nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
-                           nb_error *error)
+/* `remembered` is where the path of the last time stands. */
+static nb_status open_text(nb_notebook *notebook, char **remembered, const char *typed, const char *command,
+                           nb_mapping **out, nb_error *error)
 {
-    if (!typed && !notebook->settings.text)
+    if (!typed && !*remembered)
         return nb_fail(error, NB_ERR_ARGUMENT, "%s needs a text to read: %s --text FILE", command, command);
     char *path = NULL;
     nb_status status = typed ? nb_notebook_path(notebook, typed, true, &path, error) : NB_OK;
     if (status == NB_OK)
-        status = nb_mapping_open(path ? path : notebook->settings.text, out, error);
+        status = nb_mapping_open(path ? path : *remembered, out, error);
     if (status == NB_OK && (*out)->size == 0) {
         status =
-            nb_fail(error, NB_ERR_FILE, "%.300s is empty: there is nothing to predict in it", (*out)->path);
+            nb_fail(error, NB_ERR_FILE, "%.300s is empty: there is nothing to read in it", (*out)->path);
         nb_mapping_close(out);
     }
     if (status != NB_OK || !path) {
         free(path);
         return status;
     }
-    free(notebook->settings.text);
-    notebook->settings.text = path;
+    free(*remembered);
+    *remembered = path;
     return NB_OK;
+}
+
+nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
+                           nb_error *error)
+{
+    return open_text(notebook, &notebook->settings.text, typed, command, out, error);
+}
+
+nb_status nb_notebook_quiz(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
+                           nb_error *error)
+{
+    return open_text(notebook, &notebook->settings.quiz, typed, command, out, error);
 }
 
 /* ---- undo ---- */

@@ -14,6 +14,7 @@ typedef struct nb_settings {
     uint32_t n_tokens;           /* that generate and compare write */
     nb_picture picture;
     char *text; /* path of the text that ppl and compare read; NULL: none yet */
+    char *quiz; /* path of what quiz asks; NULL: none yet */
 } nb_settings;
 
 /* Tokens per second, as measured here on this machine. */
@@ -69,6 +70,9 @@ nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool 
                            nb_error *error);
 /* The text that a measurement reads: `typed`, or the one of the last time; remembered for the next. */
 nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
+                           nb_error *error);
+/* The same for the text that a quiz asks from. */
+nb_status nb_notebook_quiz(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
                            nb_error *error);
 /* Remembers what the newest undo step takes back. */
 void nb_notebook_note_undo(nb_notebook *notebook, const nb_call *call);

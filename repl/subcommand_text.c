@@ -1,6 +1,7 @@
 /* nibble generate, nibble perplexity. */
 #include "repl/commands/generate.h"
 #include "repl/commands/ppl.h"
+#include "repl/commands/quiz.h"
 #include "repl/describe.h"
 #include "repl/numbers.h"
 #include "repl/subcommands.h"
@@ -132,4 +133,24 @@ const nb_command nb_subcommand_perplexity = {
                  .high = 1e15,
                  .summary = "of the text's beginning; all unless said"}},
     .run = run_perplexity,
+};
+
+/* ---- quiz ---- */
+
+static nb_status run_quiz(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    if (!nb_call_has(call, "text"))
+        return nb_fail(error, NB_ERR_ARGUMENT, "quiz needs a text: --text FILE");
+    nb_status status = nb_subcommand_load(notebook, call, error);
+    return status == NB_OK ? nb_quiz_command(notebook, call, nb_call_text(call, "text", NULL), out, error)
+                           : status;
+}
+
+const nb_command nb_subcommand_quiz = {
+    .name = "quiz",
+    .usage = "nibble quiz -m FILE --text TEXT [-n N] [--show N] [-t N]",
+    .summary = "questions with one right answer, and how many a model knows",
+    .examples = {"nibble quiz -m model.gguf --text quiz.txt -n 0"},
+    .options = {NB_MODEL_OPTIONS, NB_QUIZ_OPTIONS},
+    .run = run_quiz,
 };

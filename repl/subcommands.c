@@ -9,9 +9,9 @@
 #include <string.h>
 
 static const nb_command *const subcommands[] = {
-    &nb_subcommand_generate, &nb_subcommand_perplexity, &nb_subcommand_quantize, &nb_subcommand_inspect,
-    &nb_subcommand_bench,    &nb_subcommand_tokenizer,  &nb_subcommand_corpus,   &nb_subcommand_train,
-    &nb_command_doctor,
+    &nb_subcommand_generate, &nb_subcommand_perplexity, &nb_subcommand_quiz,      &nb_subcommand_quantize,
+    &nb_subcommand_inspect,  &nb_subcommand_bench,      &nb_subcommand_tokenizer, &nb_subcommand_corpus,
+    &nb_subcommand_train,    &nb_command_doctor,
 };
 
 size_t nb_subcommand_count(void)

@@ -24,21 +24,12 @@ static size_t first_difference(const nb_generation *a, const nb_generation *b)
     return i;
 }
 
-/* Control bytes that a model wrote must not look like marks. */
-static void add_piece(nb_draft *out, nb_string piece)
-{
-    for (size_t i = 0; i < piece.n_bytes; i++) {
-        char c = piece.text[i];
-        nb_draft_append(out, (unsigned char)c < 0x20 && c != '\n' ? "?" : &c, 1);
-    }
-}
-
 static void add_written(const nb_model *model, const nb_generation *made, const char *prompt, size_t marked,
                         size_t column, nb_items *out)
 {
     const nb_tokenizer *tokenizer = nb_model_tokenizer(model);
     nb_draft text = {0};
-    add_piece(&text, nb_string_of(prompt));
+    nb_draft_add_written(&text, nb_string_of(prompt));
     for (size_t i = 0; i < made->n_generated; i++) {
         size_t at = made->n_prompt + i;
         nb_string piece = nb_tokenizer_piece(tokenizer, at ? made->tokens[at - 1] : -1, made->tokens[at]);
@@ -47,7 +38,7 @@ static void add_written(const nb_model *model, const nb_generation *made, const 
             nb_draft_add(&text, " ");
         if (i == marked)
             nb_draft_add(&text, NB_ALERT "‹");
-        add_piece(&text, (nb_string){piece.text + blank, piece.n_bytes - blank});
+        nb_draft_add_written(&text, (nb_string){piece.text + blank, piece.n_bytes - blank});
         if (i == marked)
             nb_draft_add(&text, "›" NB_END);
     }

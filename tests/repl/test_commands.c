@@ -1,4 +1,5 @@
 /* The commands, driven in process: what they say, what they change, and that a mistake changes nothing. */
+#include "repl/commands/ppl.h"
 #include "repl/complete.h"
 #include "repl/notebook.h"
 #include "repl/render.h"
@@ -6,6 +7,7 @@
 #include "tests/support/shapes.h"
 #include "tests/support/temporary.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -339,6 +341,64 @@ static void check_width(const char *text)
     }
 }
 
+/* Two digits of an error, and never more than six decimals. */
+static void test_error_digits(void **state)
+{
+    (void)state;
+    static const struct {
+        double error;
+        int digits;
+    } cases[] = {{0.021, 3}, {0.5, 2},      {0.999, 2}, {1, 1},       {9.99, 1},
+                 {10, 0},    {12345, 0},    {1e-9, 6},  {0.01, 3},    {0.1, 2},
+                 {0, 3},     {INFINITY, 3}, {NAN, 3},   {0.00099, 5}, {0.001, 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(nb_error_digits(cases[i].error), cases[i].digits);
+}
+
+static void test_documents(void **state)
+{
+    desk *d = *state;
+    char cell[600];
+    load(d);
+    static const char text[] = "a kite flew\n<|endoftext|>\nit came back\n<|endoftext|>\n";
+    snprintf(cell, sizeof cell, "ppl --text '%s'", temporary_file("parted.txt", text, sizeof text - 1));
+    says(d, cell, "tokens in 2 documents");
+    says(d, "ladder mlp absmax --from 4 --to 4", "tokens in 2 documents of");
+    says(d, "quantize mlp int4; compare --write 2", "tokens in 2 documents of");
+}
+
+static void test_quiz(void **state)
+{
+    desk *d = *state;
+    char cell[600];
+    load(d);
+    refuses(d, "quiz", "quiz --text FILE");
+    refuses(d, "quiz --text /nowhere", "no file");
+    static const char text[] =
+        "A kite flew.\nWhat flew?\t a kite.\n<|endoftext|>\nWhat?\t a kite\n<|endoftext|>\n"
+        "Who flew it?\t Mia.\n";
+    const char *path = temporary_file("quiz.txt", text, sizeof text - 1);
+    snprintf(cell, sizeof cell, "quiz --text '%s'", path);
+    says(d, cell, "of 3 questions of quiz.txt");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "Always saying \"a kite\" would get 66.7 %"));
+    assert_non_null(strstr(nb_draft_text(&d->shown), "What flew?"));
+    assert_null(strstr(nb_draft_text(&d->shown), "A kite flew.")); /* the last line is enough */
+    says(d, "quiz --show 1 --questions 2", "of 2 questions");
+    assert_null(strstr(nb_draft_text(&d->shown), "asks them all"));
+    says(d, "quiz --show 0", "of 3 questions");
+    assert_null(strstr(nb_draft_text(&d->shown), "What flew?"));
+    says(d, "quantize all int2; quiz", "quantized wrote");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "difference"));
+    says(d, "undo; quiz", "the model wrote");
+    refuses(d, "quiz --questions -1", "--questions");
+    snprintf(cell, sizeof cell, "quiz --text '%s'", temporary_file("bad.txt", "no tab\n", 7));
+    refuses(d, cell, "document 1, from line 1, has no tab");
+    atomic_store(&d->notebook->context->cancel, true);
+    snprintf(cell, sizeof cell, "quiz '%s'", path);
+    assert_int_equal(run(d, cell), NB_ERR_CANCELLED);
+    says(d, cell, "of 3 questions");
+}
+
 /* No screen is wider than 80 columns. */
 static void test_width(void **state)
 {
@@ -346,7 +406,11 @@ static void test_width(void **state)
     load(d);
     const char *text =
         temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
-    char ppl[600], compare[600], ladder[600];
+    const char *questions = temporary_file(
+        "quiz.txt",
+        "A kite flew.\nWhat flew?\tA kite.\n<|endoftext|>\nWho?\tMia and her long \xc3\xa9t\xc3\xa9", 73);
+    char ppl[600], compare[600], ladder[600], quiz[600];
+    snprintf(quiz, sizeof quiz, "quiz --text '%s'", questions);
     snprintf(ppl, sizeof ppl, "ppl --text '%s'", text);
     snprintf(compare, sizeof compare, "compare --text '%s' --write 8", text);
     snprintf(ladder, sizeof ladder, "ladder mlp absmax --per group:32 --from 3 --text '%s'", text);
@@ -365,6 +429,8 @@ static void test_width(void **state)
                                  "hist blk.0.ffn_up",
                                  ppl,
                                  compare,
+                                 quiz,
+                                 "help quiz",
                                  "history",
                                  "set",
                                  "load",
@@ -590,6 +656,9 @@ int main(void)
         test(test_quantizing),
         test(test_transforming),
         test(test_showing),
+        cmocka_unit_test(test_error_digits),
+        test(test_documents),
+        test(test_quiz),
         test(test_width),
         test(test_text),
         test(test_cancel),

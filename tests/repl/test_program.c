@@ -203,6 +203,20 @@ static void test_perplexity(void **state)
     failed("no file /nowhere");
 }
 
+static void test_quiz(void **state)
+{
+    (void)state;
+    static const char text[] = "A kite flew.\nWhat flew?\tA kite.\n";
+    const char *quiz = temporary_file("quiz.txt", text, sizeof text - 1);
+    run(NULL, "quiz", "-m", model, "--text", quiz, NULL);
+    succeeded();
+    assert_non_null(strstr(out, "of 1 question of quiz.txt"));
+    run(NULL, "quiz", "-m", model, NULL);
+    failed("--text FILE");
+    run(NULL, "quiz", "-m", model, "-f", prose, NULL);
+    failed("has no tab");
+}
+
 static void test_quantize_and_inspect(void **state)
 {
     (void)state;
@@ -323,6 +337,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_generate),
         cmocka_unit_test(test_perplexity),
+        cmocka_unit_test(test_quiz),
         cmocka_unit_test(test_quantize_and_inspect),
         cmocka_unit_test(test_bench_and_doctor),
         cmocka_unit_test(test_tokenizer),
