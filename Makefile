@@ -6,6 +6,7 @@
 # make check-contract  one fingerprint on every level, for 1 to 3 threads, and on NEON
 # make bench        decode and prefill of random-weight models beside this machine's limits
 # make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
+# make story        the built-in model again from nothing: hours
 # make install      PREFIX=/usr/local
 #
 # Variables: CC, BUILD (the output folder), SANITIZE=address,undefined, WERROR=1, CROSS=aarch64-linux-gnu-
@@ -77,7 +78,7 @@ LIBREPL       := $(BUILD)/librepl.a
 TESTS         := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
 FUZZ_REPLAYS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SRC))
 
-.PHONY: all learn test tests check-kernels check-neon check-contract bench bench-build fuzz install clean
+.PHONY: all learn test tests check-kernels check-neon check-contract bench bench-build fuzz story install clean
 .SECONDARY:
 all: $(BUILD)/nibble
 
@@ -109,6 +110,7 @@ test:
 	@sh .ci/packages test
 	@$(MAKE) tests
 	@BUILD=$(BUILD) sh tests/run
+	@BUILD=$(BUILD) sh tests/check-story
 
 check-kernels: $(BUILD)/check-kernels
 	$(BUILD)/check-kernels $(if $(BENCH),--bench)
@@ -144,9 +146,13 @@ learn:
 	@$(MAKE) all
 	@$(BUILD)/nibble
 
+story: $(BUILD)/nibble
+	@BUILD=$(BUILD) sh lessons/story/make
+
 install: $(BUILD)/nibble
-	install -d $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nibble
 	install -m 755 $(BUILD)/nibble $(DESTDIR)$(PREFIX)/bin/nibble
+	cp -R lessons $(DESTDIR)$(PREFIX)/share/nibble/
 
 clean:
 	rm -rf $(BUILD)

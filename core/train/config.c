@@ -105,10 +105,10 @@ typedef struct reader {
 
 static char *trim(char *text)
 {
-    while (*text == ' ' || *text == '\t')
+    while (*text && strchr(" \t\r\n", *text))
         text++;
     size_t n = strlen(text);
-    while (n > 0 && strchr(" \t\r", text[n - 1]))
+    while (n > 0 && strchr(" \t\r\n", text[n - 1]))
         text[--n] = '\0';
     return text;
 }
