@@ -149,7 +149,7 @@ static nb_status run_quiz(nb_notebook *notebook, const nb_call *call, nb_items *
 const nb_command nb_subcommand_quiz = {
     .name = "quiz",
     .usage = "nibble quiz -m FILE --text TEXT [-n N] [--show N] [-t N]",
-    .summary = "questions with one right answer, and how many a model knows",
+    .summary = "questions to stories: how many of a model's answers are right",
     .examples = {"nibble quiz -m model.gguf --text quiz.txt -n 0"},
     .options = {NB_MODEL_OPTIONS, NB_QUIZ_OPTIONS},
     .run = run_quiz,

@@ -1,4 +1,5 @@
 #include "repl/commands/table.h"
+#include "repl/draft.h"
 #include "repl/notebook.h"
 
 #include <string.h>
@@ -6,18 +7,41 @@
 static const nb_column list_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 static const nb_column option_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
+/* A group whose commands say what they do by their names shares a row, so that all fit on a screen of 24. */
+static const char plain_group[] = "The notebook";
+
+static void list_plain(nb_items *out)
+{
+    nb_draft names = {0};
+    for (size_t i = 0; i < nb_command_count(); i++) {
+        const nb_command *command = nb_command_at(i);
+        if (strcmp(command->group, plain_group) == 0)
+            nb_draft_addf(&names, "%s" NB_COMMAND "%s" NB_END, names.n_bytes ? "  " : "", command->name);
+    }
+    nb_items_cell(out, 2, "%s", nb_draft_text(&names));
+    nb_draft_free(&names);
+}
+
 static void list_commands(nb_items *out)
 {
     const char *group = "";
     nb_items_table(out, list_columns, 3);
     for (size_t i = 0; i < nb_command_count(); i++) {
         const nb_command *command = nb_command_at(i);
-        nb_items_row(out);
-        if (strcmp(group, command->group) != 0)
-            nb_items_cell(out, 0, NB_MUTED "%s" NB_END, command->group);
+        const bool begins = strcmp(group, command->group) != 0,
+                   plain = strcmp(command->group, plain_group) == 0;
         group = command->group;
-        nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
-        nb_items_cell(out, 2, "%s", command->summary);
+        if (plain && !begins)
+            continue;
+        nb_items_row(out);
+        if (begins)
+            nb_items_cell(out, 0, NB_MUTED "%s" NB_END, group);
+        if (plain) {
+            list_plain(out);
+        } else {
+            nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
+            nb_items_cell(out, 2, "%s", command->summary);
+        }
     }
     nb_items_text(out,
                   NB_COMMAND "?quantize" NB_END " or " NB_COMMAND "help quantize" NB_END

@@ -217,7 +217,7 @@ const nb_command nb_command_quiz = {
     .name = "quiz",
     .group = "Running it",
     .usage = "quiz [--text FILE] [--questions N] [--show N]",
-    .summary = "questions with one right answer, and how many it knows",
+    .summary = "questions to stories: how many answers are right",
     .details =
         "The text's stories are parted by lines that say <|endoftext|>. Each ends in a question, a tab "
         "and the answer. An answer is right if it is what the model writes, taking the likeliest token "
