@@ -14,7 +14,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char text[] = "Once upon a time there was a kite that flew over the hill. It came back.\n";
+static const char text[] =
+    "Once upon a time there was a kite.\n<|endoftext|>\nIt flew over the hill. It came back.\n";
+static const char quiz[] = "What flew?\t a kite.\n<|endoftext|>\nWho?\t Mia\n";
 static char folder[512];
 
 static void die(const char *what, const char *why)
@@ -40,13 +42,17 @@ static void write_file(const char *name, const void *bytes, size_t n)
     free(path);
 }
 
-/* Removes whatever cells have written, and what `tiny.gguf` and `text.txt` are when all is done. */
+static const char *const ours[] = {"tiny.gguf", "text.txt", "quiz.txt"};
+
+/* Removes whatever cells have written, and our own files when all is done. */
 static void clean(bool everything)
 {
     DIR *directory = opendir(folder);
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        bool ours = strcmp(entry->d_name, "tiny.gguf") == 0 || strcmp(entry->d_name, "text.txt") == 0;
-        if (entry->d_name[0] == '.' || (ours && !everything))
+        bool stays = false;
+        for (size_t i = 0; i < sizeof ours / sizeof *ours && !everything; i++)
+            stays |= strcmp(entry->d_name, ours[i]) == 0;
+        if (entry->d_name[0] == '.' || stays)
             continue;
         char *path = path_of(entry->d_name);
         unlink(path);
@@ -118,6 +124,7 @@ static void make_folder(void)
     free(path);
     setenv("PATH", "/nowhere", 1); /* no gnuplot: figures in words are enough here */
     write_file("text.txt", text, sizeof text - 1);
+    write_file("quiz.txt", quiz, sizeof quiz - 1);
 }
 
 static nb_status run(nb_notebook *notebook, const char *cell, size_t n, nb_show_fn *show, void *user)
@@ -184,6 +191,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char load[] = "load tiny.gguf";
     if (run(notebook, load, sizeof load - 1, NULL, NULL) != NB_OK)
         die(load, "must succeed");
+    if (holds(data, size, "cell.txt")) /* a cell may read itself: any text, any quiz */
+        write_file("cell.txt", data, size);
     run(notebook, (const char *)data, size, render, &screen);
     complete_all(notebook, (const char *)data, size);
     static const char check[] = "info; layers; generate a --tokens 2";
