@@ -4,29 +4,72 @@
 #include "repl/numbers.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-static nb_status read_number(const char *name, const char *text, double low, double high, bool whole,
-                             double *out, nb_error *error)
+static nb_status read_number(const nb_setting *setting, const char *text, double *out, nb_error *error)
 {
+    const bool whole = setting->type != NB_SETTING_F32;
     size_t used = nb_parse_f64(text, out);
-    if (used && text[used] == '\0' && *out >= low && *out <= high && (!whole || *out == rint(*out)))
+    if (used && text[used] == '\0' && *out >= setting->low && *out <= setting->high &&
+        (!whole || *out == rint(*out)))
         return NB_OK;
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s is a %snumber from %s to %s, not \"%.60s\"", name,
-                   whole ? "whole " : "", nb_general(low, 6).text, nb_general(high, 16).text, text);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s is a %snumber from %s to %s, not \"%.60s\"", setting->name,
+                   whole ? "whole " : "", nb_general(setting->low, 6).text,
+                   nb_general(setting->high, 16).text, text);
 }
 
-static void get_threads(const nb_notebook *notebook, nb_draft *out)
+static void get_number(const nb_setting *setting, const nb_notebook *notebook, nb_draft *out)
 {
+    const char *place = (const char *)&notebook->settings + setting->offset;
+    switch (setting->type) {
+    case NB_SETTING_U32:
+        nb_draft_addf(out, "%u", *(const uint32_t *)place);
+        break;
+    case NB_SETTING_U64:
+        nb_draft_addf(out, "%llu", (unsigned long long)*(const uint64_t *)place);
+        break;
+    case NB_SETTING_F32:
+        nb_draft_add(out, nb_general((double)*(const float *)place, 6).text);
+        break;
+    }
+}
+
+static nb_status set_number(const nb_setting *setting, nb_notebook *notebook, const char *text,
+                            nb_error *error)
+{
+    double number;
+    char *place = (char *)&notebook->settings + setting->offset;
+    nb_status status = read_number(setting, text, &number, error);
+    if (status != NB_OK)
+        return status;
+    switch (setting->type) {
+    case NB_SETTING_U32:
+        *(uint32_t *)place = (uint32_t)number;
+        break;
+    case NB_SETTING_U64:
+        *(uint64_t *)place = (uint64_t)number;
+        break;
+    case NB_SETTING_F32:
+        *(float *)place = (float)number;
+        break;
+    }
+    return NB_OK;
+}
+
+static void get_threads(const nb_setting *setting, const nb_notebook *notebook, nb_draft *out)
+{
+    (void)setting;
     nb_draft_addf(out, NB_MEASURED "%u" NB_END, nb_pool_size(notebook->context->pool));
 }
 
-static nb_status set_threads(nb_notebook *notebook, const char *text, nb_error *error)
+static nb_status set_threads(const nb_setting *setting, nb_notebook *notebook, const char *text,
+                             nb_error *error)
 {
     double n;
     nb_pool *pool = NULL;
-    nb_status status = read_number("threads", text, 1, 256, true, &n, error);
+    nb_status status = read_number(setting, text, &n, error);
     if (status == NB_OK)
         status = nb_pool_create((unsigned)n, &pool, error);
     if (status != NB_OK)
@@ -36,102 +79,20 @@ static nb_status set_threads(nb_notebook *notebook, const char *text, nb_error *
     return NB_OK;
 }
 
-static void get_seed(const nb_notebook *notebook, nb_draft *out)
-{
-    nb_draft_addf(out, "%llu", (unsigned long long)notebook->settings.sampling.seed);
-}
-
-static nb_status set_seed(nb_notebook *notebook, const char *text, nb_error *error)
-{
-    double n;
-    nb_status status = read_number("seed", text, 0, 9007199254740992.0, true, &n, error);
-    if (status == NB_OK)
-        notebook->settings.sampling.seed = (uint64_t)n;
-    return status;
-}
-
-static void get_tokens(const nb_notebook *notebook, nb_draft *out)
-{
-    nb_draft_addf(out, "%u", notebook->settings.n_tokens);
-}
-
-static nb_status set_tokens(nb_notebook *notebook, const char *text, nb_error *error)
-{
-    double n;
-    nb_status status = read_number("tokens", text, 1, 1 << 20, true, &n, error);
-    if (status == NB_OK)
-        notebook->settings.n_tokens = (uint32_t)n;
-    return status;
-}
-
-static void get_temperature(const nb_notebook *notebook, nb_draft *out)
-{
-    nb_draft_add(out, nb_general((double)notebook->settings.sampling.temperature, 6).text);
-}
-
-static nb_status set_temperature(nb_notebook *notebook, const char *text, nb_error *error)
-{
-    double value;
-    nb_status status = read_number("temperature", text, 0, 100, false, &value, error);
-    if (status == NB_OK)
-        notebook->settings.sampling.temperature = (float)value;
-    return status;
-}
-
-static void get_top_k(const nb_notebook *notebook, nb_draft *out)
-{
-    nb_draft_addf(out, "%u", notebook->settings.sampling.top_k);
-}
-
-static nb_status set_top_k(nb_notebook *notebook, const char *text, nb_error *error)
-{
-    double n;
-    nb_status status = read_number("top-k", text, 0, 1 << 24, true, &n, error);
-    if (status == NB_OK)
-        notebook->settings.sampling.top_k = (uint32_t)n;
-    return status;
-}
-
-static void get_top_p(const nb_notebook *notebook, nb_draft *out)
-{
-    nb_draft_add(out, nb_general((double)notebook->settings.sampling.top_p, 6).text);
-}
-
-static nb_status set_top_p(nb_notebook *notebook, const char *text, nb_error *error)
-{
-    double value;
-    nb_status status = read_number("top-p", text, 0, 1, false, &value, error);
-    if (status == NB_OK)
-        notebook->settings.sampling.top_p = (float)value;
-    return status;
-}
-
-static void get_min_p(const nb_notebook *notebook, nb_draft *out)
-{
-    nb_draft_add(out, nb_general((double)notebook->settings.sampling.min_p, 6).text);
-}
-
-static nb_status set_min_p(nb_notebook *notebook, const char *text, nb_error *error)
-{
-    double value;
-    nb_status status = read_number("min-p", text, 0, 1, false, &value, error);
-    if (status == NB_OK)
-        notebook->settings.sampling.min_p = (float)value;
-    return status;
-}
-
 static const char *const picture_names[] = {
     [NB_PICTURE_AUTO] = "auto",       [NB_PICTURE_KITTY] = "kitty", [NB_PICTURE_SIXEL] = "sixel",
     [NB_PICTURE_BRAILLE] = "braille", [NB_PICTURE_ASCII] = "ascii", [NB_PICTURE_NONE] = "none",
 };
 
-static void get_plot(const nb_notebook *notebook, nb_draft *out)
+static void get_plot(const nb_setting *setting, const nb_notebook *notebook, nb_draft *out)
 {
+    (void)setting;
     nb_draft_add(out, picture_names[notebook->settings.picture]);
 }
 
-static nb_status set_plot(nb_notebook *notebook, const char *text, nb_error *error)
+static nb_status set_plot(const nb_setting *setting, nb_notebook *notebook, const char *text, nb_error *error)
 {
+    (void)setting;
     nb_nearest nearest;
     nb_nearest_start(&nearest, text);
     for (size_t i = 0; i < sizeof picture_names / sizeof *picture_names; i++) {
@@ -148,32 +109,41 @@ static nb_status set_plot(nb_notebook *notebook, const char *text, nb_error *err
                    "plot is auto, kitty, sixel, braille, ascii or none, not \"%.60s\"", text);
 }
 
-static void get_text(const nb_notebook *notebook, nb_draft *out)
+static void get_text(const nb_setting *setting, const nb_notebook *notebook, nb_draft *out)
 {
+    (void)setting;
     if (notebook->settings.text)
         nb_draft_addf(out, NB_MEASURED "%s" NB_END, notebook->settings.text);
     else
         nb_draft_add(out, "none yet");
 }
 
-static nb_status set_text(nb_notebook *notebook, const char *text, nb_error *error)
+static nb_status set_text(const nb_setting *setting, nb_notebook *notebook, const char *text, nb_error *error)
 {
+    (void)setting;
     nb_mapping *mapping = NULL;
     nb_status status = nb_notebook_text(notebook, text, "set text", &mapping, error);
     nb_mapping_close(&mapping);
     return status;
 }
 
+/* The rest of a number's row. A seed is a whole number that f64 holds. */
+#define NUMBER(MEMBER, TYPE, LOW, HIGH)                                                                      \
+    .get = get_number, .set = set_number, .low = (LOW), .high = (HIGH), .type = NB_SETTING_##TYPE,           \
+    .offset = offsetof(nb_settings, MEMBER)
+
 static const nb_setting settings[] = {
-    {"threads", "N", "cores to compute with; the results stay the same", NULL, get_threads, set_threads},
-    {"text", "FILE", "what ppl and compare read", NULL, get_text, set_text},
-    {"tokens", "N", "how many generate and compare write", NULL, get_tokens, set_tokens},
-    {"temperature", "T", "0: always the likeliest token", NULL, get_temperature, set_temperature},
-    {"top-k", "K", "choose among the K likeliest; 0: all", NULL, get_top_k, set_top_k},
-    {"top-p", "P", "the likeliest, of probability P together; 1: all", NULL, get_top_p, set_top_p},
-    {"min-p", "P", "those P times as likely as the first; 0: all", NULL, get_min_p, set_min_p},
-    {"seed", "S", "the same seed gives the same text", NULL, get_seed, set_seed},
-    {"plot", "MODE", "how figures are drawn", "auto kitty sixel braille ascii none", get_plot, set_plot},
+    {"threads", "N", "cores to compute with; the results stay the same", .get = get_threads,
+     .set = set_threads, .low = 1, .high = 256},
+    {"text", "FILE", "what ppl and compare read", .get = get_text, .set = set_text},
+    {"tokens", "N", "how many generate and compare write", NUMBER(n_tokens, U32, 1, 1 << 20)},
+    {"temperature", "T", "0: always the likeliest token", NUMBER(sampling.temperature, F32, 0, 100)},
+    {"top-k", "K", "choose among the K likeliest; 0: all", NUMBER(sampling.top_k, U32, 0, 1 << 24)},
+    {"top-p", "P", "the likeliest, of probability P together; 1: all", NUMBER(sampling.top_p, F32, 0, 1)},
+    {"min-p", "P", "those P times as likely as the first; 0: all", NUMBER(sampling.min_p, F32, 0, 1)},
+    {"seed", "S", "the same seed gives the same text", NUMBER(sampling.seed, U64, 0, 9007199254740992.0)},
+    {"plot", "MODE", "how figures are drawn", "auto kitty sixel braille ascii none", .get = get_plot,
+     .set = set_plot},
 };
 
 size_t nb_setting_count(void)

@@ -10,8 +10,13 @@ typedef struct nb_setting {
     const char *value; /* "N" */
     const char *summary;
     const char *choices; /* for the Tab key; NULL: none */
-    void (*get)(const nb_notebook *notebook, nb_draft *out);
-    nb_status (*set)(nb_notebook *notebook, const char *text, nb_error *error);
+    void (*get)(const struct nb_setting *setting, const nb_notebook *notebook, nb_draft *out);
+    nb_status (*set)(const struct nb_setting *setting, nb_notebook *notebook, const char *text,
+                     nb_error *error);
+    /* Of a number: what it may be, and its place in nb_settings. */
+    double low, high;
+    size_t offset;
+    enum { NB_SETTING_U32, NB_SETTING_U64, NB_SETTING_F32 } type;
 } nb_setting;
 
 size_t nb_setting_count(void);

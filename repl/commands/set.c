@@ -8,7 +8,7 @@ static const nb_column columns[] = {
 static void show_value(const nb_notebook *notebook, const nb_setting *setting, nb_items *out)
 {
     nb_draft value = {0};
-    setting->get(notebook, &value);
+    setting->get(setting, notebook, &value);
     nb_items_text(out, "%s is " NB_STRONG "%s" NB_END ": %s", setting->name, nb_draft_text(&value),
                   setting->summary);
     nb_draft_free(&value);
@@ -20,7 +20,7 @@ static void show_all(const nb_notebook *notebook, nb_items *out)
     for (size_t i = 0; i < nb_setting_count(); i++) {
         const nb_setting *setting = nb_setting_at(i);
         nb_draft value = {0};
-        setting->get(notebook, &value);
+        setting->get(setting, notebook, &value);
         nb_items_row(out);
         nb_items_cell(out, 0, "%s", setting->name);
         nb_items_cell(out, 1, "%s", nb_draft_text(&value));
@@ -38,7 +38,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     const nb_setting *setting = nb_setting_find(call->arguments[0], error);
     if (!setting)
         return NB_ERR_ARGUMENT;
-    nb_status status = call->n_arguments > 1 ? setting->set(notebook, call->arguments[1], error) : NB_OK;
+    nb_status status =
+        call->n_arguments > 1 ? setting->set(setting, notebook, call->arguments[1], error) : NB_OK;
     if (status == NB_OK)
         show_value(notebook, setting, out);
     return status;
