@@ -8,7 +8,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LINE = 64, HUGE_PAGE = 2 << 20 };
+enum {
+    LINE = 64,
+    HUGE_PAGE = 2 << 20,
+    MAPPED = 256 << 10 /* buffers from here on have a mapping of their own */
+};
 
 static atomic_long fail_countdown;
 
@@ -57,6 +61,10 @@ static void *after_header(void *start, size_t mapped_bytes)
  * are first touched, so the threads that fill a buffer share that work too. */
 static void *map_buffer(size_t n_bytes, bool huge)
 {
+    if (n_bytes < HUGE_PAGE) { /* pages as they are, at any address */
+        void *small = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return small == MAP_FAILED ? NULL : after_header(small, n_bytes);
+    }
     const size_t reserved = n_bytes + HUGE_PAGE;
     uint8_t *start = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED)
@@ -80,7 +88,7 @@ static void *aligned_calloc(size_t count, size_t size, bool huge)
     size_t n_bytes;
     if (!nb_mul_size(count, size, &n_bytes) || n_bytes > SIZE_MAX - 2 * HUGE_PAGE || must_fail())
         return NULL;
-    if (n_bytes >= HUGE_PAGE)
+    if (n_bytes >= MAPPED)
         return map_buffer(nb_round_up(n_bytes + LINE, (size_t)sysconf(_SC_PAGESIZE)), huge);
     size_t padded = LINE + nb_round_up(nb_max_size(n_bytes, 1), LINE);
     void *start;

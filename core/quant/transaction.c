@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEEP_SHARE = 10, KEEP_MINIMUM = 4 << 20 };
+enum { KEEP_SHARE = 16, KEEP_MINIMUM = 4 << 20 };
 
 /* A tensor that the transaction has changed, and how to go back. */
 typedef struct replaced {
