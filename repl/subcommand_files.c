@@ -8,16 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- quantize ---- */
-
-static bool same_file(const char *a, const char *b)
-{
-    struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
-}
 
 static nb_status quantize_model(nb_notebook *notebook, const nb_call *call, const nb_quantizer *quantizer,
                                 nb_items *out, nb_error *error)
@@ -57,7 +49,7 @@ static nb_status run_quantize(nb_notebook *notebook, const nb_call *call, nb_ite
     nb_status status = nb_quantizer_read(call->arguments[2], call, &quantizer, error);
     if (status == NB_OK)
         status = nb_notebook_path(notebook, call->arguments[0], true, &path, error);
-    if (status == NB_OK && same_file(path, call->arguments[1]))
+    if (status == NB_OK && nb_same_file(path, call->arguments[1]))
         status =
             nb_fail(error, NB_ERR_ARGUMENT,
                     "IN and OUT are one file, and its original numbers would be lost: give OUT another name");

@@ -60,6 +60,9 @@ static nb_status run_train(nb_notebook *notebook, const nb_call *call, nb_items 
     for (size_t i = 0; i < n_texts && status == NB_OK; i++) {
         char *path = NULL;
         status = nb_notebook_path(notebook, call->arguments[i + 1], true, &path, error);
+        if (status == NB_OK && nb_same_file(path, nb_call_text(call, "output", NULL)))
+            status = nb_fail(error, NB_ERR_ARGUMENT,
+                             "%s is the text, and would be lost: give the vocabulary another name", path);
         if (status == NB_OK)
             status = nb_mapping_open(path, &mappings[i], error);
         if (status == NB_OK)

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const nb_command *const subcommands[] = {
     &nb_subcommand_generate, &nb_subcommand_perplexity, &nb_subcommand_quiz,      &nb_subcommand_quantize,
@@ -30,6 +31,13 @@ const nb_command *nb_subcommand_find(const char *name)
             return subcommands[i];
     }
     return NULL;
+}
+
+bool nb_same_file(const char *a, const char *b)
+{
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
 }
 
 nb_status nb_subcommand_load(nb_notebook *notebook, const nb_call *call, nb_error *error)

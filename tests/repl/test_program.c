@@ -319,6 +319,8 @@ static void test_tokenizer(void **state)
     failed("-o FILE.gguf");
     run(NULL, "tokenizer", "train", learned, "-o", vocabulary, "--tokens", "256", NULL);
     failed("257");
+    run(NULL, "tokenizer", "train", learned, "-o", learned, NULL);
+    failed("is the text, and would be lost");
     run(NULL, "tokenizer", "eat", learned, NULL);
     failed("train or show");
     run(NULL, "tokenizer", "show", learned, NULL);

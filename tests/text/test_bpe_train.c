@@ -363,25 +363,6 @@ static void goes_through_a_file(void **state)
 
 /* ---- documents ---- */
 
-static void documents_are_parted(void **state)
-{
-    (void)state;
-    static const char text[] =
-        "<|endoftext|>\n\none\ntwo\n\n<|endoftext|>\r\n<|endoftext|>\nno <|endoftext|>\n"
-        "<|endoftext|> \nthree\r\n<|endoftext|>";
-    static const char *const want[] = {"one\ntwo", "no <|endoftext|>\n<|endoftext|> \nthree"};
-    const nb_string whole = {text, sizeof text - 1};
-    nb_string document;
-    size_t at = 0;
-    for (size_t i = 0; i < 2; i++) {
-        assert_true(nb_document_next(whole, &at, &document));
-        assert_true(nb_string_equal(document, want[i]));
-    }
-    assert_false(nb_document_next(whole, &at, &document));
-    at = 0;
-    assert_false(nb_document_next((nb_string){NULL, 0}, &at, &document));
-}
-
 static void marks_are_not_learned_from(void **state)
 {
     (void)state;
@@ -497,7 +478,6 @@ int main(void)
         cmocka_unit_test(encodes_and_decodes),
         cmocka_unit_test(first_tokens_and_keys),
         cmocka_unit_test(goes_through_a_file),
-        cmocka_unit_test(documents_are_parted),
         cmocka_unit_test(marks_are_not_learned_from),
         cmocka_unit_test(what_cannot_be_learned_is_refused),
         cmocka_unit_test(one_endless_word),
