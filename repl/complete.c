@@ -1,5 +1,6 @@
 #include "repl/complete.h"
 
+#include "repl/commands/transform.h"
 #include "repl/draft.h"
 #include "repl/settings.h"
 
@@ -172,7 +173,8 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
         offer_formats(t, true);
         break;
     case NB_WORD_TRANSFORM:
-        offer_list(t, "inject-outliers");
+        for (size_t i = 0; nb_transform_name(i); i++)
+            offer(t, nb_transform_name(i));
         break;
     case NB_WORD_PER:
         offer_list(t, "tensor channel group:32 group:64 group:128");

@@ -126,10 +126,11 @@ static nb_status make_vector(nb_tensor *t, nb_error *error)
     return NB_OK;
 }
 
-static nb_status replace_vector(replaced *entry, nb_tensor *t, nb_error *error)
+static nb_status replace_vector(const transaction *tx, replaced *entry, nb_tensor *t, nb_error *error)
 {
     entry->vector = t->vector;
-    return make_vector(t, error);
+    nb_status status = make_vector(t, error);
+    return status == NB_OK && tx->model->mapping ? nb_mapping_check(tx->model->mapping, error) : status;
 }
 
 static nb_status replace_matrix(transaction *tx, replaced *entry, const nb_change *c, nb_error *error)
@@ -167,7 +168,8 @@ static nb_status replace(transaction *tx, const nb_change *c, nb_error *error)
     entry->past =
         (nb_tensor_past){(size_t)(t - tx->model->tensors), t->quantizer, t->sqnr, t->changed, t->transforms};
     t->transforms = c->transforms;
-    nb_status status = t->is_vector ? replace_vector(entry, t, error) : replace_matrix(tx, entry, c, error);
+    nb_status status =
+        t->is_vector ? replace_vector(tx, entry, t, error) : replace_matrix(tx, entry, c, error);
     tx->done_bytes += nb_tensor_source_n_bytes(t);
     return status;
 }

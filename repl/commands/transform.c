@@ -1,3 +1,5 @@
+#include "repl/commands/transform.h"
+
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/nearest.h"
@@ -93,17 +95,35 @@ static nb_status inject_outliers(nb_notebook *notebook, const nb_call *call, nb_
     return status;
 }
 
+/* ---- the command ---- */
+
+static const struct {
+    const char *name;
+    nb_run_fn *run;
+} transforms[] = {
+    {"inject-outliers", inject_outliers},
+};
+enum { N_TRANSFORMS = sizeof transforms / sizeof *transforms };
+
+const char *nb_transform_name(size_t index)
+{
+    return index < N_TRANSFORMS ? transforms[index].name : NULL;
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     nb_nearest nearest;
-    if (strcmp(call->arguments[0], "inject-outliers") == 0)
-        return inject_outliers(notebook, call, out, error);
     nb_nearest_start(&nearest, call->arguments[0]);
-    nb_nearest_offer(&nearest, "inject-outliers");
+    for (size_t i = 0; i < N_TRANSFORMS; i++) {
+        if (strcmp(call->arguments[0], transforms[i].name) == 0)
+            return transforms[i].run(notebook, call, out, error);
+        nb_nearest_offer(&nearest, transforms[i].name);
+    }
     if (nearest.best)
         return nb_fail(error, NB_ERR_ARGUMENT, "no transform is called \"%.60s\": did you mean %s?",
                        call->arguments[0], nearest.best);
-    return nb_fail(error, NB_ERR_ARGUMENT, "no transform is called \"%.60s\": there is inject-outliers",
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "no transform is called \"%.60s\": help transform tells which there are",
                    call->arguments[0]);
 }
 

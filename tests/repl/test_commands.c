@@ -308,7 +308,7 @@ static void test_transforming(void **state)
     says(d, "quantize all int8; restore all", "as in the file again, but for the transforms");
     says(d, "undo; undo; undo", "Taken back: transform inject-outliers --channels 20");
     refuses(d, "transform inject-outlier", "did you mean inject-outliers?");
-    refuses(d, "transform nonsense", "there is inject-outliers");
+    refuses(d, "transform nonsense", "help transform");
     refuses(d, "transform inject-outliers --channels 1000000", "have room for 1 to");
     refuses(d, "transform inject-outliers --gain 1", "--gain takes a number from 2 to 1024");
     assert_int_equal(nb_model_undo_depth(d->notebook->model), 2);
@@ -588,6 +588,7 @@ static void test_completion(void **state)
     completes(d, "?qua", "quantize");
     completes(d, "help qua", "quantize");
     completes(d, "s", "save set show");
+    completes(d, "transform in", "inject-outliers");
     completes(d, "bits 0.1 f8", "f8_e4m3 f8_e5m2");
     completes(d, "set pl", "plot");
     completes(d, "set plot b", "braille");
