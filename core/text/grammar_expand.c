@@ -266,6 +266,9 @@ static nb_status expand_rule(expansion *e, uint32_t index, nb_place place)
     nb_status status = pick(e, &e->grammar->rules[index], &alternative);
     for (size_t i = 0; status == NB_OK && i < alternative->n_pieces; i++) {
         status = expand_piece(e, &alternative->pieces[i]);
+        if (status == NB_OK && e->out.failed) {
+            status = nb_grammar_no_memory(e->error);
+        }
     }
     e->depth--;
     return status;

@@ -104,6 +104,7 @@ void nb_story_text_add(nb_story_text *out, const char *text, size_t n_bytes)
             nb_story_text_settle(out);
             put(out, c);
         }
+        out->article = out->article && (c == ' ' || c == NB_MARK_CAPITAL || c == NB_MARK_ARTICLE);
     }
 }
 
