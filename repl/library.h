@@ -2,7 +2,7 @@
 #ifndef NB_REPL_LIBRARY_H
 #define NB_REPL_LIBRARY_H
 
-#define NB_LIBRARY_TEXT "story/evaluation.txt" /* that ppl reads unless told otherwise */
+#define NB_LIBRARY_TEXT "story/evaluation.txt" /* what ppl, compare and quiz read with story unless told otherwise */
 #define NB_LIBRARY_QUIZ "story/quiz.txt"
 
 /* The path of a file of lessons/, in the folder that NIBBLE_LESSONS names, else beside the program (as built) or under

@@ -1,5 +1,6 @@
 #include "repl/commands/table.h"
 #include "repl/describe.h"
+#include "repl/library.h"
 #include "repl/notebook.h"
 #include "repl/numbers.h"
 
@@ -17,6 +18,7 @@ static bool ends_in(const char *name, const char *ending)
 static nb_status say_what_loads(const nb_notebook *notebook, nb_items *out)
 {
     nb_items_text(out, "load FILE opens a language model:\n"
+                       "  story, which comes with nibble;\n"
                        "  a GGUF file (version 3): f32, f16, bf16, or one that nibble saved;\n"
                        "  a llama2.c model (.bin), its tokenizer.bin beside it or by --tokenizer FILE.");
     nb_draft names = {0};
@@ -47,6 +49,19 @@ static void forget_old_model(nb_notebook *notebook)
         free(notebook->undo_lines[i]);
     notebook->n_undo_lines = 0;
     notebook->original_speed = (nb_speed){0};
+}
+
+/* The built-in model brings the texts that it is measured with. */
+static void adopt_texts(nb_notebook *notebook)
+{
+    char *built_in = nb_library_find_model("story");
+    if (built_in && strcmp(built_in, nb_model_path(notebook->model)) == 0) {
+        if (!notebook->settings.text)
+            notebook->settings.text = nb_library_find(NB_LIBRARY_TEXT);
+        if (!notebook->settings.quiz)
+            notebook->settings.quiz = nb_library_find(NB_LIBRARY_QUIZ);
+    }
+    free(built_in);
 }
 
 static void describe(const nb_model *model, nb_items *out)
@@ -86,6 +101,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     bool first = !notebook->model;
     forget_old_model(notebook);
     notebook->model = model;
+    adopt_texts(notebook);
     describe(model, out);
     if (first)
         nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "layers" NB_END "   " NB_COMMAND
@@ -102,7 +118,7 @@ const nb_command nb_command_load = {
     .details =
         "The file is mapped, not copied: restore reads the original numbers from it again. If loading fails, "
         "the model from before stays. load alone says what it can open and what lies in this folder.",
-    .examples = {"load stories260K.bin", "load model.gguf", "load stories15M.bin --tokenizer tokenizer.bin"},
+    .examples = {"load story", "load model.gguf", "load stories15M.bin --tokenizer tokenizer.bin"},
     .source = "GGUF: ggml, docs/gguf.md; llama2.c: A. Karpathy, export.py, version 0",
     .arguments = {{"FILE", NB_WORD_FILE, true}},
     .options = {{.name = "tokenizer",
