@@ -13,7 +13,7 @@ typedef struct piece {
     bool ends; /* its document ends with it */
 } piece;
 
-struct nb_source {
+struct nb_train_source {
     const nb_tokenizer *tokenizer;
     size_t n_ctx;
     uint64_t seed;
@@ -28,7 +28,7 @@ struct nb_source {
 
 /* ---- a text file ---- */
 
-static nb_status add_piece(nb_source *s, piece p, nb_error *error)
+static nb_status add_piece(nb_train_source *s, piece p, nb_error *error)
 {
     if (s->n_pieces == s->capacity) {
         const size_t capacity = s->capacity ? 2 * s->capacity : 1024;
@@ -44,7 +44,7 @@ static nb_status add_piece(nb_source *s, piece p, nb_error *error)
 
 /* A piece has as many inputs as the context holds: BOS and its tokens, or all but the last of them where the
  * document goes on. */
-static nb_status cut_document(nb_source *s, nb_string document, nb_error *error)
+static nb_status cut_document(nb_train_source *s, nb_string document, nb_error *error)
 {
     size_t begin = s->tokens.count;
     nb_status status =
@@ -59,7 +59,7 @@ static nb_status cut_document(nb_source *s, nb_string document, nb_error *error)
     return status;
 }
 
-static void shuffle(nb_source *s, uint64_t round)
+static void shuffle(nb_train_source *s, uint64_t round)
 {
     nb_random random;
     nb_random_seed(&random, s->seed + round);
@@ -73,7 +73,7 @@ static void shuffle(nb_source *s, uint64_t round)
     s->round = round;
 }
 
-static nb_status open_text(nb_source *s, nb_error *error)
+static nb_status open_text(nb_train_source *s, nb_error *error)
 {
     nb_mapping *file;
     nb_status status = nb_mapping_open(s->path, &file, error);
@@ -98,7 +98,7 @@ static nb_status open_text(nb_source *s, nb_error *error)
 
 /* ---- both ---- */
 
-nb_status nb_source_open(const nb_train_config *config, const nb_tokenizer *tokenizer, nb_source **out,
+nb_status nb_train_source_open(const nb_train_config *config, const nb_tokenizer *tokenizer, nb_train_source **out,
                          nb_error *error)
 {
     *out = NULL;
@@ -106,7 +106,7 @@ nb_status nb_source_open(const nb_train_config *config, const nb_tokenizer *toke
         return nb_fail(error, NB_ERR_UNSUPPORTED,
                        "%s: training needs a tokenizer with tokens for the begin and the end of a text",
                        config->tokenizer);
-    nb_source *s = nb_calloc(1, sizeof *s);
+    nb_train_source *s = nb_calloc(1, sizeof *s);
     if (!s)
         return nb_fail(error, NB_ERR_MEMORY, "no memory to read training text");
     s->tokenizer = tokenizer;
@@ -118,14 +118,14 @@ nb_status nb_source_open(const nb_train_config *config, const nb_tokenizer *toke
     if (status == NB_OK)
         status = config->grammar ? nb_grammar_open(s->path, &s->grammar, error) : open_text(s, error);
     if (status != NB_OK)
-        nb_source_close(&s);
+        nb_train_source_close(&s);
     *out = s;
     return status;
 }
 
-void nb_source_close(nb_source **source)
+void nb_train_source_close(nb_train_source **source)
 {
-    nb_source *s = *source;
+    nb_train_source *s = *source;
     if (!s)
         return;
     nb_grammar_close(&s->grammar);
@@ -139,7 +139,7 @@ void nb_source_close(nb_source **source)
 }
 
 /* Tokens of sequence `index`, in the source's storage. */
-static nb_status get_sequence(nb_source *s, uint64_t index, const int32_t **ids, size_t *n, bool *ends,
+static nb_status get_sequence(nb_train_source *s, uint64_t index, const int32_t **ids, size_t *n, bool *ends,
                               nb_error *error)
 {
     if (!s->grammar) {
@@ -190,7 +190,7 @@ void nb_batch_free(nb_batch *batch)
     *batch = (nb_batch){0};
 }
 
-nb_status nb_batch_fill(nb_batch *batch, nb_source *source, uint64_t *next, nb_error *error)
+nb_status nb_batch_fill(nb_batch *batch, nb_train_source *source, uint64_t *next, nb_error *error)
 {
     size_t n_sequences = 0, n_tokens = 0;
     for (;;) {

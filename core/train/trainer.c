@@ -24,7 +24,7 @@ typedef struct training {
     nb_network *network;
     nb_pass *pass;
     nb_adamw adamw;
-    nb_source *source;
+    nb_train_source *source;
     nb_batch batch;
     double *token_losses; /* [PASS_TOKENS or more] */
     nb_training_state state;
@@ -89,7 +89,7 @@ static nb_status begin(training *t, nb_error *error)
     nb_hparams hparams = c->hparams;
     hparams.n_vocab = (uint32_t)nb_tokenizer_size(t->tokenizer);
     const size_t pass_tokens = nb_min_size(nb_max_size(PASS_TOKENS, hparams.n_ctx), c->batch_tokens);
-    status = nb_source_open(c, t->tokenizer, &t->source, error);
+    status = nb_train_source_open(c, t->tokenizer, &t->source, error);
     if (status == NB_OK)
         status = nb_network_create(t->context, &hparams, &t->network, error);
     if (status == NB_OK)
@@ -112,7 +112,7 @@ static void end(training *t)
     nb_adamw_free(&t->adamw);
     nb_pass_destroy(&t->pass);
     nb_network_destroy(&t->network);
-    nb_source_close(&t->source);
+    nb_train_source_close(&t->source);
     nb_tokenizer_destroy(&t->tokenizer);
     free(t->token_losses);
     free(t->state.losses);
