@@ -13,12 +13,11 @@ enum {
     SMALL_WORK = 136 * 1024,
     TOKENS_PER_READ = 4,
     /* A kernel copies a tile's activations once a call, and decodes its weights once a call. A piece of a
-     * matmul of many tokens has enough row groups to pay for the one and enough tokens to pay for the other.
-     */
+     * matmul of many tokens should have rows to pay for the one and tokens to pay for the other. */
     MANY_TOKENS = 32,
-    GROUPS_PER_PIECE = 24,
-    TOKENS_PER_PIECE = 48, /* a multiple of every level's tile */
-    PIECES_PER_THREAD = 4,
+    TOKENS_PER_PIECE = 16, /* or a multiple */
+    GROUPS_PER_PIECE = 4,
+    PIECES_PER_THREAD = 2,
 };
 
 typedef struct {
@@ -64,15 +63,23 @@ static void multiply_pieces(void *user, size_t begin, size_t end, unsigned threa
     }
 }
 
-/* Cuts row groups first, then tokens, until every thread has a few pieces. */
+/* Cuts rows and tokens so that all threads have the same number of pieces, equal ones: as square as may be, since
+ * cutting the rows copies all tokens once more, and cutting the tokens all weights. */
 static void multiply_many(nb_pool *pool, matmul_job *job)
 {
-    const size_t wanted = (size_t)nb_pool_size(pool) * PIECES_PER_THREAD, n_groups = job->w->n_row_groups;
-    const size_t rows_of_pieces = nb_max_size(1, nb_min_size(wanted, n_groups / GROUPS_PER_PIECE));
-    const size_t tokens = nb_div_up(job->x->n_tokens, nb_div_up(wanted, rows_of_pieces));
-    job->groups = nb_div_up(n_groups, rows_of_pieces);
-    job->tokens = nb_round_up(tokens, TOKENS_PER_PIECE);
-    job->pieces_in_group = nb_div_up(job->x->n_tokens, job->tokens);
+    const size_t wanted = (size_t)nb_pool_size(pool) * PIECES_PER_THREAD;
+    const size_t n_groups = job->w->n_row_groups, n_tokens = job->x->n_tokens;
+    size_t best = SIZE_MAX, by_rows = 1;
+    for (size_t cuts = 1; cuts <= wanted && cuts <= nb_div_up(n_groups, GROUPS_PER_PIECE); cuts++) {
+        const size_t copied = cuts * n_tokens + wanted / cuts * n_groups * NB_ROWS;
+        if (wanted % cuts == 0 && copied < best) {
+            best = copied;
+            by_rows = cuts;
+        }
+    }
+    job->groups = nb_div_up(n_groups, by_rows);
+    job->tokens = nb_round_up(nb_div_up(n_tokens, wanted / by_rows), TOKENS_PER_PIECE);
+    job->pieces_in_group = nb_div_up(n_tokens, job->tokens);
     nb_parallel(pool, nb_div_up(n_groups, job->groups) * job->pieces_in_group, 1, multiply_pieces, job);
 }
 

@@ -10,6 +10,7 @@
  * accumulators stay from the first block to the last of a panel. While one block's sums are scaled the next
  * block's are on their way. */
 #include "base/memory.h"
+#include "kernels/fetch.h"
 #include "kernels/levels.h"
 #include "kernels/limits.h"
 
@@ -160,10 +161,7 @@ typedef struct {
     size_t group, n_groups;
     size_t block, n_blocks;
     bool own_zeros;
-    /* What is left of the next panel's codes, which come from memory while this one is multiplied: lines of
-     * its row groups, so many after each tile. */
-    const uint8_t *next;
-    size_t next_lines, next_groups, next_line, lines_a_tile;
+    nb_fetch next; /* panel */
 } pass;
 
 static bool has_own_zeros(const nb_packed *w)
@@ -219,29 +217,13 @@ static void fill_acts(const pass *p, size_t token, size_t n_tokens, act_panel *a
     }
 }
 
-/* Sets out to fetch n_groups row groups from (group, block) on, if there are any. */
-static void plan_next(pass *p, size_t group, size_t n_groups, size_t block)
+/* The codes of n_groups row groups from (group, block) on, while the panel's tiles are multiplied. */
+static nb_fetch fetch_next(const pass *p, size_t group, size_t n_groups, size_t block)
 {
-    const nb_packed *w = p->w;
-    const size_t block_bytes = LINE * w->quantizer.format->bits;
-    const size_t n_tiles = nb_div_up(p->x->n_tokens, TOKENS) * p->n_groups;
-    p->next = w->codes + group * w->row_group_bytes + block * block_bytes;
-    p->next_lines = nb_min_size(w->n_blocks - block, PANEL_BLOCKS) * block_bytes / LINE;
-    p->next_groups = n_groups;
-    p->next_line = 0;
-    p->lines_a_tile = nb_div_up(p->next_lines * n_groups, n_tiles);
-}
-
-static void fetch_next(pass *p)
-{
-    for (size_t i = 0; i < p->lines_a_tile && p->next_groups > 0; i++) {
-        _mm_prefetch((const char *)p->next + p->next_line * LINE, _MM_HINT_T1);
-        if (++p->next_line == p->next_lines) {
-            p->next_line = 0;
-            p->next += p->w->row_group_bytes;
-            p->next_groups--;
-        }
-    }
+    const size_t block_bytes = LINE * p->w->quantizer.format->bits;
+    return nb_fetch_plan(p->w, group, n_groups, block * block_bytes,
+                         nb_min_size(p->w->n_blocks - block, PANEL_BLOCKS) * block_bytes,
+                         nb_div_up(p->x->n_tokens, TOKENS) * p->n_groups);
 }
 
 static void multiply_panels(pass *p, const weight_panel *panels)
@@ -263,7 +245,7 @@ static void multiply_panels(pass *p, const weight_panel *panels)
                                   .first = p->block == 0,
                                   .last = p->block + p->n_blocks == p->w->n_blocks};
             run(p->n_blocks, &panels[g], step, &acts, &out);
-            fetch_next(p);
+            nb_fetch_some(&p->next);
         }
     }
 }
@@ -286,10 +268,9 @@ static void matmul_int(const nb_packed *w, size_t begin, size_t end, const nb_ac
             for (size_t g = 0; g < p.n_groups; g++)
                 fill_panel(&p, p.group + g, &panels[g]);
             const size_t next = p.group + p.n_groups;
-            if (p.block + p.n_blocks < w->n_blocks)
-                plan_next(&p, p.group, p.n_groups, p.block + p.n_blocks);
-            else
-                plan_next(&p, next, nb_min_size(end - next, PANEL_GROUPS), 0);
+            p.next = p.block + p.n_blocks < w->n_blocks
+                         ? fetch_next(&p, p.group, p.n_groups, p.block + p.n_blocks)
+                         : fetch_next(&p, next, nb_min_size(end - next, PANEL_GROUPS), 0);
             multiply_panels(&p, panels);
         }
     }

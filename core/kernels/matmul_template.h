@@ -17,6 +17,7 @@
 #define NB_KERNELS_MATMUL_TEMPLATE_H
 
 #include "base/memory.h"
+#include "kernels/fetch.h"
 #include "kernels/levels.h"
 
 #include <string.h>

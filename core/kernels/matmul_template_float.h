@@ -109,10 +109,11 @@ typedef struct {
     size_t group, n_groups;
     size_t k, n; /* the columns */
     tile_ends ends;
+    nb_fetch next; /* panel */
 } float_pass;
 
 /* Tokens [token, token + tile->tokens) over all row groups of the panel. */
-static void float_panel_tokens(const float_pass *p, const float_panel_tile *tile, size_t token)
+static void float_panel_tokens(float_pass *p, const float_panel_tile *tile, size_t token)
 {
     _Alignas(64) float x[MAX_TOKENS * X_STRIDE];
     tile_spare spare;
@@ -126,10 +127,11 @@ static void float_panel_tokens(const float_pass *p, const float_panel_tile *tile
                                   p->y + token * p->y_stride, p->y_stride, spare);
         (whole ? tile->run : tile->run_one)(p->n, p->panel + g * GROUP_FLOATS, x, &out, &p->ends);
         leave_tile(&out, tile->tokens);
+        nb_fetch_some(&p->next);
     }
 }
 
-static void float_panel_pass(const float_pass *p)
+static void float_panel_pass(float_pass *p)
 {
     const float_panel_tile *tile = float_panel_tiles;
     for (size_t token = 0; token < p->x->n_tokens; token += (size_t)tile->tokens) {
@@ -137,6 +139,20 @@ static void float_panel_pass(const float_pass *p)
             tile++;
         float_panel_tokens(p, tile, token);
     }
+}
+
+/* The codes of the panel after this one, if there is one, while this one's tiles are multiplied. */
+static nb_fetch float_fetch_next(const float_pass *p, size_t end)
+{
+    const nb_packed *w = p->w;
+    const size_t column_bytes =
+        w->quantizer.format->kind == NB_FORMAT_INT ? 2 * w->quantizer.format->bits : NB_ROWS * (w->quantizer.format->bits / 8);
+    const bool below = p->k + p->n == w->n_cols; /* or beside it */
+    const size_t group = below ? p->group + p->n_groups : p->group, k = below ? 0 : p->k + p->n;
+    const size_t n = nb_min_size(w->n_cols - k, PANEL_COLUMNS);
+    return nb_fetch_plan(w, group, nb_min_size(end - group, PANEL_GROUPS), k * column_bytes, n * column_bytes,
+                         nb_div_up(p->x->n_tokens, (size_t)float_panel_tiles[0].tokens) *
+                             nb_div_up(p->n_groups, (size_t)float_panel_tiles[0].groups));
 }
 
 /* All tokens over [begin, end), panel by panel. f32 is copied into one too: its row groups lie apart by what may
@@ -156,6 +172,7 @@ static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begi
             p.ends.last = p.k + p.n == w->n_cols;
             for (size_t g = 0; g < p.n_groups; g++)
                 fill(w, p.group + g, p.k, p.n, panel + g * GROUP_FLOATS);
+            p.next = float_fetch_next(&p, end);
             float_panel_pass(&p);
         }
     }

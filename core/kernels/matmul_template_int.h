@@ -216,10 +216,11 @@ typedef struct {
     size_t group, n_groups;
     size_t block, n_blocks;
     tile_ends ends;
+    nb_fetch next; /* panel */
 } int_pass;
 
 /* Tokens [token, token + tile->tokens) over all row groups of the panel. */
-static void int_panel_tokens(const int_pass *p, const int_panel_tile *tile, size_t token)
+static void int_panel_tokens(int_pass *p, const int_panel_tile *tile, size_t token)
 {
     nb_act_block blocks[MAX_TOKENS * PANEL_BLOCKS];
     int_acts a = {blocks, PANEL_BLOCKS, NULL, p->x->n_blocks * NB_BLOCK};
@@ -244,10 +245,11 @@ static void int_panel_tokens(const int_pass *p, const int_panel_tile *tile, size
                                   p->y + token * p->y_stride, p->y_stride, spare);
         (whole ? tile->run : tile->run_one)(p->n_blocks, &at, &a, &out, &p->ends);
         leave_tile(&out, tile->tokens);
+        nb_fetch_some(&p->next);
     }
 }
 
-static void int_panel_pass(const int_pass *p, const int_panel_tile *tile)
+static void int_panel_pass(int_pass *p, const int_panel_tile *tile)
 {
     for (size_t token = 0; token < p->x->n_tokens; token += (size_t)tile->tokens) {
         while ((size_t)tile->tokens > p->x->n_tokens - token)
@@ -277,6 +279,19 @@ INLINE void fill_bytes(int bits, int zero, const int_weights *from, size_t n_blo
     }
 }
 
+/* The codes of the panel after this one, if there is one, while this one's tiles are multiplied. */
+static nb_fetch int_fetch_next(const int_pass *p, size_t end, const int_panel_tile *tiles)
+{
+    const nb_packed *w = p->w;
+    const size_t block_bytes = LINE * w->quantizer.format->bits;
+    const bool below = p->block + p->n_blocks == w->n_blocks; /* or beside it */
+    const size_t group = below ? p->group + p->n_groups : p->group, block = below ? 0 : p->block + p->n_blocks;
+    return nb_fetch_plan(w, group, nb_min_size(end - group, PANEL_GROUPS), block * block_bytes,
+                         nb_min_size(w->n_blocks - block, PANEL_BLOCKS) * block_bytes,
+                         nb_div_up(p->x->n_tokens, (size_t)tiles->tokens) *
+                             nb_div_up(p->n_groups, (size_t)tiles->groups));
+}
+
 /* All tokens over [begin, end), panel by panel. */
 INLINE void int_by_panels(int bits, const int_panel_tile *tiles, int zero, const nb_packed *w, size_t begin,
                           size_t end, const nb_acts *x, float *y, size_t y_stride)
@@ -299,6 +314,7 @@ INLINE void int_by_panels(int bits, const int_panel_tile *tiles, int zero, const
                 else
                     fill_bytes(bits, zero, &from, p.n_blocks, panel + g * GROUP_BYTES);
             }
+            p.next = int_fetch_next(&p, end, tiles);
             int_panel_pass(&p, tiles);
         }
     }
