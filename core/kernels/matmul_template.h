@@ -37,6 +37,7 @@ enum {
     MAX_STRIPS = MAX_GROUPS * STRIPS_PER_GROUP,
     MAX_TOKENS = 16,
     PREFETCH_BYTES = 1024,
+    PANEL_PREFETCH_BYTES = 1024,
 };
 
 /* --- a tile's outputs --- */
