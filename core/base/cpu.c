@@ -37,7 +37,8 @@ static bool may_use_tiles(uint64_t states)
 {
 #if defined(__linux__) && defined(SYS_arch_prctl)
     enum { TILE_STATES = 1 << 17 | 1 << 18, ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
-    return (states & TILE_STATES) == TILE_STATES && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
+    return (states & TILE_STATES) == TILE_STATES &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 #else
     (void)states;
     return false;
@@ -105,12 +106,21 @@ uint32_t nb_cpu_features(void)
     return features;
 }
 
-void nb_cpu_name(char *name, size_t size) { snprintf(name, size, "aarch64"); }
+void nb_cpu_name(char *name, size_t size)
+{
+    snprintf(name, size, "aarch64");
+}
 
 #else
 
-uint32_t nb_cpu_features(void) { return 0; }
-void nb_cpu_name(char *name, size_t size) { snprintf(name, size, "unknown"); }
+uint32_t nb_cpu_features(void)
+{
+    return 0;
+}
+void nb_cpu_name(char *name, size_t size)
+{
+    snprintf(name, size, "unknown");
+}
 
 #endif
 

@@ -1,5 +1,5 @@
-/* Fetching the next panel's codes while one is multiplied: they come from memory, which would otherwise be idle
- * meanwhile and be waited for afterwards. */
+/* Fetching the next panel's codes while one is multiplied: they come from memory, which would otherwise be
+ * idle meanwhile and be waited for afterwards. */
 #ifndef NB_KERNELS_FETCH_H
 #define NB_KERNELS_FETCH_H
 
@@ -16,9 +16,10 @@ typedef struct nb_fetch {
     size_t lines_at_once;
 } nb_fetch;
 
-/* n_bytes of each of n_groups row groups, from byte `first` of `group` on, to be asked for in n_times calls. */
-static inline nb_fetch nb_fetch_plan(const nb_packed *w, size_t group, size_t n_groups, size_t first, size_t n_bytes,
-                                     size_t n_times)
+/* n_bytes of each of n_groups row groups, from byte `first` of `group` on, to be asked for in n_times calls.
+ */
+static inline nb_fetch nb_fetch_plan(const nb_packed *w, size_t group, size_t n_groups, size_t first,
+                                     size_t n_bytes, size_t n_times)
 {
     nb_fetch fetch = {.group_bytes = w->row_group_bytes, .n_groups = n_groups};
     fetch.group = w->codes + group * w->row_group_bytes + first;

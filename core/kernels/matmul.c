@@ -63,8 +63,8 @@ static void multiply_pieces(void *user, size_t begin, size_t end, unsigned threa
     }
 }
 
-/* Cuts rows and tokens so that all threads have the same number of pieces, equal ones: as square as may be, since
- * cutting the rows copies all tokens once more, and cutting the tokens all weights. */
+/* Cuts rows and tokens so that all threads have the same number of pieces, equal ones: as square as may be,
+ * since cutting the rows copies all tokens once more, and cutting the tokens all weights. */
 static void multiply_many(nb_pool *pool, matmul_job *job)
 {
     const size_t wanted = (size_t)nb_pool_size(pool) * PIECES_PER_THREAD;

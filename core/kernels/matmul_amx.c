@@ -1,10 +1,11 @@
-/* Matmul of many tokens for AMX: int8 weights and activations, a block at a time. Everything else is avx512's.
+/* Matmul of many tokens for AMX: int8 weights and activations, a block at a time. Everything else is
+ * avx512's.
  *
  * A tile product over the 32 columns of one block gives the int32 sums of 16 tokens by 16 rows, exactly:
  *
  *   acts      [16 tokens][32 columns]   int8, as quantized
- *   weights   [8 quads][16 rows][4]     int8: what a code is above its zero point; the lines of a packed block
- *   sums      [16 tokens][16 rows]      int32
+ *   weights   [8 quads][16 rows][4]     int8: what a code is above its zero point; the lines of a packed
+ * block sums      [16 tokens][16 rows]      int32
  *
  * The sums leave the tile through memory and meet their scales in vectors, lane = row, where the 16 tokens of
  * accumulators stay from the first block to the last of a panel. While one block's sums are scaled the next
@@ -54,7 +55,8 @@ _Static_assert(sizeof(tile_config) == 64, "as the instruction reads it");
 /* Static, as is the other one: compilers do not see that loading reads all of it. */
 static const tile_config config = {
     .palette = 1,
-    .row_bytes = {[SUMS] = LINE, [SMALL_SUMS] = LINE, [ACTS] = NB_BLOCK, [SMALL_ACTS] = NB_BLOCK, [WEIGHTS] = LINE},
+    .row_bytes =
+        {[SUMS] = LINE, [SMALL_SUMS] = LINE, [ACTS] = NB_BLOCK, [SMALL_ACTS] = NB_BLOCK, [WEIGHTS] = LINE},
     .rows = {[SUMS] = TOKENS,
              [SMALL_SUMS] = SMALL_TOKENS,
              [ACTS] = TOKENS,
@@ -65,7 +67,7 @@ static const tile_config config = {
 /* Some blocks of a row group. */
 typedef struct {
     _Alignas(64) uint8_t codes[PANEL_BLOCKS][BLOCK_BYTES];
-    float scales[PANEL_BLOCKS][NB_ROWS];  /* only the first, if all blocks have the same */
+    float scales[PANEL_BLOCKS][NB_ROWS];      /* only the first, if all blocks have the same */
     int16_t zeros[PANEL_BLOCKS][2 * NB_ROWS]; /* 8-bit: zero point less the 128 that the codes lost, and 0 */
 } weight_panel;
 
@@ -86,14 +88,15 @@ typedef struct {
 
 /* --- multiplying --- */
 
-#define MULTIPLY(SUMS_TILE, ACTS_TILE, Q, CODES, OUT)                                                                \
-    _tile_loadd(ACTS_TILE, Q, NB_BLOCK);                                                                             \
-    _tile_loadd(WEIGHTS, CODES, LINE);                                                                               \
-    _tile_zero(SUMS_TILE);                                                                                           \
-    _tile_dpbssd(SUMS_TILE, ACTS_TILE, WEIGHTS);                                                                     \
+#define MULTIPLY(SUMS_TILE, ACTS_TILE, Q, CODES, OUT)                                                        \
+    _tile_loadd(ACTS_TILE, Q, NB_BLOCK);                                                                     \
+    _tile_loadd(WEIGHTS, CODES, LINE);                                                                       \
+    _tile_zero(SUMS_TILE);                                                                                   \
+    _tile_dpbssd(SUMS_TILE, ACTS_TILE, WEIGHTS);                                                             \
     _tile_stored(SUMS_TILE, OUT, LINE)
 
-INLINE void multiply_block(int tokens, const int8_t (*q)[NB_BLOCK], const uint8_t *codes, int32_t (*sums)[NB_ROWS])
+INLINE void multiply_block(int tokens, const int8_t (*q)[NB_BLOCK], const uint8_t *codes,
+                           int32_t (*sums)[NB_ROWS])
 {
     if (tokens == TOKENS) {
         MULTIPLY(SUMS, ACTS, q, codes, sums);
@@ -114,9 +117,11 @@ INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel
 {
     _Alignas(64) int32_t sums[2][TOKENS][NB_ROWS];
     __m512 acc[TOKENS];
-    UNROLL for (int t = 0; t < tokens; t++) {
+    UNROLL for (int t = 0; t < tokens; t++)
+    {
         const bool fresh = out->first || (size_t)t >= out->n_tokens;
-        acc[t] = _mm512_maskz_loadu_ps(fresh ? 0 : out->rows, out->y + (fresh ? 0 : (size_t)t * out->y_stride));
+        acc[t] =
+            _mm512_maskz_loadu_ps(fresh ? 0 : out->rows, out->y + (fresh ? 0 : (size_t)t * out->y_stride));
     }
     multiply_block(tokens, a->q[0], w->codes[0], sums[0]);
     for (size_t b = 0; b < n_blocks; b++) {
@@ -124,7 +129,8 @@ INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel
             multiply_block(tokens, a->q[b + 1], w->codes[b + 1], sums[(b + 1) % 2]);
         const __m512 scale = _mm512_load_ps(w->scales[b * step]);
         const __m512i zero = own_zeros ? _mm512_load_si512(w->zeros[b * step]) : _mm512_setzero_si512();
-        UNROLL for (int t = 0; t < tokens; t++) {
+        UNROLL for (int t = 0; t < tokens; t++)
+        {
             __m512i sum = _mm512_load_si512(sums[b % 2][t]);
             if (own_zeros)
                 sum = _mm512_dpwssd_epi32(sum, zero, _mm512_set1_epi32(a->minus_sums[b][t]));
@@ -132,18 +138,18 @@ INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel
             acc[t] = _mm512_fmadd_ps(both, _mm512_cvtepi32_ps(sum), acc[t]);
         }
     }
-    UNROLL for (int t = 0; t < tokens; t++)
-        if ((size_t)t < out->n_tokens)
-            _mm512_mask_storeu_ps(out->y + (size_t)t * out->y_stride, out->rows,
-                                  out->last ? canonical(acc[t]) : acc[t]);
+    UNROLL for (int t = 0; t < tokens; t++) if ((size_t)t < out->n_tokens) _mm512_mask_storeu_ps(
+        out->y + (size_t)t * out->y_stride, out->rows, out->last ? canonical(acc[t]) : acc[t]);
 }
 
-typedef void tile_fn(size_t n_blocks, const weight_panel *w, size_t step, const act_panel *a, const tile_out *out);
+typedef void tile_fn(size_t n_blocks, const weight_panel *w, size_t step, const act_panel *a,
+                     const tile_out *out);
 
-#define TILE(NAME, N_TOKENS, OWN_ZEROS)                                                                              \
-    static void NAME(size_t n_blocks, const weight_panel *w, size_t step, const act_panel *a, const tile_out *out)   \
-    {                                                                                                                \
-        tile(N_TOKENS, OWN_ZEROS, n_blocks, w, step, a, out);                                                        \
+#define TILE(NAME, N_TOKENS, OWN_ZEROS)                                                                      \
+    static void NAME(size_t n_blocks, const weight_panel *w, size_t step, const act_panel *a,                \
+                     const tile_out *out)                                                                    \
+    {                                                                                                        \
+        tile(N_TOKENS, OWN_ZEROS, n_blocks, w, step, a, out);                                                \
     }
 TILE(tile_whole, TOKENS, false)
 TILE(tile_small, SMALL_TOKENS, false)
@@ -176,10 +182,10 @@ static void fill_scales(const pass *p, size_t group, weight_panel *panel)
     for (size_t b = 0; b < n; b++) {
         const size_t scale_group = (p->block + b) / w->blocks_per_scale;
         const size_t at = group * w->scale_stride + scale_group * NB_ROWS;
-        const __m512 scale =
-            w->quantizer.scales_f32
-                ? _mm512_loadu_ps((const float *)w->scales + at)
-                : _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)w->scales + at)));
+        const __m512 scale = w->quantizer.scales_f32
+                                 ? _mm512_loadu_ps((const float *)w->scales + at)
+                                 : _mm512_cvtph_ps(_mm256_loadu_si256(
+                                       (const __m256i *)(const void *)((const uint16_t *)w->scales + at)));
         _mm512_store_ps(panel->scales[b], scale);
         if (!p->own_zeros)
             continue;
@@ -252,7 +258,8 @@ static void multiply_panels(pass *p, const weight_panel *panels)
 
 static nb_matmul_fn *of_few_tokens[9]; /* by bits; avx512's */
 
-static void matmul_int(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+static void matmul_int(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
+                       size_t y_stride)
 {
     if (x->n_tokens < LEAST_TOKENS) {
         of_few_tokens[w->quantizer.format->bits](w, begin, end, x, y, y_stride);

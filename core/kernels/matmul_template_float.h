@@ -144,8 +144,7 @@ static void float_panel_pass(float_pass *p)
 static nb_fetch float_fetch_next(const float_pass *p, size_t end)
 {
     const nb_packed *w = p->w;
-    const size_t column_bytes =
-        w->quantizer.format->kind == NB_FORMAT_INT ? 2 * w->quantizer.format->bits : NB_ROWS * (w->quantizer.format->bits / 8);
+    const size_t column_bytes = NB_ROWS * w->quantizer.format->bits / 8;
     const bool below = p->k + p->n == w->n_cols; /* or beside it */
     const size_t group = below ? p->group + p->n_groups : p->group, k = below ? 0 : p->k + p->n;
     const size_t n = nb_min_size(w->n_cols - k, PANEL_COLUMNS);

@@ -123,8 +123,8 @@ void nb_session_rotate_and_store(nb_session *session, size_t layer, size_t n_que
 
 /* ---- attention ---- */
 
-/* Items are (head, tile of queries), the tiles with the most keys first. Neighbours share their head's keys and
- * values, which the second cache then holds. */
+/* Items are (head, tile of queries), the tiles with the most keys first. Neighbours share their head's keys
+ * and values, which the second cache then holds. */
 static void attend_items(void *user, size_t begin, size_t end, unsigned thread)
 {
     const step *job = user;
