@@ -376,6 +376,22 @@ static void memory_for_activations_may_be_short(void **state)
     nb_context_destroy(&context);
 }
 
+/* Tiles multiply faster than vectors, or there are none. */
+static void limits_of_every_level(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < nb_kernels_count(); i++) {
+        const nb_context_options options = {.n_threads = 2, .level = nb_kernels_at(i)->name};
+        nb_context *context;
+        if (nb_context_create(&options, &context, NULL) != NB_OK)
+            continue; /* this CPU lacks it */
+        const double vectors = nb_measure_int8_peak(context), tiles = nb_measure_tile_peak(context);
+        assert_true(vectors > 0.0 && nb_measure_fma_peak(context) > 0.0);
+        assert_true(strcmp(options.level, "amx") == 0 ? tiles > vectors : tiles == 0.0);
+        nb_context_destroy(&context);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +402,7 @@ int main(void)
         cmocka_unit_test(int8_is_near_the_exact_product),
         cmocka_unit_test(verifying_catches_a_wrong_kernel),
         cmocka_unit_test(memory_for_activations_may_be_short),
+        cmocka_unit_test(limits_of_every_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
