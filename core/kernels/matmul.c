@@ -77,7 +77,7 @@ static void multiply_many(nb_pool *pool, matmul_job *job)
             by_rows = cuts;
         }
     }
-    job->groups = nb_div_up(n_groups, by_rows);
+    job->groups = nb_round_up(nb_div_up(n_groups, by_rows), 2); /* tiles are one, two or four row groups wide */
     job->tokens = nb_round_up(nb_div_up(n_tokens, wanted / by_rows), TOKENS_PER_PIECE);
     job->pieces_in_group = nb_div_up(n_tokens, job->tokens);
     nb_parallel(pool, nb_div_up(n_groups, job->groups) * job->pieces_in_group, 1, multiply_pieces, job);
