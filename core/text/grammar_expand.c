@@ -4,9 +4,11 @@
 #include "math/math.h"
 #include "text/grammar_parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_DEPTH = 400, MAX_STEPS = 100000 };
+/* What no story needs: rules inside rules, rows and alternatives looked at, bytes. */
+enum { MAX_DEPTH = 400, MAX_STEPS = 5000000, MAX_BYTES = 1 << 20 };
 
 static const double LOG2_E = 0x1.71547652b82fep+0; /* 1 / ln 2 */
 
@@ -136,6 +138,7 @@ static nb_status draw(expansion *e, const nb_piece *piece)
         return status;
     }
     size_t count = 0;
+    e->n_steps += table->n_rows;
     for (size_t row = 0; row < table->n_rows; row++) {
         if (all_pass(e, piece->conditions, piece->n_conditions, piece->other, (uint32_t)row)) {
             e->candidates[count++] = (uint32_t)row;
@@ -155,6 +158,7 @@ static nb_status draw(expansion *e, const nb_piece *piece)
 static nb_status pick(expansion *e, const nb_rule *rule, const nb_alternative **out)
 {
     uint64_t total = 0;
+    e->n_steps += rule->n_alternatives;
     for (size_t i = 0; i < rule->n_alternatives; i++) {
         const nb_alternative *a = &rule->alternatives[i];
         nb_status status = need_all(e, a->conditions, a->n_conditions);
@@ -256,18 +260,29 @@ static nb_status expand_piece(expansion *e, const nb_piece *piece)
     }
 }
 
+static nb_status check_growth(const expansion *e, nb_place place)
+{
+    if (e->out.failed) {
+        return nb_grammar_no_memory(e->error);
+    }
+    if (e->depth > MAX_DEPTH || e->n_steps > MAX_STEPS || e->out.n_bytes > MAX_BYTES) {
+        return nb_grammar_fail(e->grammar, place, e->error, "this story grows without end");
+    }
+    return NB_OK;
+}
+
 static nb_status expand_rule(expansion *e, uint32_t index, nb_place place)
 {
     const nb_alternative *alternative = NULL;
-    if (e->depth == MAX_DEPTH || e->n_steps++ == MAX_STEPS) {
-        return nb_grammar_fail(e->grammar, place, e->error, "this story grows without end");
-    }
     e->depth++;
-    nb_status status = pick(e, &e->grammar->rules[index], &alternative);
+    nb_status status = check_growth(e, place);
+    if (status == NB_OK) {
+        status = pick(e, &e->grammar->rules[index], &alternative);
+    }
     for (size_t i = 0; status == NB_OK && i < alternative->n_pieces; i++) {
         status = expand_piece(e, &alternative->pieces[i]);
-        if (status == NB_OK && e->out.failed) {
-            status = nb_grammar_no_memory(e->error);
+        if (status == NB_OK) {
+            status = check_growth(e, alternative->pieces[i].place);
         }
     }
     e->depth--;
@@ -321,6 +336,16 @@ static nb_status finish(expansion *e, const nb_rule *rule, nb_story *story)
     return NB_OK;
 }
 
+static nb_status no_start(const nb_grammar *grammar, const char *start, nb_error *error)
+{
+    char names[200] = "";
+    for (size_t i = 0, n = 0; i < grammar->n_starts && n < sizeof names; i++) {
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "",
+                              nb_grammar_start(grammar, i));
+    }
+    return nb_fail(error, NB_ERR_ARGUMENT, "\"%.60s\" is no start of this grammar; it has: %s", start, names);
+}
+
 nb_status nb_grammar_expand_with(const nb_grammar *grammar, const char *start, nb_choose_fn *choose,
                                  void *user, nb_story *story, nb_error *error)
 {
@@ -330,8 +355,7 @@ nb_status nb_grammar_expand_with(const nb_grammar *grammar, const char *start, n
         found = strcmp(nb_grammar_start(grammar, i), start) == 0 ? grammar->starts[i] : found;
     }
     if (found == NB_NONE) {
-        return nb_fail(error, NB_ERR_ARGUMENT, "\"%.60s\" is no start of this grammar; %s is one", start,
-                       nb_grammar_start(grammar, 0));
+        return no_start(grammar, start, error);
     }
     const nb_rule *rule = &grammar->rules[found];
     expansion e = {.grammar = grammar, .error = error, .choose = choose, .user = user};

@@ -1,6 +1,6 @@
 /* What lessons/story promises: stories that are all different, of a length that fits, in sound English, whose
- * bits the text carries; questions whose answers lie far back and cannot be guessed; the same text everywhere.
- * Runs in the project's folder. */
+ * bits the text carries; questions whose answers lie far back and cannot be guessed; the same text
+ * everywhere. Runs in the project's folder. */
 #include "text/grammar.h"
 
 #include "base/memory.h"
@@ -261,7 +261,7 @@ static void check_articles(const nb_story *story)
 static const char *const hers[] = {"she", "She", "her", "Her", "herself", NULL};
 static const char *const his[] = {"he", "He", "him", "his", "His", "himself", NULL};
 /* who may be meant by a pronoun beside a child */
-static const char *const others[] = {"mom",    "dad",     "grandma", "grandpa", "aunt", "uncle",  "sister",
+static const char *const others[] = {"mom",     "dad",    "grandma", "grandpa", "aunt", "uncle",   "sister",
                                      "brother", "mother", "man",     "woman",   "He",   "snowman", NULL};
 
 /* Who is a girl and who is a boy, as the stories introduce them. */
@@ -367,7 +367,8 @@ static void test_memory(void **state)
         word three = {"", 0}, two = three, one = three;
         for (word w = next_word(&at, end); w.n > 0; w = next_word(&at, end)) {
             char phrase[64];
-            if ((is(two, "the") || is(three, "the")) && is_one_of(one, colors) && one.text + one.n + 1 == w.text) {
+            if ((is(two, "the") || is(three, "the")) && is_one_of(one, colors) &&
+                one.text + one.n + 1 == w.text) {
                 size_t n = (size_t)(w.text + w.n - one.text);
                 snprintf(phrase, sizeof phrase, "%.*s", (int)n, one.text);
                 if (strstr(stories[i].text, phrase) == one.text && !is(w, "curtain") && !is(w, "water")) {
@@ -427,8 +428,7 @@ static void test_quiz(void **state)
                 mention = w.text;
             }
         }
-        if (!mention || mention > question ||
-            nb_count_words(mention, (size_t)(end - mention)) <= 40) {
+        if (!mention || mention > question || nb_count_words(mention, (size_t)(end - mention)) <= 40) {
             bad(q, mention ? mention : q->text, "an answer that is not far back");
         }
         size_t kind = 0;
@@ -443,8 +443,8 @@ static void test_quiz(void **state)
         assert_true(totals[kind] > QUIZZES / 25);
         for (size_t i = 0; i < n[kind]; i++) {
             if (tallies[kind][i].count * 100 > totals[kind] * 35) {
-                fail_msg("%s answers %zu of %zu questions \"%s...\"", tallies[kind][i].text, tallies[kind][i].count,
-                         totals[kind], kinds[kind]);
+                fail_msg("%s answers %zu of %zu questions \"%s...\"", tallies[kind][i].text,
+                         tallies[kind][i].count, totals[kind], kinds[kind]);
             }
         }
     }
@@ -453,9 +453,13 @@ static void test_quiz(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_different), cmocka_unit_test(test_sizes_and_bits),
-        cmocka_unit_test(test_same_everywhere), cmocka_unit_test(test_vocabulary), cmocka_unit_test(test_english),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_quiz),
+        cmocka_unit_test(test_all_different),
+        cmocka_unit_test(test_sizes_and_bits),
+        cmocka_unit_test(test_same_everywhere),
+        cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_english),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_quiz),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
