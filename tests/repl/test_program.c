@@ -260,6 +260,44 @@ static void test_bench_and_doctor(void **state)
 }
 
 /* A reader who has heard enough ends the run: no sentence, no signal. */
+static void test_corpus(void **state)
+{
+    (void)state;
+    static const char grammar[] =
+        "start s quiz\ntable t: n\n  cat\n  dog\ns:\n  * [x: t] a/an {x} came. a/an {x} went.\n"
+        "quiz:\n  * [x: t] a {x} came. who came? answer: <{x}>.\n";
+    char path[512], to[512];
+    snprintf(path, sizeof path, "%s", temporary_file("g", grammar, sizeof grammar - 1));
+    snprintf(to, sizeof to, "%s", temporary_path("corpus"));
+    run(NULL, "corpus", path, "--stories", "3", "--seed", "1", NULL);
+    assert_int_equal(ended, 0);
+    assert_string_equal(
+        err, "3 stories, 24 words and marks, 100 bytes; entropy 1.0 bits a story, 0.1250 bits a word\n");
+    assert_int_equal(strlen(out), 100);
+    assert_non_null(strstr(out, "A cat came. A cat went."));
+    assert_non_null(strstr(out, " went.\n<|endoftext|>\nA "));
+    char *first = nb_strdup(out);
+    run(NULL, "corpus", path, "--words", "17", "--seed", "1", "-t", "2", "-o", to, NULL);
+    assert_int_equal(ended, 0);
+    assert_string_equal(out, "");
+    char *written = read_text(to);
+    assert_string_equal(written, first);
+    free(written);
+    free(first);
+    run(NULL, "corpus", path, "--quiz", "--bytes", "1", NULL);
+    assert_int_equal(ended, 0);
+    assert_non_null(strstr(out, " came. Who came? Answer:\t "));
+    run(NULL, "corpus", path, "--quiz", "--start", "s", NULL);
+    failed("what starts with s asks no question");
+    run(NULL, "corpus", path, "--start", "nobody", "-o", to, NULL);
+    failed("is no start of this grammar; it has: s, quiz");
+    temporary_file("g", "start s\ns:\n  * {t}\n", 19);
+    run(NULL, "corpus", path, NULL);
+    failed("g:3: there is no rule and no variable t");
+    run(NULL, "corpus", NULL);
+    failed("GRAMMAR");
+}
+
 static void test_closed_pipe(void **state)
 {
     (void)state;
@@ -343,6 +381,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_quantize_and_inspect),
         cmocka_unit_test(test_bench_and_doctor),
         cmocka_unit_test(test_tokenizer),
+        cmocka_unit_test(test_corpus),
         cmocka_unit_test(test_closed_pipe),
     };
     char here[PATH_MAX];
