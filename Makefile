@@ -144,7 +144,7 @@ fuzz:
 learn:
 	@sh .ci/packages learn
 	@$(MAKE) all
-	@$(BUILD)/nibble
+	@$(BUILD)/nibble $(if $(wildcard lessons/story/story.gguf),story)
 
 story: $(BUILD)/nibble
 	@BUILD=$(BUILD) sh lessons/story/make

@@ -1,5 +1,7 @@
 #include "repl/front.h"
 
+#include "repl/library.h"
+
 #include "repl/draft.h"
 #include "repl/edit.h"
 #include "repl/signals.h"
@@ -172,9 +174,12 @@ static void greet(nb_front *front)
     nb_items_text(&items,
                   NB_STRONG "nibble %.3s" NB_END " · " NB_MEASURED "%s, %u thread%s" NB_END " · no model yet",
                   NIBBLE_VERSION, context->kernels->title, n_threads, n_threads == 1 ? "" : "s");
+    char *story = nb_library_find_model("story");
     nb_items_text(&items,
-                  "Four to start with:  " NB_COMMAND "load FILE" NB_END "   " NB_COMMAND "bits 0.1 f16" NB_END
-                  "   " NB_COMMAND "help" NB_END "   " NB_COMMAND "?quantize" NB_END);
+                  "Four to start with:  " NB_COMMAND "load %s" NB_END "   " NB_COMMAND "bits 0.1 f16" NB_END
+                  "   " NB_COMMAND "help" NB_END "   " NB_COMMAND "?quantize" NB_END,
+                  story ? "story" : "FILE");
+    free(story);
     nb_draft out = {0};
     for (size_t i = 0; i < items.count; i++)
         nb_render_paragraph(&front->screen, items.items[i].text, 0, &out);

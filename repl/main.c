@@ -2,6 +2,7 @@
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/front.h"
+#include "repl/library.h"
 #include "repl/nearest.h"
 #include "repl/subcommands.h"
 
@@ -88,6 +89,15 @@ static int show_help(const char *name)
 
 /* ---- the notebook in its four dresses ---- */
 
+/* A file, or a model that comes with nibble. */
+static bool is_model(const char *word)
+{
+    char *built_in = nb_library_find_model(word);
+    const bool found = built_in || access(word, F_OK) == 0;
+    free(built_in);
+    return found;
+}
+
 typedef struct command_line {
     nb_front_options front;
     const char *cells;  /* -c */
@@ -165,7 +175,7 @@ static int run_words(int n, char **words, command_line *line)
         if (n != 2)
             return complain("run takes one file of cells: nibble run FILE");
         line->script = words[1];
-    } else if (n == 1 && access(word, F_OK) == 0) {
+    } else if (n == 1 && is_model(word)) {
         line->model = word;
     } else {
         return unknown_word(word);
