@@ -39,8 +39,9 @@ static void describe_difference(const float *before, const float *after, size_t 
 {
     double largest = 0, difference = 0;
     for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs((double)before[i]));
-        difference = fmax(difference, fabs((double)after[i] - (double)before[i]));
+        const double size = fabs((double)before[i]), moved = fabs((double)after[i] - (double)before[i]);
+        largest = size > largest ? size : largest;
+        difference = moved > difference ? moved : difference;
     }
     if (difference > 0)
         nb_items_text(out, "the unquantized model's logits move by %s at most, of %s",
