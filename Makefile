@@ -4,7 +4,7 @@
 # make check-kernels  every kernel on every level of this CPU against the definition; BENCH=1 times them
 # make check-neon   the same for NEON, under qemu
 # make check-contract  one fingerprint on every level, for 1 to 3 threads, and on NEON
-# make bench        decode and prefill of random-weight models beside this machine's limits
+# make bench        decode, prefill and training of random-weight models beside this machine's limits
 # make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
 # make story        the built-in model again from nothing: hours
 # make install      PREFIX=/usr/local
@@ -69,7 +69,6 @@ REPL_SRC      := $(filter-out repl/main.c,$(call sources,repl/*.c repl/commands/
 SUPPORT_SRC   := $(call sources,tests/support/*.c)
 CHECK_SRC     := $(call sources,tests/kernels/check*.c)
 TEST_SRC      := $(sort $(wildcard tests/*/test_*.c))
-BENCH_SRC     := $(sort $(wildcard tests/bench/*.c))
 FUZZ_SRC      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 objects        = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -127,11 +126,12 @@ check-contract: $(BUILD)/nibble
 	@BUILD=$(BUILD) sh tests/check-contract
 
 # --- speed ---
-$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(LIBREPL) $(LIBNIBBLE)
+$(BUILD)/bench-models $(BUILD)/bench-train: $(BUILD)/bench-%: $(BUILD)/tests/bench/bench_%.o $(LIBREPL) $(LIBNIBBLE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
-bench-build: $(BUILD)/bench
-bench: $(BUILD)/bench
-	$(BUILD)/bench
+bench-build: $(BUILD)/bench-models $(BUILD)/bench-train
+bench: bench-build
+	$(BUILD)/bench-models
+	$(BUILD)/bench-train
 
 # --- fuzzing ---
 SECONDS ?= 600

@@ -1,7 +1,7 @@
 /* How fast whole models run, beside this machine's limits: random weights in the shapes of known models,
  * stored in several formats, decode and prefill on one and two threads.
  *
- *   bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2] [--repeats 5] [--prompt
+ *   bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2] [--repeats 5] [--prompt
  * 512]
  *
  * A share is of the bandwidth measured over a buffer as large as the weights (decode), or of the arithmetic
@@ -253,7 +253,7 @@ int main(int argc, char **argv)
                  .n_thread_counts = 2};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: bench [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2]\n"
+                "usage: bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2]\n"
                 "             [--repeats 5] [--prompt 512]\n");
         return 2;
     }
