@@ -70,8 +70,8 @@ static void add_vocabulary(nb_gguf_writer *w)
                                           "c",
                                           "ab",
                                           "abc",
-                                          "\xe2\x96\x81"
-                                          "a",
+                                          ("\xe2\x96\x81"
+                                           "a"),
                                           "d"};
     nb_string strings[12];
     float scores[12];
