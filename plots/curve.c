@@ -70,12 +70,7 @@ static void add_curve(nb_buffer *script, const char *name, const char *label, do
                       bool first)
 {
     nb_buffer_format(script, "%s%s using 1:2 with lines lw %.3g lc rgb '%s'", first ? "" : ", ", name, width, colour);
-    if (label && label[0]) {
-        nb_buffer_text(script, " title ");
-        nb_script_quote(script, label);
-    } else {
-        nb_buffer_text(script, " notitle");
-    }
+    nb_script_title(script, label);
 }
 
 static void curve_script(nb_buffer *script, const nb_figure *figure, const nb_axes *axes, nb_layer layer,

@@ -182,16 +182,6 @@ static bool any_positive(const double *values, size_t n)
     return false;
 }
 
-static void add_title(nb_buffer *script, const char *label)
-{
-    if (label && label[0]) {
-        nb_buffer_text(script, " title ");
-        nb_script_quote(script, label);
-    } else {
-        nb_buffer_text(script, " notitle");
-    }
-}
-
 static void histogram_script(nb_buffer *script, const nb_figure *figure, const nb_axes *axes, nb_layer layer,
                              const nb_palette *palette, double dots, double line)
 {
@@ -224,7 +214,7 @@ static void histogram_script(nb_buffer *script, const nb_figure *figure, const n
     nb_buffer_text(script, " absolute\nplot ");
     if (draws_bars) {
         nb_buffer_format(script, "$bars using 1:2 with boxes fs %s noborder lc rgb '%s'", fill, colour);
-        add_title(script, bars->label);
+        nb_script_title(script, bars->label);
     }
     if (curve) {
         nb_buffer_text(script, draws_bars ? ", " : "");
@@ -235,7 +225,7 @@ static void histogram_script(nb_buffer *script, const nb_figure *figure, const n
                              palette->before);
         }
         nb_buffer_format(script, "$curve using 1:2 with lines lw %.3g lc rgb '%s'", line, palette->before);
-        add_title(script, curve->label);
+        nb_script_title(script, curve->label);
     }
     if (!draws_bars && !curve)
         nb_buffer_text(script, "NaN notitle");

@@ -16,3 +16,13 @@ void nb_script_quote(nb_buffer *script, const char *text)
     }
     nb_buffer_text(script, "'");
 }
+
+void nb_script_title(nb_buffer *script, const char *label)
+{
+    if (!label || !label[0]) {
+        nb_buffer_text(script, " notitle");
+        return;
+    }
+    nb_buffer_text(script, " title ");
+    nb_script_quote(script, label);
+}

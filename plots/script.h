@@ -10,4 +10,7 @@
  * and bytes that are no UTF-8 become '?'. */
 void nb_script_quote(nb_buffer *script, const char *text);
 
+/* A plot's part of the legend: " title 'before'", or " notitle" where there is no label. */
+void nb_script_title(nb_buffer *script, const char *label);
+
 #endif
