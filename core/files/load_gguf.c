@@ -82,10 +82,16 @@ static bool ends_with(nb_string name, const char *end)
     return name.n_bytes >= n && memcmp(name.text + name.n_bytes - n, end, n) == 0;
 }
 
-/* Tables of rotation frequencies that old converters wrote, and that everybody computes again. */
+/* Tables of rotation frequencies that old converters wrote, and that everybody computes again; and what a training
+ * keeps beside its model to go on (train/checkpoint.h). */
 static bool is_leftover(nb_string name)
 {
-    return ends_with(name, "attn_rot_embd.weight") || ends_with(name, "rotary_emb.inv_freq");
+    static const char *const ends[] = {"attn_rot_embd.weight", "rotary_emb.inv_freq", ".adamw_first", ".adamw_second",
+                                       "training.losses"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (ends_with(name, ends[i]))
+            return true;
+    return false;
 }
 
 /* A tensor that nobody asked for would be left out of the computation, and the model would talk nonsense. */

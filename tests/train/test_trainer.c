@@ -110,6 +110,18 @@ static void stop_at_once(void *user, const nb_train_report *report)
         atomic_store(&((nb_context *)user)->cancel, true);
 }
 
+/* A checkpoint is a model too. */
+static void assert_loads(const char *path)
+{
+    nb_error error = {""};
+    nb_model *model;
+    nb_context *context = test_context(NULL, 1);
+    if (nb_model_load(context, path, NULL, &model, &error) != NB_OK)
+        fail_msg("%s", error.text);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 /* Threads, levels, and a run in three parts: one file. */
 static void test_same_model(void **state)
 {
@@ -129,6 +141,7 @@ static void test_same_model(void **state)
     assert_int_equal(run(&(run_options){NULL, 2, {.fresh = true, .until_step = 5}}, &result, &error), NB_OK);
     assert_false(result.finished);
     assert_int_equal(result.step, 5);
+    assert_loads(result.checkpoint);
     nb_train_result_free(&result);
     assert_int_equal(run(&(run_options){NULL, 2, {0}}, &result, &error), NB_ERR_STATE);
     assert_non_null(strstr(error.text, "--resume"));
