@@ -43,8 +43,8 @@ static void scalar_f32(size_t n)
 
 static void scalar_int8(size_t n)
 {
-    volatile int32_t start = 3;
-    int32_t sum[4] = {start, start, start, start};
+    volatile uint32_t start = 3; /* unsigned, so that it may wrap */
+    uint32_t sum[4] = {start, start, start, start};
     while (n-- > 0)
         for (int i = 0; i < 4; i++)
             sum[i] += start * sum[i];
