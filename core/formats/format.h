@@ -12,7 +12,14 @@
 typedef enum nb_format_kind {
     NB_FORMAT_FLOAT, /* each number alone: f32 f16 bf16 f8_e4m3 f8_e5m2 */
     NB_FORMAT_INT,   /* codes with scales beside them: int2 ... int8 */
+    NB_FORMAT_BLOCK, /* blocks of codes and scales, as GGUF files hold them: q4_0 ... */
 } nb_format_kind;
+
+/* A run of bytes in a BLOCK format's block. */
+typedef struct nb_block_field {
+    const char *name, *what; /* "d", "scale of the block, f16" */
+    unsigned offset, n_bytes;
+} nb_block_field;
 
 typedef struct nb_format {
     const char *name;
@@ -20,7 +27,7 @@ typedef struct nb_format {
     const char *source;  /* the standard or paper */
     const char *lesson;  /* stem of the lesson that teaches it */
     nb_format_kind kind;
-    unsigned bits;          /* of one code */
+    unsigned bits;          /* of one code; BLOCK: of what is looked up or multiplied */
     unsigned exponent_bits; /* FLOAT */
     unsigned mantissa_bits; /* FLOAT */
     int bias;               /* FLOAT: exponent bias */
@@ -37,7 +44,15 @@ typedef struct nb_format {
     float (*decode)(uint32_t code);
     /* The same for `n` numbers in memory, in little-endian codes of bits/8 bytes, at any address. */
     void (*encode_row)(const float *values, size_t n, void *codes);
-    void (*decode_row)(const void *codes, size_t n, float *values);
+    void (*decode_row)(const void *codes, size_t n, float *values); /* BLOCK too */
+
+    /* BLOCK only: n is a multiple of block_size everywhere. */
+    uint32_t block_size, block_bytes;
+    const nb_block_field *fields; /* by offset; together they are the whole block */
+    size_t n_fields;
+    /* A row as ggml's reference quantizes it, byte for byte. importance: [n] weights of the columns' errors, or
+     * NULL. The numbers are finite. */
+    void (*encode_blocks)(const float *values, size_t n, const float *importance, void *blocks);
 } nb_format;
 
 extern const nb_format nb_format_f32, nb_format_f16, nb_format_bf16, nb_format_f8_e4m3, nb_format_f8_e5m2;
@@ -64,7 +79,7 @@ typedef enum nb_scheme { NB_SCHEME_NONE, NB_SCHEME_ABSMAX, NB_SCHEME_ZEROPOINT }
 typedef enum nb_granularity { NB_PER_TENSOR, NB_PER_CHANNEL, NB_PER_GROUP } nb_granularity;
 /* What the matmul multiplies the weights with. */
 typedef enum nb_activations {
-    NB_ACTIVATIONS_DEFAULT, /* int8 for INT formats, f32 for FLOAT ones */
+    NB_ACTIVATIONS_DEFAULT, /* f32 for FLOAT formats, int8 for the others */
     NB_ACTIVATIONS_F32,
     NB_ACTIVATIONS_INT8, /* on the fly, one scale per 32 of a token */
 } nb_activations;
@@ -79,8 +94,8 @@ typedef enum nb_convention {
  * One (s, z) per tensor, per row, or per `group` consecutive columns of a row. */
 typedef struct nb_quantizer {
     const nb_format *format;
-    nb_scheme scheme;           /* NONE for FLOAT formats */
-    nb_granularity granularity; /* PER_TENSOR for FLOAT formats */
+    nb_scheme scheme;           /* NONE unless INT */
+    nb_granularity granularity; /* PER_TENSOR unless INT */
     uint32_t group;             /* columns to a group: a multiple of 32; 0 unless NB_PER_GROUP */
     bool scales_f32;            /* scales are f16 unless this is set */
     nb_activations activations;

@@ -56,12 +56,27 @@ static nb_status check_int(const nb_quantizer *q, nb_error *error)
     return NB_OK;
 }
 
+static nb_status check_block(const nb_quantizer *q, nb_error *error)
+{
+    const char *name = q->format->name;
+    if (q->scheme != NB_SCHEME_NONE || q->granularity != NB_PER_TENSOR || q->group != 0 || q->scales_f32)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s has its scales in blocks of %u, always; schemes and granularities are for int2 to int8", name,
+                       (unsigned)q->format->block_size);
+    if (q->convention != NB_CONVENTION_DIVIDE)
+        return nb_fail(error, NB_ERR_ARGUMENT, "the labonne convention is about int2 to int8; %s has its own", name);
+    return NB_OK;
+}
+
 nb_status nb_quantizer_check(const nb_quantizer *quantizer, nb_error *error)
 {
     if (!quantizer->format)
         return nb_fail(error, NB_ERR_ARGUMENT, "a quantizer needs a format, such as int4 or f16");
-    return quantizer->format->kind == NB_FORMAT_INT ? check_int(quantizer, error)
-                                                    : check_float(quantizer, error);
+    switch (quantizer->format->kind) {
+    case NB_FORMAT_INT: return check_int(quantizer, error);
+    case NB_FORMAT_BLOCK: return check_block(quantizer, error);
+    default: return check_float(quantizer, error);
+    }
 }
 
 /* What the matmul really multiplies with. */
@@ -69,7 +84,7 @@ static nb_activations effective_activations(const nb_quantizer *q)
 {
     if (q->activations != NB_ACTIVATIONS_DEFAULT)
         return q->activations;
-    return q->format->kind == NB_FORMAT_INT ? NB_ACTIVATIONS_INT8 : NB_ACTIVATIONS_F32;
+    return q->format->kind == NB_FORMAT_FLOAT ? NB_ACTIVATIONS_F32 : NB_ACTIVATIONS_INT8;
 }
 
 bool nb_quantizer_equal(const nb_quantizer *a, const nb_quantizer *b)
@@ -87,6 +102,8 @@ double nb_quantizer_bits_per_weight(const nb_quantizer *quantizer, size_t n_rows
     double bits = q->format->bits, n_weights = (double)n_rows * (double)n_cols;
     if (n_weights == 0)
         return bits;
+    if (q->format->kind == NB_FORMAT_BLOCK)
+        return 8.0 * q->format->block_bytes / q->format->block_size;
     if (q->format->kind == NB_FORMAT_FLOAT)
         return q->format->needs_scale ? bits + 32 / n_weights : bits;
     double n_scales = 1;
@@ -108,7 +125,7 @@ static bool has_option(const nb_quantizer *q, option which)
 {
     switch (which) {
     case OPTION_F32_ACTIVATIONS:
-        return q->format->kind == NB_FORMAT_INT && q->activations == NB_ACTIVATIONS_F32;
+        return q->format->kind != NB_FORMAT_FLOAT && q->activations == NB_ACTIVATIONS_F32;
     case OPTION_F32_SCALES:
         return q->scales_f32;
     case OPTION_LABONNE:

@@ -34,7 +34,7 @@ typedef struct nb_story {
     /* Draws from a table of which nothing was written afterwards: `bits` counts them, but the text does not
      * tell. A good grammar has none. */
     size_t n_hidden;
-    size_t answer_begin, answer_end; /* bytes of the quiz answer; both n_bytes if there is none */
+    size_t answer_begin, answer_end; /* bytes of the last <answer>; both n_bytes if there is none */
 } nb_story;
 void nb_story_free(nb_story *story);
 

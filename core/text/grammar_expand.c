@@ -221,9 +221,8 @@ static nb_status alias(expansion *e, const nb_piece *piece)
 static nb_status answer(expansion *e, const nb_piece *piece)
 {
     bool begins = piece->kind == NB_PIECE_ANSWER_BEGIN;
-    if (begins == e->in_answer || (begins && e->answer_end > 0)) {
-        return nb_grammar_fail(e->grammar, piece->place, e->error, "a story has one <answer>");
-    }
+    if (begins == e->in_answer)
+        return nb_grammar_fail(e->grammar, piece->place, e->error, "an <answer> stands in another");
     e->in_answer = begins;
     if (begins) {
         nb_story_text_settle(&e->out);

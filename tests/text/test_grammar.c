@@ -329,7 +329,7 @@ static void test_expansion_errors(void **state)
         "d:\n  * {e} {e} {e} {e} {e} {e} {e} {e}\ne:\n  * {f} {f} {f} {f} {f} {f} {f} {f}\n"
         "f:\n  * wordswordswords {g}\ng:\n  * wordswordswords wordswordswords\n",
         "this story grows without end");
-    fails_to_expand("start s\ns:\n  * a <b> <c>\n", "g:3: a story has one <answer>");
+    fails_to_expand("start s\ns:\n  * a <{t}>\nt:\n  * b <c>\n", "g:5: an <answer> stands in another");
     fails_to_expand("start s\ns:\n  * a <b\n", "an <answer> is not closed");
     nb_grammar *grammar = parse("start s\ns:\n  * a\n");
     nb_story story;
