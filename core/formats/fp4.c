@@ -1,0 +1,90 @@
+#include "formats/block_parts.h"
+
+/* 4-bit floats, sign, two bits of exponent, one of mantissa: 0 0.5 1 1.5 2 3 4 6. mxfp4 scales 32 of them by
+ * a power of two, nvfp4 16 of them by an 8-bit float. The table holds twice the numbers, and the scales are
+ * halved. */
+
+enum { NV_BLOCK = 64, NV_SUB = 16 };
+
+const int8_t nb_e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+static const nb_block_field mxfp4_fields[] = {
+    NB_FIELD(nb_block_mxfp4, e, "scale, a power of two: e8m0, exponent + 127"),
+    NB_FIELD(nb_block_mxfp4, qs, "e2m1 codes 0-15 in the low nibbles, 16-31 in the high ones"),
+};
+static const nb_block_field nvfp4_fields[] = {
+    NB_FIELD(nb_block_nvfp4, d, "scales of the 4 sub-blocks: e4m3, never negative"),
+    NB_FIELD(nb_block_nvfp4, qs,
+             "e2m1 codes, 8 bytes a sub-block: its codes 0-7 in the low nibbles, 8-15 high"),
+};
+_Static_assert(sizeof(nb_block_mxfp4) == 17, "mxfp4 is 17 bytes a block");
+_Static_assert(sizeof(nb_block_nvfp4) == 36, "nvfp4 is 36 bytes a block");
+
+float nb_e8m0_half(uint8_t e)
+{
+    /* 2^-128 and 2^-127 are subnormal. ff, not a number in the standard, is one more power of two here. */
+    return nb_f32_of_bits(e < 2 ? 0x00200000U << e : (uint32_t)(e - 1) << 23);
+}
+
+float nb_ue4m3_half(uint8_t code)
+{
+    /* 7f is NaN in f8_e4m3. A negative scale makes no sense; what a sign bit does is what the reference does.
+     */
+    if (code == 0x7f)
+        return 0;
+    return nb_f32_of_bits(nb_small_float_widen(code & 0x7f, 3, 7)) * 0.5f;
+}
+
+/* 2 * n_bytes weights. */
+static void look_up(const uint8_t *qs, size_t n_bytes, float half_scale, float *values)
+{
+    uint8_t q[NB_BLOCK] = {0};
+    nb_planes_read(qs, n_bytes, 4, 0, q);
+    for (size_t j = 0; j < 2 * n_bytes; j++)
+        values[j] = half_scale * (float)nb_e2m1_doubled[q[j]];
+}
+
+static void mxfp4_decode(const void *codes, size_t n, float *values)
+{
+    const nb_block_mxfp4 *block = codes;
+    for (; n > 0; n -= NB_BLOCK, values += NB_BLOCK, block++)
+        look_up(block->qs, sizeof block->qs, nb_e8m0_half(block->e), values);
+}
+
+static void nvfp4_decode(const void *codes, size_t n, float *values)
+{
+    const nb_block_nvfp4 *block = codes;
+    for (; n > 0; n -= NV_BLOCK, values += NV_BLOCK, block++)
+        for (size_t s = 0; s < NV_BLOCK / NV_SUB; s++)
+            look_up(block->qs + NV_SUB / 2 * s, NV_SUB / 2, nb_ue4m3_half(block->d[s]), values + NV_SUB * s);
+}
+
+const nb_format nb_format_mxfp4 = {
+    .name = "mxfp4",
+    .summary = "4-bit floats and a power of two per 32: 4.25 bits a weight",
+    .source = "OCP Microscaling Formats (MX) Specification; GGUF, type 39",
+    .lesson = "kquants",
+    .kind = NB_FORMAT_BLOCK,
+    .bits = 4,
+    .gguf_type = 39,
+    .max_rel_rmse = 0.15f,
+    .decode_row = mxfp4_decode,
+    .block_size = NB_BLOCK,
+    .block_bytes = sizeof(nb_block_mxfp4),
+    NB_FIELDS(mxfp4_fields),
+};
+
+const nb_format nb_format_nvfp4 = {
+    .name = "nvfp4",
+    .summary = "4-bit floats and an 8-bit float per 16: 4.5 bits a weight",
+    .source = "NVIDIA NVFP4; GGUF, type 40",
+    .lesson = "kquants",
+    .kind = NB_FORMAT_BLOCK,
+    .bits = 4,
+    .gguf_type = 40,
+    .max_rel_rmse = 0.15f,
+    .decode_row = nvfp4_decode,
+    .block_size = NV_BLOCK,
+    .block_bytes = sizeof(nb_block_nvfp4),
+    NB_FIELDS(nvfp4_fields),
+};
