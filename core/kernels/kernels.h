@@ -56,18 +56,33 @@ typedef struct nb_kernels {
     /* y = weight * x / sqrt(mean(x^2) + eps): ss in 16 lanes of fma; r = 1 / sqrt(ss / n + eps);
      * y[i] = weight[i] * (x[i] * r). y may be x. */
     void (*rms_norm)(const float *x, const float *weight, size_t n, float eps, float *y);
+    /* y = weight * (x - mean) / sqrt(variance + eps) + bias: the sum in 16 lanes, mean = sum / n; d = x - mean, ss
+     * in 16 lanes of fma(d, d); r = 1 / sqrt(ss / n + eps); y[i] = fma(weight[i], d * r, bias[i]). y may be x. */
+    void (*layer_norm)(const float *x, const float *weight, const float *bias, size_t n, float eps, float *y);
     /* Pairs (2i, 2i+1), i < n_rot / 2, of each head: (a c - b s, a s + b c), as fma(a, c, -(b * s)) and
      * fma(a, s, b * c). cos_sin: [n_rot / 2][2]. The rest of a head is left. In place. */
     void (*rope_adjacent)(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot);
+    /* The same for pairs (i, i + n_rot / 2). cos_sin: [2][n_rot / 2], the cosines first. */
+    void (*rope_halves)(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot);
     void (*add)(float *x, const float *y, size_t n);                            /* x += y */
+    void (*scale)(float *x, float by, size_t n);                                /* x *= by */
     void (*swiglu)(const float *gate, const float *up, size_t n, float *y);     /* y = gate / (1 + exp(-gate)) * up; y may be gate */
-    /* Queries i = 0..n_queries-1 of one head; query i sees keys [0, n_keys + i); n_keys > 0.
-     *   k: [ceil(n/16)][head_size][16], lane = key: score = fma(q[d], k[d], score), d forwards; times scale
+    /* gelu(x) = x / (1 + exp(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3), as x / (1 + exp(fma(0.044715 (x x), x, x)
+     * * -2 sqrt(2/pi))): Hendrycks and Gimpel 2016 (arXiv:1606.08415), section 2, its form with tanh.
+     * y = gelu(x), and y = gelu(gate) * up; y may be the first. */
+    void (*gelu)(const float *x, size_t n, float *y);
+    void (*geglu)(const float *gate, const float *up, size_t n, float *y);
+    void (*softcap)(float *x, float cap, size_t n); /* x = cap * tanh(x / cap); a zero is +0 */
+    /* Queries i = 0..n_queries-1 of one head; query i sees the last `window` of keys [0, n_keys + i); n_keys and
+     * window > 0 (SIZE_MAX: it sees them all).
+     *   k: [ceil(n/16)][head_size][16], lane = key: score = fma(q[d], k[d], score), d forwards; times scale; and
+     *   softcap of it unless cap is 0
      *   maximum; p = exp(score - max); denominator in 16 lanes by position; the lanes folded
      *   v: [n][round_up(head_size, 16)]: out[d] = fma(p, v[d], out[d]), positions forwards; out[d] / denominator
      * scratch: 16 * round_up(n_keys + n_queries, 16) floats. */
     void (*attention)(const float *q, size_t q_stride, size_t n_queries, size_t n_keys, const float *k,
-                      const float *v, size_t head_size, float scale, float *scratch, float *out, size_t out_stride);
+                      const float *v, size_t head_size, float scale, float cap, size_t window, float *scratch,
+                      float *out, size_t out_stride);
     void (*exp)(const float *x, size_t n, float *y); /* nb_expf of each; y may be x */
     float (*max)(const float *x, size_t n);          /* NaN if any is NaN; a zero is +0; of nothing: -inf */
     /* log(sum exp(x)) with the maximum taken out: f32 exp, f64 sums in 16 lanes. A maximum that is

@@ -50,6 +50,15 @@ INLINE lanes lanes_fma(lanes a, lanes b, lanes c)
     return (lanes){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }
 
+INLINE __m256 choose(__m256 a, __m256 b, __m256 x, __m256 y)
+{
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+INLINE lanes lanes_choose(lanes a, lanes b, lanes x, lanes y)
+{
+    return (lanes){choose(a.low, b.low, x.low, y.low), choose(a.high, b.high, x.high, y.high)};
+}
+
 INLINE __m256 canonical(__m256 a)
 {
     const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000));

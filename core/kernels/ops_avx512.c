@@ -29,6 +29,11 @@ INLINE lanes lanes_fma(lanes a, lanes b, lanes c) { return _mm512_fmadd_ps(a, b,
 INLINE lanes lanes_max(lanes a, lanes b) { return _mm512_max_ps(a, b); }
 INLINE lanes lanes_min(lanes a, lanes b) { return _mm512_min_ps(a, b); }
 
+INLINE lanes lanes_choose(lanes a, lanes b, lanes x, lanes y)
+{
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
+}
+
 INLINE lanes lanes_canonical(lanes a)
 {
     const __mmask16 is_nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);

@@ -7,6 +7,7 @@
  *                                    are touched
  *   lanes_add sub mul div fma        fma(a, b, c) = a b + c, rounded once
  *   lanes_max(a, b) lanes_min(a, b)  a > b ? a : b and a < b ? a : b, so b where one is NaN
+ *   lanes_choose(a, b, x, y)         a < b ? x : y, so y where a or b is NaN
  *   lanes_canonical                  every NaN as 7fc00000
  *   lanes_scale(p, t)                p 2^n, rounded once, where t = n + NB_EXPF_ROUND
  *   lanes_rotate(x, cos_sin)         8 adjacent pairs: (fma(a, c, -(b s)), fma(a, s, b c))
@@ -18,9 +19,11 @@
  *
  * Every output sees the operations of reference_ops.c in that order; only how many outputs are on their way
  * at once is ours to choose. */
+#include "kernels/gelu.h"
 #include "kernels/levels.h"
 #include "math/expf.h"
 #include "math/math.h"
+#include "math/tanhf.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -76,6 +79,38 @@ static void rms_norm(const float *x, const float *weight, size_t n, float eps, f
     }
 }
 
+/* The lanes of a last part that hold nothing are filled with the mean: their difference from it is 0. (Where the
+ * mean is not finite it is NaN, and so is everything else.) */
+static void layer_norm(const float *x, const float *weight, const float *bias, size_t n, float eps, float *y)
+{
+    lanes sums = lanes_set(0.0f), squares = lanes_set(0.0f);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        sums = lanes_add(sums, lanes_load(x + i));
+    if (i < n)
+        sums = lanes_add(sums, lanes_load_part(x + i, n - i, 0.0f));
+    const float mean_of_all = lanes_fold(sums) / (float)n;
+    const lanes mean = lanes_set(mean_of_all);
+    for (i = 0; i + LANES <= n; i += LANES) {
+        const lanes d = lanes_sub(lanes_load(x + i), mean);
+        squares = lanes_fma(d, d, squares);
+    }
+    if (i < n) {
+        const lanes d = lanes_sub(lanes_load_part(x + i, n - i, mean_of_all), mean);
+        squares = lanes_fma(d, d, squares);
+    }
+    const lanes r = lanes_set(1.0f / sqrtf(lanes_fold(squares) / (float)n + eps));
+    for (i = 0; i + LANES <= n; i += LANES) {
+        const lanes d = lanes_mul(lanes_sub(lanes_load(x + i), mean), r);
+        lanes_store(y + i, lanes_canonical(lanes_fma(lanes_load(weight + i), d, lanes_load(bias + i))));
+    }
+    if (i < n) {
+        const lanes d = lanes_mul(lanes_sub(lanes_load_part(x + i, n - i, 0.0f), mean), r);
+        const lanes w = lanes_load_part(weight + i, n - i, 0.0f), b = lanes_load_part(bias + i, n - i, 0.0f);
+        lanes_store_part(y + i, n - i, lanes_canonical(lanes_fma(w, d, b)));
+    }
+}
+
 static void rope_adjacent(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot)
 {
     const size_t n = n_rot / 2 * 2;
@@ -91,6 +126,37 @@ static void rope_adjacent(float *x, const float *cos_sin, size_t n_heads, size_t
     }
 }
 
+/* A pair's halves: a of `low` and b of `high`. */
+INLINE void rotate_halves(lanes a, lanes b, lanes c, lanes s, lanes *low, lanes *high)
+{
+    *low = lanes_canonical(lanes_fma(a, c, lanes_mul(lanes_mul(b, s), lanes_set(-1.0f))));
+    *high = lanes_canonical(lanes_fma(a, s, lanes_mul(b, c)));
+}
+
+static void rope_halves(float *x, const float *cos_sin, size_t n_heads, size_t head_size, size_t n_rot)
+{
+    const size_t half = n_rot / 2;
+    const float *cosines = cos_sin, *sines = cos_sin + half;
+    for (size_t head = 0; head < n_heads; head++, x += head_size) {
+        float *y = x + half;
+        lanes low, high;
+        size_t i = 0;
+        for (; i + LANES <= half; i += LANES) {
+            rotate_halves(lanes_load(x + i), lanes_load(y + i), lanes_load(cosines + i), lanes_load(sines + i), &low,
+                          &high);
+            lanes_store(x + i, low);
+            lanes_store(y + i, high);
+        }
+        if (i < half) {
+            const size_t n = half - i;
+            rotate_halves(lanes_load_part(x + i, n, 0.0f), lanes_load_part(y + i, n, 0.0f),
+                          lanes_load_part(cosines + i, n, 0.0f), lanes_load_part(sines + i, n, 0.0f), &low, &high);
+            lanes_store_part(x + i, n, low);
+            lanes_store_part(y + i, n, high);
+        }
+    }
+}
+
 static void add(float *x, const float *y, size_t n)
 {
     size_t i = 0;
@@ -100,6 +166,16 @@ static void add(float *x, const float *y, size_t n)
         const lanes a = lanes_load_part(x + i, n - i, 0.0f), b = lanes_load_part(y + i, n - i, 0.0f);
         lanes_store_part(x + i, n - i, lanes_canonical(lanes_add(a, b)));
     }
+}
+
+static void scale_by(float *x, float by, size_t n)
+{
+    const lanes factor = lanes_set(by);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(x + i, lanes_canonical(lanes_mul(lanes_load(x + i), factor)));
+    if (i < n)
+        lanes_store_part(x + i, n - i, lanes_canonical(lanes_mul(lanes_load_part(x + i, n - i, 0.0f), factor)));
 }
 
 INLINE lanes swiglu_lanes(lanes gate, lanes up)
@@ -118,6 +194,60 @@ static void swiglu(const float *gate, const float *up, size_t n, float *y)
         const lanes a = lanes_load_part(gate + i, n - i, 0.0f), b = lanes_load_part(up + i, n - i, 0.0f);
         lanes_store_part(y + i, n - i, swiglu_lanes(a, b));
     }
+}
+
+INLINE lanes gelu_lanes(lanes x)
+{
+    const lanes cubic = lanes_mul(lanes_set(NB_GELU_CUBIC), lanes_mul(x, x));
+    const lanes exponent = lanes_mul(lanes_fma(cubic, x, x), lanes_set(NB_GELU_MINUS_2_SQRT_2_PI));
+    return lanes_div(x, lanes_add(lanes_set(1.0f), exp_lanes(exponent)));
+}
+
+static void gelu(const float *x, size_t n, float *y)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(y + i, lanes_canonical(gelu_lanes(lanes_load(x + i))));
+    if (i < n)
+        lanes_store_part(y + i, n - i, lanes_canonical(gelu_lanes(lanes_load_part(x + i, n - i, 0.0f))));
+}
+
+static void geglu(const float *gate, const float *up, size_t n, float *y)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(y + i, lanes_canonical(lanes_mul(gelu_lanes(lanes_load(gate + i)), lanes_load(up + i))));
+    if (i < n) {
+        const lanes a = gelu_lanes(lanes_load_part(gate + i, n - i, 0.0f));
+        lanes_store_part(y + i, n - i, lanes_canonical(lanes_mul(a, lanes_load_part(up + i, n - i, 0.0f))));
+    }
+}
+
+INLINE lanes softcap_lanes(lanes x, lanes cap)
+{
+    const lanes t = lanes_div(x, cap), minus_t = lanes_mul(t, lanes_set(-1.0f));
+    const lanes a = lanes_max(t, minus_t), z = lanes_mul(a, a);
+    lanes p = lanes_fma(lanes_set(NB_TANHF_C11), z, lanes_set(NB_TANHF_C9));
+    p = lanes_fma(p, z, lanes_set(NB_TANHF_C7));
+    p = lanes_fma(p, z, lanes_set(NB_TANHF_C5));
+    p = lanes_fma(p, z, lanes_set(NB_TANHF_C3));
+    const lanes small = lanes_fma(lanes_mul(a, z), p, a);
+    const lanes one = lanes_set(1.0f), power = exp_lanes(lanes_mul(lanes_set(2.0f), a));
+    const lanes large = lanes_sub(one, lanes_div(lanes_set(2.0f), lanes_add(power, one)));
+    const lanes tanh_a = lanes_choose(a, lanes_set(NB_TANHF_TURN), small, large);
+    const lanes zero = lanes_set(0.0f);
+    const lanes tanh_t = lanes_choose(t, zero, lanes_mul(tanh_a, lanes_set(-1.0f)), tanh_a);
+    return lanes_canonical(lanes_mul(lanes_add(tanh_t, zero), cap));
+}
+
+static void softcap(float *x, float cap, size_t n)
+{
+    const lanes by = lanes_set(cap);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(x + i, softcap_lanes(lanes_load(x + i), by));
+    if (i < n)
+        lanes_store_part(x + i, n - i, softcap_lanes(lanes_load_part(x + i, n - i, 0.0f), by));
 }
 
 /* The order of comparing does not show in the result, so four maxima are on their way at once. */
@@ -224,13 +354,20 @@ INLINE float softmax_maximum(const float *p, size_t n)
     return lanes_fold_max(lanes_max(max[0], max[1]));
 }
 
-/* p = exp(score - maximum) in place; returns the sum. The lanes after a last partial tile are made 0 afterwards,
- * not by -inf: underflow takes a hundred times as long as any other result. */
-INLINE float softmax_numerators(float *p, size_t n, float maximum)
+/* p = exp(score - maximum) in place for [first, n); returns the sum, in lanes by position. In the first tile the
+ * positions before `first` are made 1 by a score that is the maximum, and their lanes begin at -1. The lanes after
+ * a last partial tile are made 0 afterwards, not by -inf: underflow takes a hundred times as long as any other
+ * result. */
+INLINE float softmax_numerators(float *p, size_t first, size_t n, float maximum)
 {
     const lanes shift = lanes_set(maximum);
-    lanes sums = lanes_set(0.0f);
-    size_t j = 0;
+    float begin[LANES] = {0};
+    size_t j = first / LANES * LANES;
+    for (size_t i = j; i < first; i++) {
+        p[i] = maximum;
+        begin[i - j] = -1.0f;
+    }
+    lanes sums = lanes_load(begin);
     for (; j + LANES <= n; j += LANES) {
         const lanes e = exp_lanes(lanes_sub(lanes_load(p + j), shift));
         lanes_store(p + j, e);
@@ -275,12 +412,19 @@ enum {
 typedef struct attention_batch {
     const float *q, *k, *v;
     size_t q_stride, v_stride, head_size;
-    size_t n_queries, n_keys; /* query i sees n_keys + i */
-    float scale;
+    size_t n_queries, n_keys; /* query i sees n_keys + i, */
+    size_t window;            /* the last so many of them */
+    float scale, cap;
     float *p; /* scores, then numerators: [n_queries][p_stride] */
     size_t p_stride, block;
     float denominators[BATCH];
 } attention_batch;
+
+/* The first key that query i sees. */
+INLINE size_t first_key(const attention_batch *a, size_t i)
+{
+    return a->n_keys + i > a->window ? a->n_keys + i - a->window : 0;
+}
 
 /* How many of the queries that are left share registers: of a constant number each. */
 INLINE size_t queries_at_once(size_t left)
@@ -296,7 +440,7 @@ INLINE void score_queries(const attention_batch *a, size_t i, size_t n_q, size_t
 
 static void score_batch(const attention_batch *a)
 {
-    for (size_t begin = 0; begin < a->n_keys + a->n_queries - 1; begin += a->block)
+    for (size_t begin = first_key(a, 0) / LANES * LANES; begin < a->n_keys + a->n_queries - 1; begin += a->block)
         for (size_t i = 0, n_q; i < a->n_queries; i += n_q) {
             n_q = queries_at_once(a->n_queries - i);
             const size_t seen = a->n_keys + i + n_q - 1, end = begin + a->block < seen ? begin + a->block : seen;
@@ -314,10 +458,16 @@ static void score_batch(const attention_batch *a)
 static void softmax_batch(attention_batch *a)
 {
     float maxima[BATCH];
+    for (size_t i = 0; i < a->n_queries; i++) {
+        const size_t first = first_key(a, i), n = a->n_keys + i - first;
+        float *p = a->p + i * a->p_stride + first;
+        if (a->cap > 0.0f)
+            softcap(p, a->cap, n);
+        maxima[i] = softmax_maximum(p, n);
+    }
     for (size_t i = 0; i < a->n_queries; i++)
-        maxima[i] = softmax_maximum(a->p + i * a->p_stride, a->n_keys + i);
-    for (size_t i = 0; i < a->n_queries; i++)
-        a->denominators[i] = softmax_numerators(a->p + i * a->p_stride, a->n_keys + i, maxima[i]);
+        a->denominators[i] =
+            softmax_numerators(a->p + i * a->p_stride, first_key(a, i), a->n_keys + i, maxima[i]);
 }
 
 INLINE void weigh_queries(const attention_batch *a, size_t i, size_t n_q, size_t d, size_t n_v, size_t begin,
@@ -327,17 +477,50 @@ INLINE void weigh_queries(const attention_batch *a, size_t i, size_t n_q, size_t
                  end - begin, sums);
 }
 
+/* The positions that the queries [first, first + n_q) all see. */
+typedef struct shared_keys {
+    size_t begin, end;
+} shared_keys;
+
+INLINE shared_keys shared_by(const attention_batch *a, size_t first, size_t n_q)
+{
+    const size_t end = a->n_keys + first, last = first_key(a, first + n_q - 1);
+    return (shared_keys){last < end ? last : end, end};
+}
+
+/* Adds p v of query i alone over positions [begin, end) to 16 sums. */
+INLINE lanes weigh_alone(const attention_batch *a, size_t i, size_t d, size_t begin, size_t end, lanes sum)
+{
+    for (size_t j = begin; j < end; j++)
+        sum = lanes_fma(lanes_set(a->p[i * a->p_stride + j]), lanes_load(a->v + j * a->v_stride + d), sum);
+    return sum;
+}
+
+/* Each query's sums begin with the positions before those that a few of them share. */
+INLINE void begin_values(const attention_batch *a, size_t d, size_t n_v, float *sums)
+{
+    for (size_t first = 0, n_q; first < a->n_queries; first += n_q) {
+        n_q = queries_at_once(a->n_queries - first);
+        const shared_keys shared = shared_by(a, first, n_q);
+        for (size_t i = first; i < first + n_q; i++)
+            for (size_t t = 0; t < n_v; t++)
+                lanes_store(sums + (i * n_v + t) * LANES,
+                            weigh_alone(a, i, d + t * LANES, first_key(a, i), shared.begin, lanes_set(0.0f)));
+    }
+}
+
 /* Outputs [d, d + 16 n_v) of each query, of which head_size exist: the positions that all queries of a few see,
  * block by block, then those that only some see, then the division. */
 INLINE void values_of_batch(const attention_batch *a, size_t d, size_t n_v, float *out, size_t out_stride)
 {
     float sums[BATCH * MOST_TILES * LANES];
-    for (size_t i = 0; i < a->n_queries * n_v; i++)
-        lanes_store(sums + i * LANES, lanes_set(0.0f));
-    for (size_t begin = 0; begin < a->n_keys + a->n_queries - 1; begin += a->block)
+    begin_values(a, d, n_v, sums);
+    for (size_t block = first_key(a, 0) / LANES * LANES; block < a->n_keys + a->n_queries - 1; block += a->block)
         for (size_t i = 0, n_q; i < a->n_queries; i += n_q) {
             n_q = queries_at_once(a->n_queries - i);
-            const size_t seen = a->n_keys + i, end = begin + a->block < seen ? begin + a->block : seen;
+            const shared_keys shared = shared_by(a, i, n_q);
+            const size_t begin = block > shared.begin ? block : shared.begin;
+            const size_t end = block + a->block < shared.end ? block + a->block : shared.end;
             if (end <= begin)
                 continue;
             if (n_q == QUERIES)
@@ -351,10 +534,9 @@ INLINE void values_of_batch(const attention_batch *a, size_t d, size_t n_v, floa
         n_q = queries_at_once(a->n_queries - first);
         for (size_t i = first; i < first + n_q; i++)
             for (size_t t = 0; t < n_v; t++) {
-                lanes sum = lanes_load(sums + (i * n_v + t) * LANES);
-                for (size_t j = a->n_keys + first; j < a->n_keys + i; j++)
-                    sum = lanes_fma(lanes_set(a->p[i * a->p_stride + j]),
-                                    lanes_load(a->v + j * a->v_stride + d + t * LANES), sum);
+                const size_t own = first_key(a, i), begin = a->n_keys + first;
+                lanes sum = weigh_alone(a, i, d + t * LANES, own > begin ? own : begin, a->n_keys + i,
+                                        lanes_load(sums + (i * n_v + t) * LANES));
                 sum = lanes_canonical(lanes_div(sum, lanes_set(a->denominators[i])));
                 float *to = out + i * out_stride + d + t * LANES;
                 const size_t left = a->head_size - d - t * LANES;
@@ -387,14 +569,16 @@ static void weigh_batch(const attention_batch *a, float *out, size_t out_stride)
 }
 
 static void attention(const float *q, size_t q_stride, size_t n_queries, size_t n_keys, const float *k,
-                      const float *v, size_t head_size, float scale, float *scratch, float *out,
-                      size_t out_stride)
+                      const float *v, size_t head_size, float scale, float cap, size_t window, float *scratch,
+                      float *out, size_t out_stride)
 {
     for (size_t i = 0; i < n_queries; i += BATCH) {
         attention_batch a = {.q = q + i * q_stride, .k = k, .v = v, .q_stride = q_stride, .head_size = head_size};
         a.n_queries = n_queries - i < BATCH ? n_queries - i : BATCH;
         a.n_keys = n_keys + i;
+        a.window = window;
         a.scale = scale;
+        a.cap = cap;
         a.v_stride = (head_size + LANES - 1) / LANES * LANES;
         a.p = scratch;
         a.p_stride = (a.n_keys + a.n_queries - 1 + LANES - 1) / LANES * LANES;
@@ -408,9 +592,15 @@ static void attention(const float *q, size_t q_stride, size_t n_queries, size_t 
 static void fill_ops(nb_kernels *kernels)
 {
     kernels->rms_norm = rms_norm;
+    kernels->layer_norm = layer_norm;
     kernels->rope_adjacent = rope_adjacent;
+    kernels->rope_halves = rope_halves;
     kernels->add = add;
+    kernels->scale = scale_by;
     kernels->swiglu = swiglu;
+    kernels->gelu = gelu;
+    kernels->geglu = geglu;
+    kernels->softcap = softcap;
     kernels->attention = attention;
     kernels->exp = exp_each;
     kernels->max = max_of;

@@ -52,6 +52,7 @@ INLINE void lanes_store_part(float *p, size_t n, lanes a)
 #define FMA(i, a, b, c) vfmaq_f32(c.part[i], a.part[i], b.part[i])
 #define MAX(i, a, b)    greater(a.part[i], b.part[i])
 #define MIN(i, a, b)    less(a.part[i], b.part[i])
+#define CHOOSE(i, a, b, x, y) vbslq_f32(vcltq_f32(a.part[i], b.part[i]), x.part[i], y.part[i])
 #define NAN_TO_ONE(i, a) canonical(a.part[i])
 #define SCALE(i, a, b)  scale(a.part[i], b.part[i])
 #define ROTATE(i, a, b) rotate(a.part[i], b.part[i])
@@ -91,6 +92,7 @@ INLINE lanes lanes_div(lanes a, lanes b) { return EACH(DIV, a, b); }
 INLINE lanes lanes_fma(lanes a, lanes b, lanes c) { return EACH(FMA, a, b, c); }
 INLINE lanes lanes_max(lanes a, lanes b) { return EACH(MAX, a, b); }
 INLINE lanes lanes_min(lanes a, lanes b) { return EACH(MIN, a, b); }
+INLINE lanes lanes_choose(lanes a, lanes b, lanes x, lanes y) { return EACH(CHOOSE, a, b, x, y); }
 INLINE lanes lanes_canonical(lanes a) { return EACH(NAN_TO_ONE, a); }
 INLINE lanes lanes_scale(lanes p, lanes t) { return EACH(SCALE, p, t); }
 INLINE lanes lanes_rotate(lanes x, lanes cos_sin) { return EACH(ROTATE, x, cos_sin); }

@@ -47,6 +47,18 @@ static void verify_rms_norm(const nb_kernels *level, const float *x, const float
     free(want);
 }
 
+static void verify_layer_norm(const nb_kernels *level, const float *x, const float *weight, const float *bias,
+                              size_t n, float eps, float *y)
+{
+    float *want = copy(x, n);
+    if (want)
+        nb_kernels_at(0)->layer_norm(want, weight, bias, n, eps, want);
+    level->layer_norm(x, weight, bias, n, eps, y);
+    if (want)
+        compare(level, "layer_norm", want, y, n);
+    free(want);
+}
+
 static void verify_rope_adjacent(const nb_kernels *level, float *x, const float *cos_sin, size_t n_heads,
                                  size_t head_size, size_t n_rot)
 {
@@ -56,6 +68,62 @@ static void verify_rope_adjacent(const nb_kernels *level, float *x, const float 
     level->rope_adjacent(x, cos_sin, n_heads, head_size, n_rot);
     if (want)
         compare(level, "rope_adjacent", want, x, n_heads * head_size);
+    free(want);
+}
+
+static void verify_rope_halves(const nb_kernels *level, float *x, const float *cos_sin, size_t n_heads,
+                               size_t head_size, size_t n_rot)
+{
+    float *want = copy(x, n_heads * head_size);
+    if (want)
+        nb_kernels_at(0)->rope_halves(want, cos_sin, n_heads, head_size, n_rot);
+    level->rope_halves(x, cos_sin, n_heads, head_size, n_rot);
+    if (want)
+        compare(level, "rope_halves", want, x, n_heads * head_size);
+    free(want);
+}
+
+static void verify_scale(const nb_kernels *level, float *x, float by, size_t n)
+{
+    float *want = copy(x, n);
+    if (want)
+        nb_kernels_at(0)->scale(want, by, n);
+    level->scale(x, by, n);
+    if (want)
+        compare(level, "scale", want, x, n);
+    free(want);
+}
+
+static void verify_softcap(const nb_kernels *level, float *x, float cap, size_t n)
+{
+    float *want = copy(x, n);
+    if (want)
+        nb_kernels_at(0)->softcap(want, cap, n);
+    level->softcap(x, cap, n);
+    if (want)
+        compare(level, "softcap", want, x, n);
+    free(want);
+}
+
+static void verify_gelu(const nb_kernels *level, const float *x, size_t n, float *y)
+{
+    float *want = copy(x, n);
+    if (want)
+        nb_kernels_at(0)->gelu(want, n, want);
+    level->gelu(x, n, y);
+    if (want)
+        compare(level, "gelu", want, y, n);
+    free(want);
+}
+
+static void verify_geglu(const nb_kernels *level, const float *gate, const float *up, size_t n, float *y)
+{
+    float *want = copy(gate, n);
+    if (want)
+        nb_kernels_at(0)->geglu(want, up, n, want);
+    level->geglu(gate, up, n, y);
+    if (want)
+        compare(level, "geglu", want, y, n);
     free(want);
 }
 
@@ -83,14 +151,15 @@ static void verify_swiglu(const nb_kernels *level, const float *gate, const floa
 
 static void verify_attention(const nb_kernels *level, const float *q, size_t q_stride, size_t n_queries,
                              size_t n_keys, const float *k, const float *v, size_t head_size, float scale,
-                             float *scratch, float *out, size_t out_stride)
+                             float cap, size_t window, float *scratch, float *out, size_t out_stride)
 {
-    level->attention(q, q_stride, n_queries, n_keys, k, v, head_size, scale, scratch, out, out_stride);
+    level->attention(q, q_stride, n_queries, n_keys, k, v, head_size, scale, cap, window, scratch, out,
+                     out_stride);
     float *want = nb_calloc(head_size, sizeof *want);
     float *own_scratch = nb_calloc(nb_round_up(n_keys + n_queries, LANES), LANES * sizeof *own_scratch);
     for (size_t i = 0; want && own_scratch && i < n_queries; i++) {
-        nb_kernels_at(0)->attention(q + i * q_stride, q_stride, 1, n_keys + i, k, v, head_size, scale,
-                                    own_scratch, want, head_size);
+        nb_kernels_at(0)->attention(q + i * q_stride, q_stride, 1, n_keys + i, k, v, head_size, scale, cap,
+                                    window, own_scratch, want, head_size);
         compare(level, "attention", want, out + i * out_stride, head_size);
     }
     free(want);
@@ -152,6 +221,32 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
     {                                                                                                        \
         verify_rms_norm(nb_kernels_at(I), x, weight, n, eps, y);                                             \
     }                                                                                                        \
+    static void layer_norm_##I(const float *x, const float *weight, const float *bias, size_t n, float eps,  \
+                               float *y)                                                                     \
+    {                                                                                                        \
+        verify_layer_norm(nb_kernels_at(I), x, weight, bias, n, eps, y);                                     \
+    }                                                                                                        \
+    static void rope_halves_##I(float *x, const float *cos_sin, size_t n_heads, size_t head_size,            \
+                                size_t n_rot)                                                                \
+    {                                                                                                        \
+        verify_rope_halves(nb_kernels_at(I), x, cos_sin, n_heads, head_size, n_rot);                         \
+    }                                                                                                        \
+    static void scale_##I(float *x, float by, size_t n)                                                      \
+    {                                                                                                        \
+        verify_scale(nb_kernels_at(I), x, by, n);                                                            \
+    }                                                                                                        \
+    static void softcap_##I(float *x, float cap, size_t n)                                                   \
+    {                                                                                                        \
+        verify_softcap(nb_kernels_at(I), x, cap, n);                                                         \
+    }                                                                                                        \
+    static void gelu_##I(const float *x, size_t n, float *y)                                                 \
+    {                                                                                                        \
+        verify_gelu(nb_kernels_at(I), x, n, y);                                                              \
+    }                                                                                                        \
+    static void geglu_##I(const float *gate, const float *up, size_t n, float *y)                            \
+    {                                                                                                        \
+        verify_geglu(nb_kernels_at(I), gate, up, n, y);                                                      \
+    }                                                                                                        \
     static void rope_adjacent_##I(float *x, const float *cos_sin, size_t n_heads, size_t head_size,          \
                                   size_t n_rot)                                                              \
     {                                                                                                        \
@@ -166,11 +261,11 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
         verify_swiglu(nb_kernels_at(I), gate, up, n, y);                                                     \
     }                                                                                                        \
     static void attention_##I(const float *q, size_t q_stride, size_t n_queries, size_t n_keys,              \
-                              const float *k, const float *v, size_t head_size, float scale, float *scratch, \
-                              float *out, size_t out_stride)                                                 \
+                              const float *k, const float *v, size_t head_size, float scale, float cap,      \
+                              size_t window, float *scratch, float *out, size_t out_stride)                  \
     {                                                                                                        \
-        verify_attention(nb_kernels_at(I), q, q_stride, n_queries, n_keys, k, v, head_size, scale, scratch,  \
-                         out, out_stride);                                                                   \
+        verify_attention(nb_kernels_at(I), q, q_stride, n_queries, n_keys, k, v, head_size, scale, cap,      \
+                         window, scratch, out, out_stride);                                                  \
     }                                                                                                        \
     static void exp_##I(const float *x, size_t n, float *y)                                                  \
     {                                                                                                        \
@@ -191,6 +286,12 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
     static void set_kernels_##I(nb_kernels *k)                                                               \
     {                                                                                                        \
         k->rms_norm = rms_norm_##I;                                                                          \
+        k->layer_norm = layer_norm_##I;                                                                      \
+        k->rope_halves = rope_halves_##I;                                                                    \
+        k->scale = scale_##I;                                                                                \
+        k->softcap = softcap_##I;                                                                            \
+        k->gelu = gelu_##I;                                                                                  \
+        k->geglu = geglu_##I;                                                                                \
         k->rope_adjacent = rope_adjacent_##I;                                                                \
         k->add = add_##I;                                                                                    \
         k->swiglu = swiglu_##I;                                                                              \

@@ -1,6 +1,7 @@
 /* exp and tanh in f32. The exp kernels perform the operations of nb_expf, lane by lane. */
 #include "math/expf.h"
 #include "math/math.h"
+#include "math/tanhf.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -34,19 +35,18 @@ float nb_expf(float x)
     return p * power_of_2(e / 2) * power_of_2(e - e / 2);
 }
 
-/* Of |x|, with the sign put back. Under 0.625 an odd polynomial (minimax); from there
- * 1 - 2 / (exp(2x) + 1), which loses nothing. */
+/* Of |x|, with the sign put back. */
 float nb_tanhf(float x)
 {
     if (x != x)
         return NAN;
     const float a = fabsf(x);
-    if (a >= 0.625f)
+    if (a >= NB_TANHF_TURN)
         return copysignf(1.0f - 2.0f / (nb_expf(2.0f * a) + 1.0f), x);
     const float z = a * a;
-    float p = fmaf(-0x1.76ac1cp-8f, z, 0x1.5256d8p-6f);
-    p = fmaf(p, z, -0x1.b84448p-5f);
-    p = fmaf(p, z, 0x1.110768p-3f);
-    p = fmaf(p, z, -0x1.555534p-2f);
+    float p = fmaf(NB_TANHF_C11, z, NB_TANHF_C9);
+    p = fmaf(p, z, NB_TANHF_C7);
+    p = fmaf(p, z, NB_TANHF_C5);
+    p = fmaf(p, z, NB_TANHF_C3);
     return copysignf(fmaf(a * z, p, a), x);
 }

@@ -139,7 +139,7 @@ static void attend_items(void *user, size_t begin, size_t end, unsigned thread)
         const size_t offset = query * n_q + head * h->head_size;
         job->kernels->attention(s->q + offset, n_q, nb_min_size(QUERY_TILE, job->n_queries - query),
                                 first_position + query + 1, s->keys + kv * s->key_head,
-                                s->values + kv * s->value_head, h->head_size, scale,
+                                s->values + kv * s->value_head, h->head_size, scale, 0.0f, SIZE_MAX,
                                 s->scores + thread * s->scores_stride, s->attended + offset, n_q);
     }
 }

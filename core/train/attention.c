@@ -115,7 +115,7 @@ static void forward_item(const job *j, size_t sequence, size_t kv_head, float *s
         for (size_t query = 0; query < n; query += QUERY_TILE) {
             const size_t at = (begin + query) * n_q + head * hd;
             kernels->attention(j->q + at, n_q, nb_min_size(QUERY_TILE, n - query), query + 1, keys, values, hd, scale,
-                               scores, j->attended + at, n_q);
+                               0.0f, SIZE_MAX, scores, j->attended + at, n_q);
         }
 }
 

@@ -54,10 +54,37 @@ static void check_rms_norm(nb_check *check)
     nb_check_end(check);
 }
 
-static void check_rope_adjacent(nb_check *check)
+static void check_layer_norm(nb_check *check)
+{
+    if (!nb_check_begin(check, "layer_norm"))
+        return;
+    for (size_t i = 0; i < 4 * N_LENGTHS * NB_FILL_COUNT; i++) {
+        const size_t n = lengths[i % N_LENGTHS];
+        const nb_fill fill = (nb_fill)(i / N_LENGTHS % NB_FILL_COUNT);
+        const float eps = nb_check_below(check, 4) ? 1e-5f : 0.0f;
+        nb_check_case(check, "n %zu, fill %d, eps %g", n, fill, (double)eps);
+        const float *weight = filled(check, n, i % 3 ? NB_FILL_PLAIN : fill);
+        const float *bias = filled(check, n, i % 5 ? NB_FILL_PLAIN : fill);
+        if (i % 2) { /* y is x */
+            const nb_check_output y = filled_output(check, n, fill);
+            check->reference->layer_norm(y.want, weight, bias, n, eps, y.want);
+            check->level->layer_norm(y.got, weight, bias, n, eps, y.got);
+            nb_check_same(check, &y);
+            continue;
+        }
+        const float *x = filled(check, n, fill);
+        const nb_check_output y = nb_check_output_create(check, n * sizeof(float));
+        check->reference->layer_norm(x, weight, bias, n, eps, y.want);
+        check->level->layer_norm(x, weight, bias, n, eps, y.got);
+        nb_check_same(check, &y);
+    }
+    nb_check_end(check);
+}
+
+static void check_rope(nb_check *check, bool halves)
 {
     static const size_t head_sizes[] = {2, 4, 6, 8, 16, 24, 40, 48, 64, 80, 100, 128};
-    if (!nb_check_begin(check, "rope_adjacent"))
+    if (!nb_check_begin(check, halves ? "rope_halves" : "rope_adjacent"))
         return;
     for (size_t i = 0; i < 480; i++) {
         const size_t head_size = head_sizes[i % 12], n_heads = 1 + nb_check_below(check, 5);
@@ -66,11 +93,22 @@ static void check_rope_adjacent(nb_check *check)
         nb_check_case(check, "%zu heads of %zu, %zu turned, fill %d", n_heads, head_size, n_rot, fill);
         const float *cos_sin = filled(check, n_rot / 2 * 2, i % 5 ? NB_FILL_PLAIN : fill);
         const nb_check_output x = filled_output(check, n_heads * head_size, fill);
-        check->reference->rope_adjacent(x.want, cos_sin, n_heads, head_size, n_rot);
-        check->level->rope_adjacent(x.got, cos_sin, n_heads, head_size, n_rot);
+        const nb_kernels *reference = check->reference, *level = check->level;
+        (halves ? reference->rope_halves : reference->rope_adjacent)(x.want, cos_sin, n_heads, head_size, n_rot);
+        (halves ? level->rope_halves : level->rope_adjacent)(x.got, cos_sin, n_heads, head_size, n_rot);
         nb_check_same(check, &x);
     }
     nb_check_end(check);
+}
+
+static void check_rope_adjacent(nb_check *check)
+{
+    check_rope(check, false);
+}
+
+static void check_rope_halves(nb_check *check)
+{
+    check_rope(check, true);
 }
 
 static void check_add(nb_check *check)
@@ -90,10 +128,74 @@ static void check_add(nb_check *check)
     nb_check_end(check);
 }
 
-static void check_swiglu(nb_check *check)
+static void check_scale(nb_check *check)
 {
-    if (!nb_check_begin(check, "swiglu"))
+    if (!nb_check_begin(check, "scale"))
         return;
+    for (size_t i = 0; i < 2 * N_LENGTHS * NB_FILL_COUNT; i++) {
+        const size_t n = lengths[i % N_LENGTHS];
+        const nb_fill fill = (nb_fill)(i / N_LENGTHS % NB_FILL_COUNT);
+        const float by = *filled(check, 1, nb_check_any_fill(check));
+        nb_check_case(check, "n %zu, fill %d, by %a", n, fill, (double)by);
+        const nb_check_output x = filled_output(check, n, fill);
+        check->reference->scale(x.want, by, n);
+        check->level->scale(x.got, by, n);
+        nb_check_same(check, &x);
+    }
+    nb_check_end(check);
+}
+
+/* All sorts of bits, and where tanh bends, densely. */
+static void check_softcap(nb_check *check)
+{
+    static const float caps[] = {50.0f, 30.0f, 1.0f, 0.01f};
+    if (!nb_check_begin(check, "softcap"))
+        return;
+    for (size_t i = 0; i < 128 + 4 * N_LENGTHS * NB_FILL_COUNT; i++) {
+        const bool dense = i < 128;
+        const size_t n = dense ? 4096 : lengths[i % N_LENGTHS];
+        const nb_fill fill = (nb_fill)(i / N_LENGTHS % NB_FILL_COUNT);
+        const float cap = caps[nb_check_below(check, 4)];
+        nb_check_case(check, "n %zu, %s %d, cap %g", n, dense ? "chunk" : "fill", dense ? (int)i : (int)fill,
+                      (double)cap);
+        const nb_check_output x = filled_output(check, n, fill);
+        for (size_t j = 0; dense && j < n; j++)
+            ((float *)x.want)[j] = cap * (-10.0f + 20.0f * (float)nb_random_f64(&check->random));
+        memcpy(x.got, x.want, n * sizeof(float));
+        check->reference->softcap(x.want, cap, n);
+        check->level->softcap(x.got, cap, n);
+        nb_check_same(check, &x);
+    }
+    nb_check_end(check);
+}
+
+static void check_gelu(nb_check *check)
+{
+    if (!nb_check_begin(check, "gelu"))
+        return;
+    for (size_t i = 0; i < 128 + 4 * N_LENGTHS * NB_FILL_COUNT; i++) {
+        const bool dense = i < 128;
+        const size_t n = dense ? 4096 : lengths[i % N_LENGTHS];
+        const nb_fill fill = (nb_fill)(i / N_LENGTHS % NB_FILL_COUNT);
+        nb_check_case(check, "n %zu, %s %d", n, dense ? "chunk" : "fill", dense ? (int)i : (int)fill);
+        float *x = filled(check, n, fill);
+        for (size_t j = 0; dense && j < n; j++)
+            x[j] = -15.0f + 30.0f * (float)nb_random_f64(&check->random);
+        const nb_check_output y = nb_check_output_create(check, n * sizeof(float));
+        check->reference->gelu(x, n, y.want);
+        check->level->gelu(x, n, y.got);
+        nb_check_same(check, &y);
+        memcpy(y.got, x, n * sizeof *x); /* in place */
+        check->level->gelu(y.got, n, y.got);
+        nb_check_same(check, &y);
+    }
+    nb_check_end(check);
+}
+
+typedef void gated(const float *gate, const float *up, size_t n, float *y);
+
+static void check_gated(nb_check *check, gated *reference, gated *level)
+{
     for (size_t i = 0; i < 4 * N_LENGTHS * NB_FILL_COUNT; i++) {
         const size_t n = lengths[i % N_LENGTHS];
         const nb_fill fill = (nb_fill)(i / N_LENGTHS % NB_FILL_COUNT);
@@ -101,18 +203,30 @@ static void check_swiglu(nb_check *check)
         const float *up = filled(check, n, i % 3 ? NB_FILL_PLAIN : fill);
         if (i % 2) { /* y is gate */
             const nb_check_output y = filled_output(check, n, fill);
-            check->reference->swiglu(y.want, up, n, y.want);
-            check->level->swiglu(y.got, up, n, y.got);
+            reference(y.want, up, n, y.want);
+            level(y.got, up, n, y.got);
             nb_check_same(check, &y);
             continue;
         }
         const float *gate = filled(check, n, fill);
         const nb_check_output y = nb_check_output_create(check, n * sizeof(float));
-        check->reference->swiglu(gate, up, n, y.want);
-        check->level->swiglu(gate, up, n, y.got);
+        reference(gate, up, n, y.want);
+        level(gate, up, n, y.got);
         nb_check_same(check, &y);
     }
     nb_check_end(check);
+}
+
+static void check_swiglu(nb_check *check)
+{
+    if (nb_check_begin(check, "swiglu"))
+        check_gated(check, check->reference->swiglu, check->level->swiglu);
+}
+
+static void check_geglu(nb_check *check)
+{
+    if (nb_check_begin(check, "geglu"))
+        check_gated(check, check->reference->geglu, check->level->geglu);
 }
 
 /* All sorts of bits, and the stretch where results are finite, densely. */
@@ -172,10 +286,13 @@ static void check_log_sum_exp(nb_check *check)
     nb_check_end(check);
 }
 
-/* What attention works on. Keys beyond the last, and values' padding, hold NaN: they must not show. */
+/* What attention works on. Keys beyond the last and before the first that a window leaves, and values' padding,
+ * hold NaN: they must not show. */
 typedef struct attention_case {
     size_t head_size, n_queries, n_keys, q_stride, out_stride;
     const float *q, *k, *v;
+    float cap;
+    size_t window;
 } attention_case;
 
 static size_t round_up_16(size_t n)
@@ -200,12 +317,14 @@ static void make_attention(nb_check *check, attention_case *a)
                  v_stride = round_up_16(a->head_size);
     a->q = filled(check, (a->n_queries - 1) * a->q_stride + a->head_size, attention_fill(check));
     float *k = filled(check, padded * a->head_size, attention_fill(check));
-    for (size_t j = n; j < padded; j++)
-        for (size_t d = 0; d < a->head_size; d++)
+    const size_t unseen = a->n_keys > a->window ? a->n_keys - a->window : 0;
+    for (size_t j = 0; j < padded; j++)
+        for (size_t d = 0; (j < unseen || j >= n) && d < a->head_size; d++)
             k[(j / 16 * a->head_size + d) * 16 + j % 16] = NAN;
     float *v = filled(check, n * v_stride, attention_fill(check));
     for (size_t j = 0; j < n; j++)
         set_nan(v + j * v_stride + a->head_size, v_stride - a->head_size);
+    set_nan(v, unseen * v_stride);
     a->k = k;
     a->v = v;
 }
@@ -215,7 +334,15 @@ static void run_attention(nb_check *check, const nb_kernels *kernels, const atte
     const size_t n_scratch = 16 * round_up_16(a->n_keys + a->n_queries);
     float *scratch = nb_check_input(check, n_scratch * sizeof *scratch);
     kernels->attention(a->q, a->q_stride, a->n_queries, a->n_keys, a->k, a->v, a->head_size,
-                       1.0f / sqrtf((float)a->head_size), scratch, out, a->out_stride);
+                       1.0f / sqrtf((float)a->head_size), a->cap, a->window, scratch, out, a->out_stride);
+}
+
+/* Half of the cases have neither; windows are of any size up to all keys. */
+static void draw_cap_and_window(nb_check *check, attention_case *a)
+{
+    a->cap = nb_check_below(check, 3) ? 0.0f : 2.0f;
+    a->window =
+        nb_check_below(check, 3) ? SIZE_MAX : 1 + nb_check_below(check, a->n_keys + a->n_queries);
 }
 
 static void check_attention(nb_check *check)
@@ -223,15 +350,16 @@ static void check_attention(nb_check *check)
     static const size_t head_sizes[] = {8, 48, 64, 128, 2, 4, 12, 16, 20, 32, 80, 100, 256, 512};
     if (!nb_check_begin(check, "attention"))
         return;
-    for (size_t i = 0; i < 420; i++) {
+    for (size_t i = 0; i < 840; i++) {
         attention_case a;
         a.head_size = head_sizes[i % (i % 3 ? 4 : 14)];
         a.n_queries = i % 4 ? 1 + nb_check_below(check, 17) : 1;
         a.n_keys = 1 + nb_check_below(check, a.n_queries == 1 && a.head_size < 100 ? 300 : 50);
         a.q_stride = a.head_size * (1 + nb_check_below(check, 3));
         a.out_stride = a.head_size * (1 + nb_check_below(check, 3));
-        nb_check_case(check, "head size %zu, %zu queries after %zu keys", a.head_size, a.n_queries,
-                      a.n_keys - 1);
+        draw_cap_and_window(check, &a);
+        nb_check_case(check, "head size %zu, %zu queries after %zu keys, cap %g, window %zu", a.head_size, a.n_queries,
+                      a.n_keys - 1, (double)a.cap, a.window);
         make_attention(check, &a);
         const size_t n_out = (a.n_queries - 1) * a.out_stride + a.head_size;
         const nb_check_output out = nb_check_output_create(check, n_out * sizeof(float));
@@ -247,19 +375,24 @@ static void check_attention_batches(nb_check *check)
 {
     if (!nb_check_begin(check, "attention_batches"))
         return;
-    for (size_t i = 0; i < 12; i++) {
+    for (size_t i = 0; i < 36; i++) {
         const size_t head_size = i % 2 ? 48 : 64, n_queries = 16 + nb_check_below(check, 30);
-        attention_case a = {head_size, n_queries, 1 + nb_check_below(check, 20), head_size, head_size, NULL,
-                            NULL,      NULL};
-        nb_check_case(check, "head size %zu, %zu queries after %zu keys", head_size, n_queries, a.n_keys - 1);
+        attention_case a = {.head_size = head_size,
+                            .n_queries = n_queries,
+                            .n_keys = 1 + nb_check_below(check, 20),
+                            .q_stride = head_size,
+                            .out_stride = head_size};
+        draw_cap_and_window(check, &a);
+        nb_check_case(check, "head size %zu, %zu queries after %zu keys, cap %g, window %zu", head_size, n_queries,
+                      a.n_keys - 1, (double)a.cap, a.window);
         make_attention(check, &a);
         const nb_check_output out = nb_check_output_create(check, n_queries * head_size * sizeof(float));
         run_attention(check, check->level, &a, out.want);
         float *scratch = nb_check_input(check, 16 * round_up_16(a.n_keys + n_queries) * sizeof *scratch);
         for (size_t q = 0; q < n_queries; q++)
             check->level->attention(a.q + q * head_size, head_size, 1, a.n_keys + q, a.k, a.v, head_size,
-                                    1.0f / sqrtf((float)head_size), scratch, (float *)out.got + q * head_size,
-                                    head_size);
+                                    1.0f / sqrtf((float)head_size), a.cap, a.window, scratch,
+                                    (float *)out.got + q * head_size, head_size);
         nb_check_same(check, &out);
     }
     nb_check_end(check);
@@ -268,9 +401,15 @@ static void check_attention_batches(nb_check *check)
 void nb_check_ops(nb_check *check)
 {
     nb_check_run(check, check_rms_norm);
+    nb_check_run(check, check_layer_norm);
     nb_check_run(check, check_rope_adjacent);
+    nb_check_run(check, check_rope_halves);
     nb_check_run(check, check_add);
+    nb_check_run(check, check_scale);
     nb_check_run(check, check_swiglu);
+    nb_check_run(check, check_gelu);
+    nb_check_run(check, check_geglu);
+    nb_check_run(check, check_softcap);
     nb_check_run(check, check_exp);
     nb_check_run(check, check_max);
     nb_check_run(check, check_log_sum_exp);
@@ -357,6 +496,7 @@ typedef struct bench {
     const nb_kernels *level;
     size_t n;
     float *x, *y, *z, *cos_sin;
+    float turn[64]; /* for halves of 32 */
     attention_case attention;
     double sink;
 } bench;
@@ -365,6 +505,12 @@ static void bench_rms_norm(void *job)
 {
     bench *b = job;
     b->level->rms_norm(b->x, b->y, b->n, 1e-5f, b->z);
+}
+
+static void bench_layer_norm(void *job)
+{
+    bench *b = job;
+    b->level->layer_norm(b->x, b->y, b->y, b->n, 1e-5f, b->z);
 }
 
 static void bench_add(void *job)
@@ -377,6 +523,36 @@ static void bench_rope(void *job)
 {
     bench *b = job;
     b->level->rope_adjacent(b->x, b->cos_sin, b->n / 64, 64, 64);
+}
+
+static void bench_rope_halves(void *job)
+{
+    bench *b = job;
+    b->level->rope_halves(b->x, b->turn, b->n / 64, 64, 64);
+}
+
+static void bench_scale(void *job)
+{
+    bench *b = job;
+    b->level->scale(b->x, -1.0f, b->n);
+}
+
+static void bench_gelu(void *job)
+{
+    bench *b = job;
+    b->level->gelu(b->x, b->n, b->z);
+}
+
+static void bench_geglu(void *job)
+{
+    bench *b = job;
+    b->level->geglu(b->x, b->y, b->n, b->z);
+}
+
+static void bench_softcap(void *job)
+{
+    bench *b = job;
+    b->level->softcap(b->x, 30.0f, b->n);
 }
 
 static void bench_swiglu(void *job)
@@ -407,8 +583,8 @@ static void bench_attention(void *job)
 {
     bench *b = job;
     const attention_case *a = &b->attention;
-    b->level->attention(a->q, a->q_stride, a->n_queries, a->n_keys, a->k, a->v, a->head_size, 0.1f, b->z,
-                        b->x, a->out_stride);
+    b->level->attention(a->q, a->q_stride, a->n_queries, a->n_keys, a->k, a->v, a->head_size, 0.1f, 0.0f,
+                        SIZE_MAX, b->z, b->x, a->out_stride);
 }
 
 static void time_elementwise(nb_check *check, bench *b)
@@ -418,9 +594,15 @@ static void time_elementwise(nb_check *check, bench *b)
         void (*run)(void *job);
         double bytes; /* read and written, of an element */
     } rows[] = {{"rms_norm", bench_rms_norm, 12},
+                {"layer_norm", bench_layer_norm, 16},
                 {"rope_adjacent", bench_rope, 8},
+                {"rope_halves", bench_rope_halves, 8},
                 {"add", bench_add, 12},
+                {"scale", bench_scale, 8},
                 {"swiglu", bench_swiglu, 12},
+                {"gelu", bench_gelu, 8},
+                {"geglu", bench_geglu, 12},
+                {"softcap", bench_softcap, 8},
                 {"exp", bench_exp, 8},
                 {"max", bench_max, 4},
                 {"log_sum_exp", bench_log_sum_exp, 4}};
@@ -472,6 +654,8 @@ void nb_bench_ops(nb_check *check)
     nb_check_fill(check, memory, 5 * MOST, NB_FILL_PLAIN);
     for (size_t i = 0; i < MOST; i++) /* a turn, so that repeating it neither overflows nor vanishes */
         b.cos_sin[i] = i % 2 ? 0.8f : 0.6f;
+    for (size_t i = 0; i < 64; i++)
+        b.turn[i] = i < 32 ? 0.6f : 0.8f;
     time_elementwise(check, &b);
     if (!check->only_kernel || strncmp("attention", check->only_kernel, strlen(check->only_kernel)) == 0)
         time_attention(&b);

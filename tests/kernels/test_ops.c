@@ -84,6 +84,62 @@ static void silu_far_out(void **state)
     }
 }
 
+/* The same four numbers through LayerNorm, without and with weights and a bias. */
+static void layer_norm_of_four(void **state)
+{
+    (void)state;
+    const float x[] = {1, 2, -3, 4}, ones[] = {1, 1, 1, 1}, zeros[4] = {0};
+    const float want[] = {0, .392232f, -1.5689279f, 1.1766959f};
+    const float weight[] = {1, .5f, 2, 1}, bias[] = {-1, 1, 0, 2};
+    const float want_affine[] = {-1, 1.196116f, -3.1378558f, 3.1766959f};
+    for_each_level(k)
+    {
+        float y[4];
+        k->layer_norm(x, ones, zeros, 4, 1e-5f, y);
+        assert_near(y, want, 4, 1e-6f);
+        k->layer_norm(x, weight, bias, 4, 1e-5f, y);
+        assert_near(y, want_affine, 4, 1e-6f);
+    }
+}
+
+/* The form with tanh, not erf; where exp overflows it is minus nothing; gated it is multiplied. */
+static void gelu_of_five(void **state)
+{
+    (void)state;
+    const float x[] = {-2, -1, .5f, 1, 3}, twos[] = {2, 2, 2, 2, 2}, far[] = {-1000, 1000, 1e30f};
+    const float want[] = {-.04540230f, -.158808f, .345714f, .841192f, 2.9963626f};
+    for_each_level(k)
+    {
+        float y[5];
+        k->gelu(x, 5, y);
+        assert_near(y, want, 5, 5e-7f);
+        k->gelu(far, 3, y);
+        assert_true(y[0] == 0 && signbit(y[0]) && y[1] == 1000 && y[2] == 1e30f);
+        k->geglu(x, twos, 5, y);
+        for (int i = 0; i < 5; i++)
+            y[i] /= 2;
+        assert_near(y, want, 5, 5e-7f);
+    }
+}
+
+/* cap tanh(x / cap), of a small cap where it bends and a large one where it hardly does. */
+static void softcap_of_five(void **state)
+{
+    (void)state;
+    const float x[] = {-3, -.5f, 0, .25f, 1000};
+    for_each_level(k)
+    {
+        for (float cap = 1; cap < 1000; cap *= 30) {
+            float y[5], want[5];
+            for (int i = 0; i < 5; i++)
+                want[i] = (float)((double)cap * tanh((double)x[i] / (double)cap));
+            memcpy(y, x, sizeof y);
+            k->softcap(y, cap, 5);
+            assert_near(y, want, 5, 2e-7f * cap);
+        }
+    }
+}
+
 /* d = 8 at position 3, base 10000. */
 static void rope_adjacent_at_position_3(void **state)
 {
@@ -110,6 +166,32 @@ static void rope_adjacent_at_position_3(void **state)
     }
 }
 
+static void rope_halves_at_position_3(void **state)
+{
+    (void)state;
+    const float want[] = {-1.69559f, .13755f, 2.78868f, 3.97598f, -4.80884f, 6.32306f, 7.08684f, 8.01196f};
+    float cos_sin[8];
+    for (int i = 0; i < 4; i++) {
+        const double angle = 3 * nb_pow(10000, -2.0 * i / 8);
+        cos_sin[i] = (float)nb_cos(angle);
+        cos_sin[4 + i] = (float)nb_sin(angle);
+    }
+    for_each_level(k)
+    {
+        float x[16];
+        for (int i = 0; i < 16; i++)
+            x[i] = (float)(i % 8 + 1);
+        k->rope_halves(x, cos_sin, 2, 8, 8);
+        assert_near(x, want, 8, 1e-5f);
+        assert_near(x + 8, want, 8, 1e-5f);
+        const float quarter[] = {0, 0, 1, 1}; /* the first 4 of 8: (a, b) -> (-b, a) */
+        float partial[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+        const float turned[8] = {-3, -4, 1, 2, 5, 6, 7, 8};
+        k->rope_halves(partial, quarter, 1, 8, 4);
+        assert_near(partial, turned, 8, 0);
+    }
+}
+
 /* Two keys, head size 2: scores 0 and ln 3 weigh their values 1 : 3. The first query sees only the first key.
  */
 static void attention_by_hand(void **state)
@@ -129,7 +211,8 @@ static void attention_by_hand(void **state)
     for_each_level(level)
     {
         float out[4];
-        level->attention(q, 2, 2, 1, k, v, 2, 0.5f, scratch, out, 2); /* query 1: score 0.5 * 2 ln 3 */
+        level->attention(q, 2, 2, 1, k, v, 2, 0.5f, 0.0f, SIZE_MAX, scratch, out,
+                         2); /* query 1: score 0.5 * 2 ln 3 */
         assert_true(out[0] == 4 && out[1] == -8);
         assert_float_equal(out[2], 7.0f, 1e-6f);
         assert_float_equal(out[3], 4.0f, 1e-6f);
@@ -186,6 +269,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rms_norm_of_four),   cmocka_unit_test(silu_of_five),
+        cmocka_unit_test(layer_norm_of_four), cmocka_unit_test(gelu_of_five),
+        cmocka_unit_test(softcap_of_five),    cmocka_unit_test(rope_halves_at_position_3),
         cmocka_unit_test(silu_far_out),       cmocka_unit_test(rope_adjacent_at_position_3),
         cmocka_unit_test(attention_by_hand),  cmocka_unit_test(max_and_log_sum_exp),
         cmocka_unit_test(sums_have_16_lanes), cmocka_unit_test(levels_are_found_by_name),
