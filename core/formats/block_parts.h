@@ -17,6 +17,28 @@ static inline void nb_write_f16(float value, uint8_t bytes[2])
     bytes[1] = (uint8_t)(code >> 8);
 }
 
+/* To nearest, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no room for a fraction in the sum, whose
+ * low 22 bits then are the integer. Beyond, and for NaN, some number that is the same everywhere. */
+#define NB_NEAREST_MAGIC 0x1.8p23f
+static inline int nb_nearest(float x)
+{
+    return (int)(nb_f32_bits(x + NB_NEAREST_MAGIC) & 0x7fffff) - 0x400000;
+}
+
+/* Without its fraction; 0 for what has no place in an int, NaN too. */
+static inline int nb_truncate(float x)
+{
+    return x > -0x1p31f && x < 0x1p31f ? (int)x : 0;
+}
+
+/* To nearest, ties away from 0; what nb_truncate has no place for gives 0. */
+static inline int nb_round_away(float x)
+{
+    int whole = nb_truncate(x);
+    float fraction = x - (float)whole;
+    return whole + (fraction >= 0.5f && fraction < 1) - (fraction <= -0.5f && fraction > -1);
+}
+
 /* Adds a field of `bits` bits, laid out in planes (see blocks.h), to n_bytes * 8 / bits codes, `shift` bits
  * up. */
 static inline void nb_planes_read(const uint8_t *bytes, size_t n_bytes, unsigned bits, unsigned shift,

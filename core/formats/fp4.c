@@ -1,4 +1,7 @@
 #include "formats/block_parts.h"
+#include "formats/scale_search.h"
+
+#include <math.h>
 
 /* 4-bit floats, sign, two bits of exponent, one of mantissa: 0 0.5 1 1.5 2 3 4 6. mxfp4 scales 32 of them by
  * a power of two, nvfp4 16 of them by an 8-bit float. The table holds twice the numbers, and the scales are
@@ -59,6 +62,78 @@ static void nvfp4_decode(const void *codes, size_t n, float *values)
             look_up(block->qs + NV_SUB / 2 * s, NV_SUB / 2, nb_ue4m3_half(block->d[s]), values + NV_SUB * s);
 }
 
+/* The nearest of the 16 numbers; of two as near, the one closer to 0. -0 does not occur. x: [2 n_bytes]. */
+static void write_codes(const float *x, float half_scale, uint8_t *qs, size_t n_bytes)
+{
+    uint8_t q[NB_BLOCK];
+    for (size_t j = 0; j < 2 * n_bytes; j++) {
+        float best = fabsf(x[j]), size = best;
+        int code = 0;
+        for (int k = 1; k < 8; k++) {
+            float error = fabsf((float)nb_e2m1_doubled[k] * half_scale - size);
+            code = error < best ? k : code;
+            best = error < best ? error : best;
+        }
+        q[j] = (uint8_t)(x[j] < 0 && code != 0 ? code + 8 : code);
+    }
+    nb_planes_write(q, 0, 4, qs, n_bytes);
+}
+
+/* The power of two of log2(x) rounded to f32, x > 0. So close below a power of two that the logarithm rounds
+ * up to it, it is that power; the reference's scale doubles there, and so does ours. */
+static int floor_of_log2(float x)
+{
+    int exponent;
+    double fraction = frexp((double)x, &exponent); /* x = fraction 2^exponent, fraction in [0.5, 1) */
+    /* Next to 1, log2(1 - e) = -(e + e^2 / 2) / ln 2 to within e^3. */
+    double e = 1 - fraction;
+    if (e < 0x1p-16 && (float)((double)exponent - (e + e * e / 2) * 0x1.71547652b82fep0) == (float)exponent)
+        return exponent;
+    return exponent - 1;
+}
+
+static void mxfp4_encode(const float *values, size_t n, const float *importance, void *blocks)
+{
+    (void)importance;
+    nb_block_mxfp4 *block = blocks;
+    for (; n > 0; n -= NB_BLOCK, values += NB_BLOCK, block++) {
+        float max = fabsf(nb_signed_max(values, NB_BLOCK));
+        /* The largest code, 6, is 1.5 times 2^2. */
+        int e = max > 0 ? floor_of_log2(max) - 2 + 127 : 0;
+        block->e = (uint8_t)(e < 0 ? 0 : e);
+        write_codes(values, nb_e8m0_half(block->e), block->qs, sizeof block->qs);
+    }
+}
+
+/* A scale as e4m3: to nearest, ties upwards; 256 and more become 448, the largest. Not negative. */
+static uint8_t ue4m3_encode(float x)
+{
+    if (!(x > 0))
+        return 0;
+    if (x < 0x1p-6f) { /* subnormal, steps of 2^-9 */
+        int steps = (int)(x * 512 + 0.5f);
+        return (uint8_t)(steps < 7 ? steps : 7);
+    }
+    if (x >= 256)
+        return 0x7e;
+    uint32_t rounded =
+        (nb_f32_bits(x) + (1U << 19)) >> 20; /* exponent and 3 bits of fraction, a carry included */
+    uint32_t code = rounded - ((127 - 7) << 3);
+    return (uint8_t)(code < 0x78 ? code : 0x7e);
+}
+
+static void nvfp4_encode(const float *values, size_t n, const float *importance, void *blocks)
+{
+    (void)importance;
+    nb_block_nvfp4 *block = blocks;
+    for (; n > 0; n -= NV_BLOCK, values += NV_BLOCK, block++)
+        for (size_t s = 0; s < NV_BLOCK / NV_SUB; s++) {
+            const float *x = values + NV_SUB * s;
+            block->d[s] = ue4m3_encode(fabsf(nb_signed_max(x, NV_SUB)) / 6);
+            write_codes(x, nb_ue4m3_half(block->d[s]), block->qs + NV_SUB / 2 * s, NV_SUB / 2);
+        }
+}
+
 const nb_format nb_format_mxfp4 = {
     .name = "mxfp4",
     .summary = "4-bit floats and a power of two per 32: 4.25 bits a weight",
@@ -69,6 +144,7 @@ const nb_format nb_format_mxfp4 = {
     .gguf_type = 39,
     .max_rel_rmse = 0.15f,
     .decode_row = mxfp4_decode,
+    .encode_blocks = mxfp4_encode,
     .block_size = NB_BLOCK,
     .block_bytes = sizeof(nb_block_mxfp4),
     NB_FIELDS(mxfp4_fields),
@@ -84,6 +160,7 @@ const nb_format nb_format_nvfp4 = {
     .gguf_type = 40,
     .max_rel_rmse = 0.15f,
     .decode_row = nvfp4_decode,
+    .encode_blocks = nvfp4_encode,
     .block_size = NV_BLOCK,
     .block_bytes = sizeof(nb_block_nvfp4),
     NB_FIELDS(nvfp4_fields),

@@ -1,4 +1,4 @@
-#include "formats/block_parts.h"
+#include "formats/sub_blocks.h"
 
 /* 256 weights of 2 bits in 16 sub-blocks of 16, each with a 4-bit scale and a 4-bit minimum. Two f16 numbers
  * say what a step of the scales and of the minimums is worth. */
@@ -29,6 +29,32 @@ static void q2_k_decode(const void *codes, size_t n, float *values)
     }
 }
 
+static const nb_sub_block_plan plan = {
+    .plain = {.n = SUB, .limit = 3, .first = -0.5f, .step = 0.1f, .n_steps = 15, .absolute_error = true},
+    .important = NB_SEARCH_IMPORTANT(SUB, 3),
+    .scale_limit = 15,
+    .mean_square = 1,
+};
+
+static void q2_k_encode(const float *values, size_t n, const float *importance, void *blocks)
+{
+    nb_block_q2_k *block = blocks;
+    for (size_t i = 0; i < n; i += NB_SUPER_BLOCK, block++) {
+        nb_sub_blocks subs;
+        nb_sub_blocks_search(&plan, values + i, importance ? importance + i : NULL, &subs);
+        for (size_t s = 0; s < N_SUBS; s++) {
+            block->scales[s] = (uint8_t)(subs.scales[s] | subs.mins[s] << 4);
+            subs.scales[s] = block->scales[s] & 15;
+            subs.mins[s] = block->scales[s] >> 4;
+        }
+        nb_sub_blocks_recode(&plan, values + i, subs.scales, subs.mins, &subs);
+        memcpy(block->d, subs.d, sizeof subs.d);
+        memcpy(block->dmin, subs.dmin, sizeof subs.dmin);
+        nb_planes_write(subs.codes, 0, 2, block->qs, 32);
+        nb_planes_write(subs.codes + 128, 0, 2, block->qs + 32, 32);
+    }
+}
+
 const nb_format nb_format_q2_k = {
     .name = "q2_k",
     .summary = "2 bits; scales and minimums of 16 weights in 4 bits each: 2.625 bits a weight",
@@ -39,6 +65,7 @@ const nb_format nb_format_q2_k = {
     .gguf_type = 10,
     .max_rel_rmse = 0.35f,
     .decode_row = q2_k_decode,
+    .encode_blocks = q2_k_encode,
     .block_size = NB_SUPER_BLOCK,
     .block_bytes = sizeof(nb_block_q2_k),
     NB_FIELDS(q2_k_fields),

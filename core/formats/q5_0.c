@@ -1,4 +1,5 @@
 #include "formats/block_parts.h"
+#include "formats/scale_search.h"
 
 /* q4_0 and q4_1 with a fifth bit, which lies apart: 32 of them are four bytes. */
 
@@ -22,6 +23,14 @@ static void unpack(const uint8_t qs[16], const uint8_t qh[4], uint8_t q[NB_BLOCK
     for (size_t j = 0; j < NB_BLOCK; j++)
         q[j] = (uint8_t)((qh[j / 8] >> j % 8 & 1) << 4);
     nb_planes_read(qs, 16, 4, 0, q);
+}
+
+static void pack(const uint8_t q[NB_BLOCK], uint8_t qs[16], uint8_t qh[4])
+{
+    memset(qh, 0, 4);
+    for (size_t j = 0; j < NB_BLOCK; j++)
+        qh[j / 8] = (uint8_t)(qh[j / 8] | (q[j] >> 4 & 1) << j % 8);
+    nb_planes_write(q, 0, 4, qs, 16);
 }
 
 static void q5_0_decode(const void *codes, size_t n, float *values)
@@ -48,6 +57,66 @@ static void q5_1_decode(const void *codes, size_t n, float *values)
     }
 }
 
+static void q5_0_encode(const float *values, size_t n, const float *importance, void *blocks)
+{
+    nb_block_q5_0 *block = blocks;
+    const float mean_square = importance ? nb_sum_of_squares(values, n) / (float)n : 0;
+    for (size_t i = 0; i < n; i += NB_BLOCK, block++) {
+        const float *x = values + i;
+        uint8_t q[NB_BLOCK];
+        float d;
+        if (importance) {
+            float weights[NB_BLOCK];
+            nb_search_weights(x, importance + i, mean_square, NB_BLOCK, weights);
+            d = nb_search_signed(x, weights, NB_BLOCK, 16, q);
+        } else {
+            d = nb_signed_max(x, NB_BLOCK) / -16;
+            float inverse = d != 0 ? 1 / d : 0;
+            for (size_t j = 0; j < NB_BLOCK; j++) {
+                int code = nb_truncate(x[j] * inverse + 16.5f);
+                q[j] = (uint8_t)(code < 31 ? code : 31);
+            }
+        }
+        nb_write_f16(d, block->d);
+        pack(q, block->qs, block->qh);
+    }
+}
+
+static void q5_1_encode_plain(const float x[NB_BLOCK], nb_block_q5_1 *block)
+{
+    uint8_t q[NB_BLOCK];
+    float min, max;
+    nb_min_max(x, NB_BLOCK, &min, &max);
+    float d = (max - min) / 31, inverse = d != 0 ? 1 / d : 0;
+    for (size_t j = 0; j < NB_BLOCK; j++)
+        q[j] = (uint8_t)nb_truncate((x[j] - min) * inverse + 0.5f);
+    nb_write_f16(d, block->d);
+    nb_write_f16(min, block->m);
+    pack(q, block->qs, block->qh);
+}
+
+static void q5_1_encode(const float *values, size_t n, const float *importance, void *blocks)
+{
+    nb_block_q5_1 *block = blocks;
+    if (!importance) {
+        for (size_t i = 0; i < n; i += NB_BLOCK)
+            q5_1_encode_plain(values + i, block++);
+        return;
+    }
+    const float mean_square = nb_sum_of_squares(values, n) / (float)n;
+    for (size_t i = 0; i < n; i += NB_SEARCH_LANES * NB_BLOCK) {
+        float scales[NB_SEARCH_LANES], mins[NB_SEARCH_LANES];
+        uint8_t q[NB_SEARCH_LANES * NB_BLOCK];
+        size_t n_blocks =
+            nb_search_affine_row(values + i, importance + i, n - i, mean_square, 31, scales, mins, q);
+        for (size_t k = 0; k < n_blocks; k++, block++) {
+            nb_write_f16(scales[k], block->d);
+            nb_write_f16(-mins[k], block->m);
+            pack(q + k * NB_BLOCK, block->qs, block->qh);
+        }
+    }
+}
+
 const nb_format nb_format_q5_0 = {
     .name = "q5_0",
     .summary = "5 bits and an f16 scale per 32: 5.5 bits a weight",
@@ -58,6 +127,7 @@ const nb_format nb_format_q5_0 = {
     .gguf_type = 6,
     .max_rel_rmse = 0.05f,
     .decode_row = q5_0_decode,
+    .encode_blocks = q5_0_encode,
     .block_size = NB_BLOCK,
     .block_bytes = sizeof(nb_block_q5_0),
     NB_FIELDS(q5_0_fields),
@@ -73,6 +143,7 @@ const nb_format nb_format_q5_1 = {
     .gguf_type = 7,
     .max_rel_rmse = 0.05f,
     .decode_row = q5_1_decode,
+    .encode_blocks = q5_1_encode,
     .block_size = NB_BLOCK,
     .block_bytes = sizeof(nb_block_q5_1),
     NB_FIELDS(q5_1_fields),

@@ -1,0 +1,397 @@
+#include "formats/scale_search.h"
+
+#include "formats/block_parts.h"
+
+#include <math.h>
+
+/* Four f32 that the CPU adds or multiplies in one operation. Every lane is a sum of its own, added up in the
+ * order that the reference adds in: bits stay equal, and four searches take the time of one. */
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t four_int __attribute__((vector_size(16)));
+
+static inline four four_of(float x)
+{
+    return (four){x, x, x, x};
+}
+
+static inline four choose(four_int mask, four a, four b)
+{
+    return (four)((mask & (four_int)a) | (~mask & (four_int)b));
+}
+
+/* nb_nearest in every lane, as floats, within low..high. */
+static inline four nearest_within(four x, float low, float high)
+{
+    four_int bits = (four_int)(x + NB_NEAREST_MAGIC) & 0x7fffff;
+    four q = __builtin_convertvector(bits - 0x400000, four);
+    q = choose(q > low, q, four_of(low));
+    return choose(q < high, q, four_of(high));
+}
+
+/* Element i of four rows of n. */
+static inline four column(const float *rows, size_t n, size_t i)
+{
+    return (four){rows[i], rows[n + i], rows[2 * n + i], rows[3 * n + i]};
+}
+
+static int clamp(int x, int low, int high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+float nb_signed_max(const float *x, size_t n)
+{
+    float max = 0;
+    for (size_t i = 0; i < n; i++)
+        if (fabsf(x[i]) > fabsf(max))
+            max = x[i];
+    return max;
+}
+
+void nb_min_max(const float *x, size_t n, float *min, float *max)
+{
+    *min = *max = x[0];
+    for (size_t i = 1; i < n; i++) {
+        *min = x[i] < *min ? x[i] : *min;
+        *max = x[i] > *max ? x[i] : *max;
+    }
+}
+
+float nb_sum_of_squares(const float *x, size_t n)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sum;
+}
+
+void nb_search_weights(const float *x, const float *importance, float mean_square, size_t n, float *weights)
+{
+    for (size_t i = 0; i < n; i++)
+        weights[i] = importance[i] * sqrtf(mean_square + x[i] * x[i]);
+}
+
+/* ---- scale and minimum ---- */
+
+/* One candidate's fit: its scale and minimum, and the codes from which they came. */
+typedef struct affine_fit {
+    four scale, min;
+    four q[NB_SEARCH_WEIGHTS];
+} affine_fit;
+
+/* The sum of w |e| or w e^2, e = scale q + min - x. */
+static inline four affine_error(const affine_fit *fit, const four *x, const four *w,
+                                const nb_affine_search *search)
+{
+    four sum = {0};
+    for (size_t i = 0; i < search->n; i++) {
+        four e = fit->scale * fit->q[i] + fit->min - x[i];
+        e = search->absolute_error ? (four)((four_int)e & 0x7fffffff) : e * e;
+        sum += w[i] * e;
+    }
+    return sum;
+}
+
+/* Weighted least squares: the line through the points (q, x). A minimum above 0 becomes 0, since the formats
+ * have room for -min >= 0 only. Returns where there is such a line. */
+static inline four_int affine_line(affine_fit *fit, const four *x, const four *w, size_t n, four sum_w,
+                                   four sum_x)
+{
+    four sum_q = {0}, sum_qq = {0}, sum_qx = {0};
+    for (size_t i = 0; i < n; i++) {
+        four wq = w[i] * fit->q[i];
+        sum_q += wq;
+        sum_qq += wq * fit->q[i];
+        sum_qx += wq * x[i];
+    }
+    four determinant = sum_w * sum_qq - sum_q * sum_q;
+    fit->scale = (sum_w * sum_qx - sum_x * sum_q) / determinant;
+    fit->min = (sum_qq * sum_x - sum_q * sum_qx) / determinant;
+    four_int above = fit->min > 0;
+    fit->scale = choose(above, sum_qx / sum_qq, fit->scale);
+    fit->min = choose(above, (four){0}, fit->min);
+    return determinant > 0;
+}
+
+void nb_search_affine(const nb_affine_search *search, const float *x, const float *weights, float *scales,
+                      float *mins, uint8_t *codes)
+{
+    const size_t n = search->n;
+    const float limit = (float)search->limit;
+    four xs[NB_SEARCH_WEIGHTS], w[NB_SEARCH_WEIGHTS];
+    four min = column(x, n, 0), max = min, sum_w = {0}, sum_x = {0};
+    for (size_t i = 0; i < n; i++) {
+        xs[i] = column(x, n, i);
+        w[i] = column(weights, n, i);
+        min = choose(xs[i] < min, xs[i], min);
+        max = choose(xs[i] > max, xs[i], max);
+        sum_w += w[i];
+        sum_x += w[i] * xs[i];
+    }
+    min = choose(min > 0, (four){0}, min);
+    const four_int flat = max == min;
+    const four flat_min = min;
+
+    affine_fit best, fit;
+    four inverse = limit / (max - min);
+    best.scale = 1 / inverse;
+    best.min = min;
+    for (size_t i = 0; i < n; i++)
+        best.q[i] = nearest_within(inverse * (xs[i] - min), 0, limit);
+    four best_error = affine_error(&best, xs, w, search);
+    for (int k = 0; k <= search->n_steps; k++) {
+        /* The best minimum so far, not the smallest weight: candidates start from what was learned. */
+        inverse = (search->first + search->step * (float)k + limit) / (max - best.min);
+        for (size_t i = 0; i < n; i++)
+            fit.q[i] = nearest_within(inverse * (xs[i] - best.min), 0, limit);
+        four_int better = affine_line(&fit, xs, w, n, sum_w, sum_x);
+        four error = affine_error(&fit, xs, w, search);
+        better &= error < best_error;
+        best_error = choose(better, error, best_error);
+        best.scale = choose(better, fit.scale, best.scale);
+        best.min = choose(better, fit.min, best.min);
+        for (size_t i = 0; i < n; i++)
+            best.q[i] = choose(better, fit.q[i], best.q[i]);
+    }
+    best.scale = choose(flat, (four){0}, best.scale);
+    best.min = choose(flat, flat_min, best.min);
+    for (size_t lane = 0; lane < NB_SEARCH_LANES; lane++) {
+        scales[lane] = best.scale[lane];
+        mins[lane] = -best.min[lane];
+        for (size_t i = 0; i < n; i++)
+            codes[lane * n + i] = flat[lane] ? 0 : (uint8_t)best.q[i][lane];
+    }
+}
+
+size_t nb_search_affine_row(const float *x, const float *importance, size_t n, float mean_square, int limit,
+                            float *scales, float *mins, uint8_t *codes)
+{
+    enum { ALL = NB_SEARCH_LANES * NB_BLOCK };
+    const nb_affine_search search = NB_SEARCH_IMPORTANT(NB_BLOCK, limit);
+    float padded[ALL] = {0}, weights[ALL] = {0};
+    n = n < ALL ? n : ALL;
+    memcpy(padded, x, n * sizeof *x);
+    nb_search_weights(x, importance, mean_square, n, weights);
+    nb_search_affine(&search, padded, weights, scales, mins, codes);
+    return n / NB_BLOCK;
+}
+
+/* ---- a scale with a sign ---- */
+
+/* Sums over one block for several candidates at once, one to a lane: of w q x and of w q^2. The least-squares
+ * scale is their quotient, and what it gains over a scale of 0 is the first one's square over the second. */
+enum { CANDIDATES = 20 };
+typedef struct fit_sums {
+    four qx[CANDIDATES / 4], qq[CANDIDATES / 4];
+} fit_sums;
+
+/* Of the candidates 0..n - 1, the first of the best ones. `start` goes first, and comes with its scale. */
+static int best_candidate(const fit_sums *sums, int n, int start, float *scale)
+{
+    int best = start;
+    float qx = sums->qx[start / 4][start % 4], qq;
+    float gain = *scale * qx;
+    for (int k = 0; k < n; k++) {
+        qx = sums->qx[k / 4][k % 4];
+        qq = sums->qq[k / 4][k % 4];
+        if (k != start && qq > 0 && qx * qx > gain * qq) {
+            *scale = qx / qq;
+            gain = *scale * qx;
+            best = k;
+        }
+    }
+    return best;
+}
+
+float nb_search_signed(const float *x, const float *weights, size_t n, int limit, uint8_t *codes)
+{
+    enum { MIDDLE = 9, N = 2 * MIDDLE + 1 };
+    memset(codes, 0, n);
+    const float max = nb_signed_max(x, n);
+    if (fabsf(max) < NB_SEARCH_ZERO)
+        return 0;
+    /* From nine tenths of a step less than all codes to nine tenths more. */
+    four inverse[CANDIDATES / 4] = {{0}};
+    for (int k = 0; k < N; k++)
+        inverse[k / 4][k % 4] = -((float)limit + 0.1f * (float)(k - MIDDLE)) / max;
+    fit_sums sums = {0};
+    for (size_t i = 0; i < n; i++) {
+        const float w = weights[i], wx = w * x[i];
+        for (size_t c = 0; c < CANDIDATES / 4; c++) {
+            four q = nearest_within(inverse[c] * x[i], (float)-limit, (float)(limit - 1));
+            sums.qx[c] += wx * q;
+            sums.qq[c] += w * q * q;
+        }
+    }
+    const float middle_qq = sums.qq[MIDDLE / 4][MIDDLE % 4];
+    float scale = middle_qq != 0 ? sums.qx[MIDDLE / 4][MIDDLE % 4] / middle_qq : 0;
+    const int best = best_candidate(&sums, N, MIDDLE, &scale);
+    for (size_t i = 0; i < n; i++)
+        codes[i] =
+            (uint8_t)(limit + clamp(nb_nearest(inverse[best / 4][best % 4] * x[i]), -limit, limit - 1));
+    return scale;
+}
+
+float nb_search_signed_descent(const float *x, size_t n, int limit, uint8_t *codes)
+{
+    memset(codes, 0, n);
+    const float max = nb_signed_max(x, n);
+    if (fabsf(max) < NB_SEARCH_ZERO)
+        return 0;
+    const float inverse = (float)-limit / max;
+    int q[NB_SEARCH_WEIGHTS];
+    float sum_qx = 0, sum_qq = 0;
+    for (size_t i = 0; i < n; i++) {
+        q[i] = clamp(nb_nearest(inverse * x[i]), -limit, limit - 1);
+        float w = x[i] * x[i], l = (float)q[i];
+        sum_qx += w * x[i] * l;
+        sum_qq += w * l * l;
+    }
+    bool changed = true;
+    for (int sweep = 0; sweep < 5 && changed; sweep++) {
+        changed = false;
+        for (size_t i = 0; i < n; i++) {
+            /* The sums without this weight give a scale; the weight takes the code nearest by that scale. */
+            float w = x[i] * x[i], l = (float)q[i];
+            float qx = sum_qx - w * x[i] * l, qq = sum_qq - w * l * l;
+            if (!(qx > 0))
+                continue;
+            int next = clamp(nb_nearest(x[i] * qq / qx), -limit, limit - 1);
+            if (next == q[i])
+                continue;
+            l = (float)next;
+            qx += w * x[i] * l;
+            qq += w * l * l;
+            if (qq > 0 && qx * qx * sum_qq > sum_qx * sum_qx * qq) {
+                q[i] = next;
+                sum_qx = qx;
+                sum_qq = qq;
+                changed = true;
+            }
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        codes[i] = (uint8_t)(q[i] + limit);
+    return sum_qq > 0 ? sum_qx / sum_qq : 0;
+}
+
+/* ---- a scale of scales ---- */
+
+/* The candidate 1 / scale whose plain rounding errs least: no least squares yet. */
+static float unsigned_start(const float *x, const float *weights, size_t n, int limit, float max)
+{
+    float best = 0, best_error = 0;
+    /* The middle one first: it stays unless another one is better. */
+    static const int order[] = {0, -4, -3, -2, -1, 1, 2, 3, 4};
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        float inverse = (0.1f * (float)order[k] + (float)limit) / max, scale = 1 / inverse, error = 0;
+        for (size_t i = 0; i < n; i++) {
+            int q = nb_nearest(inverse * x[i]);
+            q = k == 0 ? (uint8_t)q : q < limit ? q : limit;
+            float e = x[i] - scale * (float)q;
+            error += weights[i] * e * e;
+        }
+        if (k == 0 || error < best_error) {
+            best = inverse;
+            best_error = error;
+        }
+    }
+    return best;
+}
+
+float nb_search_unsigned(const float *x, const float *weights, size_t n, int limit, uint8_t *codes)
+{
+    memset(codes, 0, n);
+    float max = 0;
+    for (size_t i = 0; i < n; i++)
+        max = max > x[i] ? max : x[i];
+    if (max < NB_SEARCH_ZERO)
+        return 0;
+    const float inverse = unsigned_start(x, weights, n, limit, max);
+    float sum_qx = 0, sum_qq = 0;
+    for (size_t i = 0; i < n; i++) {
+        int q = nb_nearest(inverse * x[i]);
+        q = q < limit ? q : limit;
+        codes[i] = (uint8_t)q;
+        sum_qx += weights[i] * x[i] * (float)q;
+        sum_qq += weights[i] * (float)q * (float)q;
+    }
+    bool changed = true;
+    for (int sweep = 0; sweep < 5 && changed; sweep++) {
+        changed = false;
+        for (size_t i = 0; i < n; i++) {
+            float w = weights[i], l = codes[i];
+            float qx = sum_qx - w * x[i] * l, qq = sum_qq - w * l * l;
+            if (!(qx > 0 && qq > 0))
+                continue;
+            int next = nb_nearest(x[i] * qq / qx);
+            next = next < limit ? next : limit;
+            if (next == codes[i])
+                continue;
+            qx += w * x[i] * (float)next;
+            qq += w * (float)next * (float)next;
+            if (qx * qx * sum_qq > sum_qx * sum_qx * qq) {
+                codes[i] = (uint8_t)next;
+                sum_qx = qx;
+                sum_qq = qq;
+                changed = true;
+            }
+        }
+    }
+    return sum_qq > 0 ? sum_qx / sum_qq : 0;
+}
+
+/* ---- a table instead of steps ---- */
+
+/* Half way between neighbours of iq4's table. */
+static const float iq4_middles[15] = {-115.5f, -93.5f, -74,   -57,   -42, -28.5f, -16, -4.5f,
+                                      7,       19,     31.5f, 45.5f, 61,  79,     101};
+
+/* The table's number nearest to x: the first one plus the gaps below x. */
+static inline four iq4_nearest_number(four x)
+{
+    four number = four_of(nb_iq4_table[0]);
+    for (int k = 0; k < 15; k++) {
+        four gap = four_of((float)(nb_iq4_table[k + 1] - nb_iq4_table[k]));
+        number += (four)(~(x < iq4_middles[k]) & (four_int)gap);
+    }
+    return number;
+}
+
+void nb_iq4_nearest(const float x[32], float inverse_scale, uint8_t codes[32])
+{
+    for (size_t i = 0; i < 32; i += 4) {
+        four scaled = inverse_scale * (four){x[i], x[i + 1], x[i + 2], x[i + 3]};
+        four_int places = {0};
+        for (int k = 0; k < 15; k++)
+            places += 1 + (scaled < iq4_middles[k]); /* a comparison that holds is -1 */
+        for (size_t lane = 0; lane < 4; lane++)
+            codes[i + lane] = (uint8_t)places[lane];
+    }
+}
+
+float nb_search_iq4(const float x[32], const float weights[32])
+{
+    enum { MIDDLE = 7, N = 2 * MIDDLE + 1 };
+    const float max = nb_signed_max(x, 32);
+    if (fabsf(max) < NB_SEARCH_ZERO)
+        return 0;
+    /* The largest weight at the table's lower end, -127, and up to seven beside it. */
+    four inverse[CANDIDATES / 4] = {{0}};
+    for (int k = 0; k < N; k++)
+        inverse[k / 4][k % 4] = (float)(k - MIDDLE + nb_iq4_table[0]) / max;
+    inverse[N / 4][N % 4] = 1 / (-max / (float)nb_iq4_table[0]);
+    fit_sums sums = {0};
+    for (size_t i = 0; i < 32; i++) {
+        const float w = weights[i];
+        for (size_t c = 0; c < 4; c++) {
+            four q = iq4_nearest_number(inverse[c] * x[i]), wq = w * q;
+            sums.qx[c] += wq * x[i];
+            sums.qq[c] += wq * q;
+        }
+    }
+    const float qq = sums.qq[N / 4][N % 4];
+    float scale = qq > 0 ? sums.qx[N / 4][N % 4] / qq : 0;
+    best_candidate(&sums, N, N, &scale);
+    return scale;
+}
