@@ -31,6 +31,7 @@ typedef enum nb_column_kind {
     NB_COLUMN_RIGHT,
     NB_COLUMN_WRAP,  /* left; breaks between words where the table is too wide */
     NB_COLUMN_FLOW,  /* left; prose that takes what is left of the width and gives first */
+    NB_COLUMN_CUT,   /* left; gives first, as FLOW does, but stays on one line */
     NB_COLUMN_SPARK, /* cells hold counts, drawn as a sparkline */
 } nb_column_kind;
 

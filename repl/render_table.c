@@ -94,6 +94,7 @@ static void fit(const nb_table *table, layout *l, size_t screen)
         l->widths[c] = column_measure(table, c, widest_line);
     set_spark(table, l, bars[0]);
     narrow(table, l, NB_COLUMN_FLOW, 16, screen);
+    narrow(table, l, NB_COLUMN_CUT, 16, screen);
     for (size_t i = 1; i < 3 && total_width(table, l) > screen; i++)
         set_spark(table, l, bars[i]);
     if (total_width(table, l) > screen)

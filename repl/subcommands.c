@@ -11,7 +11,7 @@
 
 static const nb_command *const subcommands[] = {
     &nb_subcommand_generate, &nb_subcommand_perplexity, &nb_subcommand_quiz,      &nb_subcommand_quantize,
-    &nb_subcommand_inspect,  &nb_subcommand_bench,      &nb_subcommand_tokenizer, &nb_subcommand_corpus,
+    &nb_command_inspect,  &nb_subcommand_bench,      &nb_subcommand_tokenizer, &nb_subcommand_corpus,
     &nb_subcommand_train,    &nb_command_doctor,
 };
 

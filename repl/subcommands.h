@@ -13,7 +13,7 @@ const nb_command *nb_subcommand_find(const char *name);
 int nb_subcommand_run(const nb_command *subcommand, int n_arguments, char **arguments);
 
 extern const nb_command nb_subcommand_generate, nb_subcommand_perplexity, nb_subcommand_quantize,
-    nb_subcommand_quiz, nb_subcommand_inspect, nb_subcommand_bench, nb_subcommand_tokenizer,
+    nb_subcommand_quiz, nb_subcommand_bench, nb_subcommand_tokenizer,
     nb_subcommand_corpus, nb_subcommand_train;
 
 /* Options that every subcommand with a model has. */

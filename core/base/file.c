@@ -89,53 +89,145 @@ static bool slot_claim(const nb_mapping *mapping)
     return false;
 }
 
-static nb_status map_descriptor(int fd, nb_mapping *mapping, nb_error *error)
+/* The size of what `fd` is open on, if that is a file that can be mapped. */
+static nb_status measure_descriptor(int fd, const char *path, size_t *size, nb_error *error)
 {
     struct stat info;
     if (fstat(fd, &info) != 0)
-        return nb_fail(error, NB_ERR_IO, "%s: %s", mapping->path, strerror(errno));
+        return nb_fail(error, NB_ERR_IO, "%s: %s", path, strerror(errno));
     if (S_ISDIR(info.st_mode))
-        return nb_fail(error, NB_ERR_FILE, "%s is a folder; name a file in it", mapping->path);
+        return nb_fail(error, NB_ERR_FILE, "%s is a folder; name a file in it", path);
     if (!S_ISREG(info.st_mode))
-        return nb_fail(error, NB_ERR_FILE, "%s is no regular file", mapping->path);
+        return nb_fail(error, NB_ERR_FILE, "%s is no regular file", path);
     if (info.st_size == 0)
-        return nb_fail(error, NB_ERR_FILE, "%s is empty", mapping->path);
-    if ((uint64_t)info.st_size > SIZE_MAX)
-        return nb_fail(error, NB_ERR_FILE, "%s is too large for this machine's addresses", mapping->path);
-    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED)
-        return nb_fail(error, NB_ERR_IO, "%s could not be mapped: %s", mapping->path, strerror(errno));
-    mapping->data = data;
-    mapping->size = (size_t)info.st_size;
+        return nb_fail(error, NB_ERR_FILE, "%s is empty", path);
+    if ((uint64_t)info.st_size > SIZE_MAX / 2)
+        return nb_fail(error, NB_ERR_FILE, "%s is too large for this machine's addresses", path);
+    *size = (size_t)info.st_size;
     return NB_OK;
+}
+
+static nb_status open_descriptor(const char *path, int *fd, size_t *size, nb_error *error)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
+    if (*fd < 0)
+        return nb_fail(error, NB_ERR_IO, "%s: %s", path, strerror(errno));
+    nb_status status = measure_descriptor(*fd, path, size, error);
+    if (status != NB_OK)
+        close(*fd);
+    return status;
+}
+
+/* Over `place` if that is not NULL. */
+static nb_status map_descriptor(int fd, const char *path, size_t size, void *place, const uint8_t **data,
+                                nb_error *error)
+{
+    void *got = mmap(place, size, PROT_READ, MAP_PRIVATE | (place ? MAP_FIXED : 0), fd, 0);
+    if (got == MAP_FAILED)
+        return nb_fail(error, NB_ERR_IO, "%s could not be mapped: %s", path, strerror(errno));
+    *data = got;
+    return NB_OK;
+}
+
+/* What both kinds of opening begin and end with. */
+static nb_mapping *mapping_create(const char *path, nb_error *error)
+{
+    nb_mapping *mapping = nb_calloc(1, sizeof *mapping);
+    if (mapping)
+        mapping->path = nb_strdup(path);
+    if (mapping && mapping->path)
+        return mapping;
+    free(mapping);
+    nb_fail(error, NB_ERR_MEMORY, "no memory to open %s", path);
+    return NULL;
+}
+
+static nb_status mapping_finish(nb_mapping *mapping, nb_status status, nb_mapping **out, nb_error *error)
+{
+    if (status == NB_OK && !slot_claim(mapping))
+        status = nb_fail(error, NB_ERR_MEMORY, "%s: %d files are open already; close a model first",
+                         mapping->path, MAX_MAPPINGS);
+    if (status == NB_OK)
+        *out = mapping;
+    else
+        nb_mapping_close(&mapping);
+    return status;
 }
 
 nb_status nb_mapping_open(const char *path, nb_mapping **out, nb_error *error)
 {
     *out = NULL;
-    nb_mapping *mapping = nb_calloc(1, sizeof *mapping);
-    if (mapping)
-        mapping->path = nb_strdup(path);
-    if (!mapping || !mapping->path) {
-        free(mapping);
-        return nb_fail(error, NB_ERR_MEMORY, "no memory to open %s", path);
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
-    nb_status status = NB_OK;
-    if (fd < 0) {
-        status = nb_fail(error, NB_ERR_IO, "%s: %s", path, strerror(errno));
-    } else {
-        status = map_descriptor(fd, mapping, error);
+    nb_mapping *mapping = mapping_create(path, error);
+    if (!mapping)
+        return NB_ERR_MEMORY;
+    int fd;
+    size_t size;
+    nb_status status = open_descriptor(path, &fd, &size, error);
+    if (status == NB_OK) {
+        status = map_descriptor(fd, path, size, NULL, &mapping->data, error);
         close(fd);
     }
-    if (status == NB_OK && !slot_claim(mapping))
-        status = nb_fail(error, NB_ERR_MEMORY, "%s: %d files are open already; close a model first", path, MAX_MAPPINGS);
-    if (status != NB_OK) {
-        nb_mapping_close(&mapping);
-        return status;
+    if (status == NB_OK)
+        mapping->size = size;
+    return mapping_finish(mapping, status, out, error);
+}
+
+/* Where each file goes, and how much room all of them take. */
+static nb_status place_files(const char *const *paths, size_t n, size_t *begins, size_t *sizes, size_t *total,
+                             nb_error *error)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    *total = 0;
+    for (size_t i = 0; i < n; i++) {
+        int fd;
+        nb_status status = open_descriptor(paths[i], &fd, &sizes[i], error);
+        if (status != NB_OK)
+            return status;
+        close(fd);
+        begins[i] = *total;
+        if (!nb_add_size(*total, nb_round_up(sizes[i], page), total) || *total > SIZE_MAX / 2)
+            return nb_fail(error, NB_ERR_FILE, "%s and the files before it are too large for this machine's addresses",
+                           paths[i]);
     }
-    *out = mapping;
     return NB_OK;
+}
+
+static nb_status map_over(const nb_mapping *mapping, const char *path, size_t begin, size_t size, nb_error *error)
+{
+    int fd;
+    size_t now;
+    const uint8_t *data;
+    nb_status status = open_descriptor(path, &fd, &now, error);
+    if (status != NB_OK)
+        return status;
+    if (now != size)
+        status = nb_fail(error, NB_ERR_IO, "%s changed while it was opened; try again", path);
+    else
+        status = map_descriptor(fd, path, size, (void *)(uintptr_t)(mapping->data + begin), &data, error);
+    close(fd);
+    return status;
+}
+
+nb_status nb_mapping_open_joined(const char *const *paths, size_t n, size_t which, size_t *begins, size_t *sizes,
+                                 nb_mapping **out, nb_error *error)
+{
+    *out = NULL;
+    size_t total;
+    nb_mapping *mapping = mapping_create(paths[which], error);
+    if (!mapping)
+        return NB_ERR_MEMORY;
+    nb_status status = place_files(paths, n, begins, sizes, &total, error);
+    if (status == NB_OK) {
+        void *room = mmap(NULL, total, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (room == MAP_FAILED)
+            status = nb_fail(error, NB_ERR_MEMORY, "%s: no room in the address space for its %zu files: %s",
+                             paths[which], n, strerror(errno));
+        else
+            mapping->data = room, mapping->size = total;
+    }
+    for (size_t i = 0; i < n && status == NB_OK; i++)
+        status = map_over(mapping, paths[i], begins[i], sizes[i], error);
+    return mapping_finish(mapping, status, out, error);
 }
 
 void nb_mapping_close(nb_mapping **mapping_pointer)

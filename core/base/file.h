@@ -16,6 +16,11 @@ typedef struct nb_mapping {
 } nb_mapping;
 
 nb_status nb_mapping_open(const char *path, nb_mapping **out, nb_error *error);
+/* Several files one after the other in one stretch of addresses, so that one offset names a byte of any of them:
+ * file i has sizes[i] bytes from begins[i], a multiple of the page size, and zeros follow up to the next one. The
+ * mapping's path is paths[which]. */
+nb_status nb_mapping_open_joined(const char *const *paths, size_t n, size_t which, size_t *begins, size_t *sizes,
+                                 nb_mapping **out, nb_error *error);
 void nb_mapping_close(nb_mapping **mapping);
 /* Tells the system that [offset, offset + size) will be read soon / is not needed now. */
 void nb_mapping_will_need(const nb_mapping *mapping, size_t offset, size_t size);

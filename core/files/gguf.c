@@ -3,12 +3,19 @@
 #include "files/gguf.h"
 
 #include "base/memory.h"
+#include "files/gguf_parts.h"
 #include "files/name_index.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { MIN_VALUE_BYTES = 8 + 4 + 1, MIN_TENSOR_BYTES = 8 + 4 + 4 + 8, MAX_DIMS = 4, DEFAULT_ALIGNMENT = 32 };
+enum {
+    MIN_VALUE_BYTES = 8 + 4 + 1,
+    MIN_TENSOR_BYTES = 8 + 4 + 4 + 8,
+    MIN_ARRAY_BYTES = 4 + 8,
+    MAX_DIMS = 4,
+    DEFAULT_ALIGNMENT = 32,
+};
 
 /* A position in the file. After the first failure `status` is set and every read gives zeros. */
 typedef struct cursor {
@@ -72,36 +79,49 @@ static void fail_at(cursor *c, nb_string name, const char *what)
                             nb_string_show(name, shown, sizeof shown), what, c->offset);
 }
 
-static void take_array(cursor *c, nb_gguf_value *value)
+static void take_array(cursor *c, nb_gguf_value *value, int depth);
+
+/* Bytes that one element takes at least; 0 for a type that there is not. */
+static uint64_t least_element(uint32_t type)
+{
+    return type == NB_GGUF_STRING ? sizeof(uint64_t) : type == NB_GGUF_ARRAY ? MIN_ARRAY_BYTES : nb_gguf_type_size(type);
+}
+
+static void take_elements(cursor *c, const nb_gguf_value *array, int depth)
+{
+    if (array->element_type != NB_GGUF_STRING && array->element_type != NB_GGUF_ARRAY) {
+        take(c, array->count * nb_gguf_type_size(array->element_type), "an array");
+        return;
+    }
+    for (uint64_t i = 0; i < array->count && c->status == NB_OK; i++) {
+        nb_gguf_value inner = {.key = array->key};
+        if (array->element_type == NB_GGUF_STRING)
+            take_string(c, "a string of an array");
+        else
+            take_array(c, &inner, depth + 1);
+    }
+}
+
+static void take_array(cursor *c, nb_gguf_value *value, int depth)
 {
     uint32_t element_type = take_u32(c, "an array's type");
     uint64_t count = take_u64(c, "an array's length");
     if (c->status != NB_OK)
         return;
-    bool strings = element_type == NB_GGUF_STRING;
-    uint64_t size = strings ? sizeof(uint64_t) : nb_gguf_type_size(element_type);
-    if (element_type == NB_GGUF_ARRAY) {
-        fail_at(c, value->key, "is an array of arrays, which GGUF readers refuse");
-        return;
-    }
-    if (size == 0) {
+    const uint64_t least = least_element(element_type);
+    if (least == 0)
         fail_at(c, value->key, "is an array of a type that GGUF 3 does not have");
-        return;
-    }
-    if (count > left(c) / size) {
+    else if (depth == NB_GGUF_MAX_DEPTH)
+        fail_at(c, value->key, "is an array of arrays of arrays, more than 8 deep; the file is damaged");
+    else if (count > left(c) / least)
         fail_at(c, value->key, "is an array longer than the file; the file is cut short or damaged");
+    if (c->status != NB_OK)
         return;
-    }
     value->element_type = (nb_gguf_type)element_type;
     value->count = count;
     value->data = c->gguf->data + c->offset;
-    uint64_t start = c->offset;
-    if (strings) {
-        for (uint64_t i = 0; i < count && c->status == NB_OK; i++)
-            take_string(c, "a string of an array");
-    } else {
-        take(c, count * size, "an array");
-    }
+    const uint64_t start = c->offset;
+    take_elements(c, value, depth);
     value->n_bytes = (size_t)(c->offset - start);
 }
 
@@ -119,7 +139,7 @@ static void take_value(cursor *c, nb_gguf_value *value)
     value->element_type = value->type;
     value->count = 1;
     if (type == NB_GGUF_ARRAY) {
-        take_array(c, value);
+        take_array(c, value, 0);
     } else if (type == NB_GGUF_STRING) {
         nb_string text = take_string(c, "a string");
         value->data = (const uint8_t *)text.text;
@@ -176,7 +196,9 @@ static void take_header(cursor *c, nb_gguf *gguf)
         return;
     if (gguf->version == 0x03000000 || gguf->version == 0x02000000) {
         c->status = nb_fail(c->error, NB_ERR_UNSUPPORTED,
-                            "%s: a big-endian GGUF; convert it to little-endian first", gguf->path);
+                            "%s: a big-endian GGUF: every number in it has its bytes the other way round. nibble reads the "
+                    "little-endian kind; gguf-py's gguf_convert_endian.py MODEL little makes one of it",
+                    gguf->path);
         return;
     }
     if (gguf->version != 2 && gguf->version != 3) {
@@ -204,7 +226,7 @@ static void take_values(cursor *c, nb_gguf *gguf)
         if (c->status == NB_OK && !nb_name_index_add(gguf->keys, gguf->values[i].key, (size_t)i))
             fail_at(c, gguf->values[i].key, "is there twice");
     }
-    gguf->alignment = DEFAULT_ALIGNMENT;
+    gguf->files[0].alignment = DEFAULT_ALIGNMENT;
     const nb_gguf_value *value = c->status == NB_OK ? nb_gguf_find(gguf, "general.alignment") : NULL;
     if (!value)
         return;
@@ -214,23 +236,24 @@ static void take_values(cursor *c, nb_gguf *gguf)
         (alignment & (alignment - 1)) != 0)
         fail_at(c, value->key, "is not a 32-bit power of two of at least 8");
     else
-        gguf->alignment = alignment;
+        gguf->files[0].alignment = alignment;
 }
 
 /* Turns offsets in the data section into offsets in the file, once they are known to lie inside it. */
 static void place_tensors(cursor *c, nb_gguf *gguf)
 {
-    gguf->data_offset = nb_round_up((size_t)c->offset, (size_t)gguf->alignment);
-    if (gguf->n_tensors > 0 && gguf->data_offset > gguf->size) {
+    nb_gguf_file *file = &gguf->files[0];
+    file->data_offset = nb_round_up((size_t)c->offset, (size_t)file->alignment);
+    if (gguf->n_tensors > 0 && file->data_offset > gguf->size) {
         fail_at(c, gguf->tensors[0].name,
                 "and all other tensors are missing: the file is cut short before its data");
         return;
     }
-    const uint64_t room = gguf->n_tensors > 0 ? gguf->size - gguf->data_offset : 0;
+    const uint64_t room = gguf->n_tensors > 0 ? gguf->size - file->data_offset : 0;
     for (uint64_t i = 0; i < gguf->n_tensors && c->status == NB_OK; i++) {
         nb_gguf_tensor *tensor = &gguf->tensors[i];
         char shown[80];
-        if (tensor->offset % gguf->alignment != 0)
+        if (tensor->offset % file->alignment != 0)
             fail_at(c, tensor->name, "does not start at a multiple of the file's alignment");
         else if (tensor->offset > room || tensor->n_bytes > room - tensor->offset)
             c->status = nb_fail(c->error, NB_ERR_FILE,
@@ -240,13 +263,23 @@ static void place_tensors(cursor *c, nb_gguf *gguf)
                                 gguf->path, nb_string_show(tensor->name, shown, sizeof shown),
                                 tensor->n_bytes, tensor->offset);
         else
-            tensor->offset += gguf->data_offset;
+            tensor->offset += file->data_offset;
+    }
+}
+
+static void take_tensors(cursor *c, nb_gguf *gguf)
+{
+    for (uint64_t i = 0; i < gguf->n_tensors && c->status == NB_OK; i++) {
+        take_tensor(c, &gguf->tensors[i]);
+        if (c->status == NB_OK && !nb_name_index_add(gguf->names, gguf->tensors[i].name, (size_t)i))
+            fail_at(c, gguf->tensors[i].name, "is there twice");
     }
 }
 
 static nb_status parse(nb_gguf *gguf, nb_error *error)
 {
     cursor c = {gguf, 0, NB_OK, error};
+    nb_gguf_file *file = &gguf->files[0];
     if (!nb_gguf_probe(gguf->data, gguf->size))
         return nb_fail(error, NB_ERR_FILE, "%s: not a GGUF file: it does not start with \"GGUF\"",
                        gguf->path);
@@ -259,15 +292,17 @@ static nb_status parse(nb_gguf *gguf, nb_error *error)
     gguf->names = nb_name_index_create((size_t)gguf->n_tensors);
     if (!gguf->values || !gguf->tensors || !gguf->keys || !gguf->names)
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for its table of contents", gguf->path);
+    file->size = gguf->size;
+    file->n_values = gguf->n_values;
+    file->n_tensors = gguf->n_tensors;
+    file->keys_offset = c.offset;
     take_values(&c, gguf);
-    for (uint64_t i = 0; i < gguf->n_tensors && c.status == NB_OK; i++) {
-        take_tensor(&c, &gguf->tensors[i]);
-        if (c.status == NB_OK && !nb_name_index_add(gguf->names, gguf->tensors[i].name, (size_t)i))
-            fail_at(&c, gguf->tensors[i].name, "is there twice");
-    }
+    file->infos_offset = c.offset;
+    take_tensors(&c, gguf);
+    file->infos_end = c.offset;
     if (c.status == NB_OK)
         place_tensors(&c, gguf);
-    return c.status;
+    return c.status == NB_OK ? nb_gguf_check_overlaps(gguf, error) : c.status;
 }
 
 bool nb_gguf_probe(const uint8_t *data, size_t size)
@@ -275,31 +310,33 @@ bool nb_gguf_probe(const uint8_t *data, size_t size)
     return size >= 4 && memcmp(data, "GGUF", 4) == 0;
 }
 
-static nb_status open_view(const void *data, size_t size, const char *name, nb_mapping *mapping,
+static nb_status open_view(const void *data, size_t size, const char *name, const nb_mapping *mapping,
                            nb_gguf **out, nb_error *error)
 {
     *out = NULL;
     nb_gguf *gguf = nb_calloc(1, sizeof *gguf);
-    char *path = nb_strdup(name);
-    if (!gguf || !path) {
-        free(gguf);
-        free(path);
+    if (gguf) {
+        gguf->path = nb_strdup(name);
+        gguf->files = nb_calloc(1, sizeof *gguf->files);
+        gguf->n_files = gguf->files != NULL;
+    }
+    if (gguf && gguf->files)
+        gguf->files[0].path = nb_strdup(name);
+    if (!gguf || !gguf->path || !gguf->files || !gguf->files[0].path) {
+        nb_gguf_close(&gguf);
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory to open it", name);
     }
     gguf->data = data;
     gguf->size = size;
-    gguf->path = path;
     nb_status status = parse(gguf, error);
     /* What was read may be zeros in place of a file that was cut while it was read. */
     if (status == NB_OK && mapping)
         status = nb_mapping_check(mapping, error);
-    if (status != NB_OK) {
+    if (status == NB_OK)
+        *out = gguf;
+    else
         nb_gguf_close(&gguf);
-        return status;
-    }
-    gguf->mapping = mapping;
-    *out = gguf;
-    return NB_OK;
+    return status;
 }
 
 nb_status nb_gguf_open_memory(const void *data, size_t size, const char *name, nb_gguf **out, nb_error *error)
@@ -307,17 +344,33 @@ nb_status nb_gguf_open_memory(const void *data, size_t size, const char *name, n
     return open_view(data, size, name, NULL, out, error);
 }
 
+nb_status nb_gguf_open_part(const nb_mapping *mapping, size_t begin, size_t size, const char *path,
+                            nb_gguf **out, nb_error *error)
+{
+    return open_view(mapping->data + begin, size, path, mapping, out, error);
+}
+
 nb_status nb_gguf_open(const char *path, nb_gguf **out, nb_error *error)
 {
     *out = NULL;
     nb_mapping *mapping;
+    nb_gguf *gguf;
     nb_status status = nb_mapping_open(path, &mapping, error);
     if (status != NB_OK)
         return status;
-    status = open_view(mapping->data, mapping->size, path, mapping, out, error);
-    if (status != NB_OK)
+    status = nb_gguf_open_part(mapping, 0, mapping->size, path, &gguf, error);
+    if (status != NB_OK) {
         nb_mapping_close(&mapping);
-    return status;
+        return status;
+    }
+    gguf->mapping = mapping;
+    if (nb_gguf_is_split(gguf)) {
+        status = nb_gguf_open_split(gguf, out, error);
+        nb_gguf_close(&gguf);
+        return status;
+    }
+    *out = gguf;
+    return NB_OK;
 }
 
 void nb_gguf_close(nb_gguf **gguf)
@@ -329,6 +382,9 @@ void nb_gguf_close(nb_gguf **gguf)
     nb_name_index_destroy(&g->names);
     free(g->values);
     free(g->tensors);
+    for (size_t i = 0; i < g->n_files; i++)
+        free(g->files[i].path);
+    free(g->files);
     free(g->path);
     if (g->mapping)
         nb_mapping_close(&g->mapping);

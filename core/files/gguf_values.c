@@ -50,6 +50,20 @@ bool nb_ggml_type_size(uint32_t type, uint32_t *block_elems, uint32_t *block_byt
     return true;
 }
 
+/* Source: enum llama_ftype in llama.cpp's llama.h. */
+const char *nb_gguf_file_type_name(uint64_t file_type)
+{
+    static const char *const names[] = {
+        [0] = "F32",      [1] = "F16",      [2] = "Q4_0",    [3] = "Q4_1",     [7] = "Q8_0",    [8] = "Q5_0",
+        [9] = "Q5_1",     [10] = "Q2_K",    [11] = "Q3_K_S", [12] = "Q3_K_M",  [13] = "Q3_K_L", [14] = "Q4_K_S",
+        [15] = "Q4_K_M",  [16] = "Q5_K_S",  [17] = "Q5_K_M", [18] = "Q6_K",    [19] = "IQ2_XXS", [20] = "IQ2_XS",
+        [21] = "Q2_K_S",  [22] = "IQ3_XS",  [23] = "IQ3_XXS", [24] = "IQ1_S",  [25] = "IQ4_NL", [26] = "IQ3_S",
+        [27] = "IQ3_M",   [28] = "IQ2_S",   [29] = "IQ2_M",  [30] = "IQ4_XS",  [31] = "IQ1_M",  [32] = "BF16",
+        [36] = "TQ1_0",   [37] = "TQ2_0",   [38] = "MXFP4",
+    };
+    return file_type < sizeof names / sizeof names[0] ? names[file_type] : NULL;
+}
+
 const char *nb_gguf_type_name(nb_gguf_type type)
 {
     static const char *const names[NB_GGUF_TYPE_COUNT] = {
@@ -202,25 +216,40 @@ static double number_f64(const number *n)
     return n->kind == UNSIGNED ? (double)n->u : n->kind == SIGNED ? (double)n->i : n->f;
 }
 
-static bool find_number(const nb_gguf *gguf, const char *key, number *out)
+static bool value_number(const nb_gguf_value *value, number *out)
 {
-    const nb_gguf_value *value = nb_gguf_find(gguf, key);
     return value && read_number(value->type, value->data, out);
+}
+
+bool nb_gguf_value_u64(const nb_gguf_value *value, uint64_t *out)
+{
+    number n;
+    return value_number(value, &n) && number_u64(&n, out);
+}
+
+bool nb_gguf_value_i64(const nb_gguf_value *value, int64_t *out)
+{
+    number n;
+    return value_number(value, &n) && number_i64(&n, out);
+}
+
+bool nb_gguf_value_f64(const nb_gguf_value *value, double *out)
+{
+    number n;
+    if (!value_number(value, &n))
+        return false;
+    *out = number_f64(&n);
+    return true;
 }
 
 bool nb_gguf_u64(const nb_gguf *gguf, const char *key, uint64_t *out)
 {
-    number n;
-    return find_number(gguf, key, &n) && number_u64(&n, out);
+    return nb_gguf_value_u64(nb_gguf_find(gguf, key), out);
 }
 
 bool nb_gguf_f64(const nb_gguf *gguf, const char *key, double *out)
 {
-    number n;
-    if (!find_number(gguf, key, &n))
-        return false;
-    *out = number_f64(&n);
-    return true;
+    return nb_gguf_value_f64(nb_gguf_find(gguf, key), out);
 }
 
 bool nb_gguf_bool(const nb_gguf *gguf, const char *key, bool *out)
@@ -243,9 +272,9 @@ bool nb_gguf_string(const nb_gguf *gguf, const char *key, nb_string *out)
 
 static bool element(const nb_gguf_value *array, uint64_t index, number *out)
 {
-    if (array->type != NB_GGUF_ARRAY || index >= array->count || array->element_type == NB_GGUF_STRING)
+    const size_t size = nb_gguf_type_size(array->element_type);
+    if (array->type != NB_GGUF_ARRAY || index >= array->count || size == 0)
         return false;
-    size_t size = array->n_bytes / (size_t)array->count;
     return read_number(array->element_type, array->data + (size_t)index * size, out);
 }
 
@@ -287,5 +316,75 @@ bool nb_gguf_array_strings(const nb_gguf_value *array, nb_string *out)
         out[i] = (nb_string){(const char *)array->data + offset, (size_t)n_bytes};
         offset += (size_t)n_bytes;
     }
+    return true;
+}
+
+/* ---- walking an array ---- */
+
+/* What is left of an array of arrays or strings. Its lengths were checked at opening, but the file under the mapping
+ * may have changed since. */
+typedef struct walk {
+    const uint8_t *data;
+    size_t left;
+} walk;
+
+static bool take(walk *w, void *out, size_t size)
+{
+    if (w->left < size)
+        return false;
+    memcpy(out, w->data, size);
+    w->data += size;
+    w->left -= size;
+    return true;
+}
+
+/* Moves past one element of the type. */
+static bool skip(walk *w, uint32_t type, int depth)
+{
+    uint64_t n = nb_gguf_type_size(type);
+    const bool is_number = n > 0;
+    uint32_t inner;
+    if (!is_number && !(type == NB_GGUF_STRING || (type == NB_GGUF_ARRAY && depth > 0)))
+        return false;
+    if (type == NB_GGUF_ARRAY && !take(w, &inner, sizeof inner))
+        return false;
+    if (!is_number && !take(w, &n, sizeof n))
+        return false;
+    if (type == NB_GGUF_ARRAY) {
+        const size_t size = nb_gguf_type_size(inner);
+        for (uint64_t i = 0; size == 0 && i < n; i++)
+            if (!skip(w, inner, depth - 1))
+                return false;
+        if (__builtin_mul_overflow(n, (uint64_t)size, &n))
+            return false;
+    }
+    if (n > w->left)
+        return false;
+    w->data += n;
+    w->left -= (size_t)n;
+    return true;
+}
+
+bool nb_gguf_array_next(const nb_gguf_value *array, size_t *at, nb_gguf_value *element)
+{
+    if (array->type != NB_GGUF_ARRAY || *at >= array->n_bytes)
+        return false;
+    walk w = {array->data + *at, array->n_bytes - *at};
+    *element = (nb_gguf_value){.type = array->element_type, .element_type = array->element_type, .count = 1};
+    element->data = w.data;
+    if (!skip(&w, array->element_type, NB_GGUF_MAX_DEPTH))
+        return false;
+    const size_t head = array->element_type == NB_GGUF_STRING  ? sizeof(uint64_t)
+                        : array->element_type == NB_GGUF_ARRAY ? sizeof(uint32_t) + sizeof(uint64_t)
+                                                               : 0;
+    if (array->element_type == NB_GGUF_ARRAY) {
+        uint32_t inner;
+        memcpy(&inner, element->data, sizeof inner);
+        memcpy(&element->count, element->data + sizeof inner, sizeof element->count);
+        element->element_type = (nb_gguf_type)inner;
+    }
+    element->data += head;
+    element->n_bytes = (size_t)(w.data - element->data);
+    *at = (size_t)(w.data - array->data);
     return true;
 }

@@ -170,34 +170,34 @@ static nb_status entry_end(nb_gguf_writer *w, const buffer *b, nb_error *error)
     return b && !b->failed ? NB_OK : no_memory(w, error);
 }
 
-static nb_status add_plain(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *value,
-                           size_t size, nb_error *error)
+nb_status nb_gguf_add_number(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *value,
+                             nb_error *error)
 {
     buffer *b = entry_begin(w, nb_string_of(key), type);
     if (b)
-        put(b, value, size);
+        put(b, value, nb_gguf_type_size(type));
     return entry_end(w, b, error);
 }
 
 nb_status nb_gguf_add_u32(nb_gguf_writer *w, const char *key, uint32_t value, nb_error *error)
 {
-    return add_plain(w, key, NB_GGUF_U32, &value, sizeof value, error);
+    return nb_gguf_add_number(w, key, NB_GGUF_U32, &value, error);
 }
 
 nb_status nb_gguf_add_u64(nb_gguf_writer *w, const char *key, uint64_t value, nb_error *error)
 {
-    return add_plain(w, key, NB_GGUF_U64, &value, sizeof value, error);
+    return nb_gguf_add_number(w, key, NB_GGUF_U64, &value, error);
 }
 
 nb_status nb_gguf_add_f32(nb_gguf_writer *w, const char *key, float value, nb_error *error)
 {
-    return add_plain(w, key, NB_GGUF_F32, &value, sizeof value, error);
+    return nb_gguf_add_number(w, key, NB_GGUF_F32, &value, error);
 }
 
 nb_status nb_gguf_add_bool(nb_gguf_writer *w, const char *key, bool value, nb_error *error)
 {
     uint8_t byte = value;
-    return add_plain(w, key, NB_GGUF_BOOL, &byte, sizeof byte, error);
+    return nb_gguf_add_number(w, key, NB_GGUF_BOOL, &byte, error);
 }
 
 nb_status nb_gguf_add_string(nb_gguf_writer *w, const char *key, const char *value, nb_error *error)
@@ -218,22 +218,29 @@ static buffer *array_begin(nb_gguf_writer *w, nb_string key, nb_gguf_type elemen
     return b;
 }
 
+nb_status nb_gguf_add_array(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *values, size_t n,
+                            nb_error *error)
+{
+    size_t n_bytes;
+    assert(nb_gguf_type_size(type) > 0);
+    buffer *b = array_begin(w, nb_string_of(key), type, n);
+    if (b && nb_mul_size(n, nb_gguf_type_size(type), &n_bytes))
+        put(b, values, n_bytes);
+    else if (b)
+        b->failed = true;
+    return entry_end(w, b, error);
+}
+
 nb_status nb_gguf_add_f32_array(nb_gguf_writer *w, const char *key, const float *values, size_t n,
                                 nb_error *error)
 {
-    buffer *b = array_begin(w, nb_string_of(key), NB_GGUF_F32, n);
-    if (b)
-        put(b, values, n * sizeof *values);
-    return entry_end(w, b, error);
+    return nb_gguf_add_array(w, key, NB_GGUF_F32, values, n, error);
 }
 
 nb_status nb_gguf_add_i32_array(nb_gguf_writer *w, const char *key, const int32_t *values, size_t n,
                                 nb_error *error)
 {
-    buffer *b = array_begin(w, nb_string_of(key), NB_GGUF_I32, n);
-    if (b)
-        put(b, values, n * sizeof *values);
-    return entry_end(w, b, error);
+    return nb_gguf_add_array(w, key, NB_GGUF_I32, values, n, error);
 }
 
 nb_status nb_gguf_add_string_array(nb_gguf_writer *w, const char *key, const nb_string *values, size_t n,

@@ -68,7 +68,7 @@ static void golden_bytes_are_read(void **state)
     assert_int_equal(gguf->version, 3);
     assert_int_equal(gguf->n_values, 2);
     assert_int_equal(gguf->n_tensors, 1);
-    assert_int_equal(gguf->data_offset, 160);
+    assert_int_equal(gguf->files[0].data_offset, 160);
     assert_true(nb_gguf_string(gguf, "general.architecture", &text));
     assert_true(nb_string_equal(text, "llama"));
     assert_true(nb_gguf_u64(gguf, "general.alignment", &alignment));

@@ -189,7 +189,7 @@ static void keys_are_carried_over(void **state)
                 nb_string_equal(text, "{{ messages }}"));
     assert_true(nb_gguf_string(g, "general.license", &text) && nb_string_equal(text, "none"));
     assert_null(nb_gguf_find(g, "general.file_type"));
-    assert_int_equal(g->alignment, 32);
+    assert_int_equal(g->files[0].alignment, 32);
     assert_non_null(nb_gguf_find(g, "nibble.tensor.blk.1.ffn_up"));
     assert_non_null(nb_gguf_find(g, "tokenizer.ggml.tokens"));
     nb_gguf_close(&g);
