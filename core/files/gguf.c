@@ -84,7 +84,9 @@ static void take_array(cursor *c, nb_gguf_value *value, int depth);
 /* Bytes that one element takes at least; 0 for a type that there is not. */
 static uint64_t least_element(uint32_t type)
 {
-    return type == NB_GGUF_STRING ? sizeof(uint64_t) : type == NB_GGUF_ARRAY ? MIN_ARRAY_BYTES : nb_gguf_type_size(type);
+    return type == NB_GGUF_STRING  ? sizeof(uint64_t)
+           : type == NB_GGUF_ARRAY ? MIN_ARRAY_BYTES
+                                   : nb_gguf_type_size(type);
 }
 
 static void take_elements(cursor *c, const nb_gguf_value *array, int depth)
@@ -195,10 +197,11 @@ static void take_header(cursor *c, nb_gguf *gguf)
     if (c->status != NB_OK)
         return;
     if (gguf->version == 0x03000000 || gguf->version == 0x02000000) {
-        c->status = nb_fail(c->error, NB_ERR_UNSUPPORTED,
-                            "%s: a big-endian GGUF: every number in it has its bytes the other way round. nibble reads the "
-                    "little-endian kind; gguf-py's gguf_convert_endian.py MODEL little makes one of it",
-                    gguf->path);
+        c->status = nb_fail(
+            c->error, NB_ERR_UNSUPPORTED,
+            "%s: a big-endian GGUF: every number in it has its bytes the other way round. nibble reads the "
+            "little-endian kind; gguf-py's gguf_convert_endian.py MODEL little makes one of it",
+            gguf->path);
         return;
     }
     if (gguf->version != 2 && gguf->version != 3) {

@@ -1,6 +1,6 @@
-/* GGUF, versions 2 and 3, little-endian: the file format of llama.cpp, in one file or split into several. Every
- * length in a file is checked against what is left of the file before it is used.
- * Source: the GGUF specification in the ggml repository, docs/gguf.md. */
+/* GGUF, versions 2 and 3, little-endian: the file format of llama.cpp, in one file or split into several.
+ * Every length in a file is checked against what is left of the file before it is used. Source: the GGUF
+ * specification in the ggml repository, docs/gguf.md. */
 #ifndef NB_FILES_GGUF_H
 #define NB_FILES_GGUF_H
 
@@ -80,8 +80,8 @@ typedef struct nb_gguf {
 bool nb_gguf_probe(const uint8_t *data, size_t size);
 /* Any file of a split model opens all of it: NAME-00002-of-00003.gguf finds the other two beside it. */
 nb_status nb_gguf_open(const char *path, nb_gguf **out, nb_error *error);
-/* The same over `size` bytes that the caller keeps until nb_gguf_close; `name` is what sentences call them. A file
- * of a split model stays alone. */
+/* The same over `size` bytes that the caller keeps until nb_gguf_close; `name` is what sentences call them. A
+ * file of a split model stays alone. */
 nb_status nb_gguf_open_memory(const void *data, size_t size, const char *name, nb_gguf **out,
                               nb_error *error);
 void nb_gguf_close(nb_gguf **gguf);
@@ -103,7 +103,8 @@ bool nb_gguf_array_strings(const nb_gguf_value *array, nb_string *out);
 bool nb_gguf_value_u64(const nb_gguf_value *value, uint64_t *out);
 bool nb_gguf_value_i64(const nb_gguf_value *value, int64_t *out);
 bool nb_gguf_value_f64(const nb_gguf_value *value, double *out);
-/* Walks an array of any type: *at begins at 0 and moves past each element, which has no key. False at the end. */
+/* Walks an array of any type: *at begins at 0 and moves past each element, which has no key. False at the
+ * end. */
 bool nb_gguf_array_next(const nb_gguf_value *array, size_t *at, nb_gguf_value *element);
 const char *nb_gguf_type_name(nb_gguf_type type);
 /* Bytes of one value; 0 for strings, arrays and numbers that are no nb_gguf_type. */
@@ -122,12 +123,12 @@ char *nb_string_show(nb_string string, char *text, size_t size);
 /* ---- accounting ---- */
 
 typedef enum nb_gguf_span_kind {
-    NB_SPAN_HEADER,  /* magic, version, two counts */
+    NB_SPAN_HEADER, /* magic, version, two counts */
     NB_SPAN_KEYS,
     NB_SPAN_INFOS,   /* name, shape, type and place of each tensor */
     NB_SPAN_PADDING, /* up to the next multiple of the alignment */
     NB_SPAN_TENSOR,
-    NB_SPAN_UNUSED,  /* bytes that nothing in the file speaks of */
+    NB_SPAN_UNUSED, /* bytes that nothing in the file speaks of */
 } nb_gguf_span_kind;
 
 /* A run of bytes of one file. */
@@ -135,7 +136,7 @@ typedef struct nb_gguf_span {
     nb_gguf_span_kind kind;
     size_t file;
     uint64_t offset, n_bytes; /* offset in the file */
-    uint64_t tensor;          /* TENSOR: which; its bytes are all up to the next span if its type is unknown */
+    uint64_t tensor; /* TENSOR: which; its bytes are all up to the next span if its type is unknown */
 } nb_gguf_span;
 
 /* Every byte of every file, in order, without gaps or overlaps; no span is empty but those of tensors without
@@ -159,8 +160,8 @@ nb_status nb_gguf_add_i32_array(nb_gguf_writer *w, const char *key, const int32_
 /* Numbers of any type: `values` are n * nb_gguf_type_size(type) bytes, one for a plain value. */
 nb_status nb_gguf_add_number(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *value,
                              nb_error *error);
-nb_status nb_gguf_add_array(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *values, size_t n,
-                            nb_error *error);
+nb_status nb_gguf_add_array(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *values,
+                            size_t n, nb_error *error);
 nb_status nb_gguf_add_string_array(nb_gguf_writer *w, const char *key, const nb_string *values, size_t n,
                                    nb_error *error);
 /* As it stands in another file (or replaces one of the same key). */

@@ -218,8 +218,8 @@ static buffer *array_begin(nb_gguf_writer *w, nb_string key, nb_gguf_type elemen
     return b;
 }
 
-nb_status nb_gguf_add_array(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *values, size_t n,
-                            nb_error *error)
+nb_status nb_gguf_add_array(nb_gguf_writer *w, const char *key, nb_gguf_type type, const void *values,
+                            size_t n, nb_error *error)
 {
     size_t n_bytes;
     assert(nb_gguf_type_size(type) > 0);

@@ -93,9 +93,9 @@ static void show_files(const nb_gguf *gguf, nb_items *out)
         nb_items_cell(out, 2, "%s", nb_count(file->n_values).text);
         nb_items_cell(out, 3, "%s", nb_count(file->n_tensors).text);
     }
-    nb_items_text(out, NB_MUTED "The keys of the first file are the model's; the others say only which file they "
-                                "are. Bytes below count from the start of the file that a tensor is in." NB_END
-                                "\n ");
+    nb_items_text(out, NB_MUTED
+                  "The keys of the first file are the model's; the others say only which file they "
+                  "are. Bytes below count from the start of the file that a tensor is in." NB_END "\n ");
 }
 
 /* ---- every byte ---- */
@@ -191,7 +191,8 @@ static void show_oddities(const nb_gguf *gguf, const nb_gguf_span *spans, size_t
             n_dirty += data[k] != 0;
         if (spans[i].kind == NB_SPAN_UNUSED && n_unused++ < MOST_LISTED)
             nb_items_text(out, NB_ALERT "%s bytes from byte %s of %.80s on are unused." NB_END,
-                          nb_count(spans[i].n_bytes).text, nb_count(spans[i].offset).text, nb_file_name(file->path));
+                          nb_count(spans[i].n_bytes).text, nb_count(spans[i].offset).text,
+                          nb_file_name(file->path));
     }
     if (n_dirty > 0)
         nb_items_text(out, NB_ALERT "%s bytes of padding are not zero." NB_END, nb_count(n_dirty).text);
@@ -252,11 +253,10 @@ nb_status nb_inspect_gguf(const nb_gguf *gguf, const char *name, nb_items *out, 
     nb_status status = nb_gguf_spans(gguf, &spans, &count, error);
     if (status != NB_OK)
         return status;
-    nb_items_text(out,
-                  NB_STRONG "%s" NB_END " · GGUF version %" PRIu32 " · %s, %s bytes · %s key%s, %s tensor%s\n ",
+    nb_items_text(out, NB_STRONG "%s" NB_END " · GGUF version %" PRIu32 " · %s · %s key%s, %s tensor%s\n ",
                   nb_file_name(name), gguf->version, nb_bytes(size_of_all(gguf)).text,
-                  nb_count(size_of_all(gguf)).text, nb_count(gguf->n_values).text, plural(gguf->n_values),
-                  nb_count(gguf->n_tensors).text, plural(gguf->n_tensors));
+                  nb_count(gguf->n_values).text, plural(gguf->n_values), nb_count(gguf->n_tensors).text,
+                  plural(gguf->n_tensors));
     if (gguf->n_files > 1)
         show_files(gguf, out);
     show_keys(gguf, out);
@@ -320,7 +320,8 @@ static nb_status find_path(nb_notebook *notebook, const nb_call *call, char **pa
     if (call->n_arguments > 0)
         return nb_notebook_path(notebook, call->arguments[0], true, path, error);
     if (!notebook->model)
-        return nb_fail(error, NB_ERR_ARGUMENT, "inspect wants FILE, or a model that is loaded: inspect model.gguf");
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "inspect wants FILE, or a model that is loaded: inspect model.gguf");
     *path = nb_strdup(nb_model_path(notebook->model));
     return *path ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory to open the model's file");
 }
@@ -340,7 +341,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     } else if (status == NB_OK) {
         status = nb_gguf_open(path, &gguf, error);
         if (status == NB_OK)
-            status = inspect_opened(gguf, call->n_arguments > 0 ? call->arguments[0] : path, call, out, error);
+            status =
+                inspect_opened(gguf, call->n_arguments > 0 ? call->arguments[0] : path, call, out, error);
         nb_gguf_close(&gguf);
     }
     free(path);
@@ -351,27 +353,31 @@ const nb_command nb_command_inspect = {
     .name = "inspect",
     .group = "A model",
     .usage = "inspect [FILE] [--key KEY] [--hex TENSOR [--block N] [--number N]]",
-    .summary = "inside a model file: keys, tensors, every byte; --hex shows a block of numbers",
-    .details = "Of a GGUF it lists the keys and the tensors and accounts for every byte of the file. --hex TENSOR draws "
-               "one block of that tensor: its bytes, what they mean, and one number from its bits to its value. Of a "
-               "llama2.c model it shows the header. Without FILE it opens the file of the model that is loaded.",
+    .summary = "inside a model file: keys, tensors, bytes, bits",
+    .details =
+        "Of a GGUF it lists the keys and the tensors and accounts for every byte of the file. --hex TENSOR "
+        "draws "
+        "one block of that tensor: its bytes, what they mean, and one number from its bits to its value. Of "
+        "a "
+        "llama2.c model it shows the header. Without FILE it opens the file of the model that is loaded.",
     .examples = {"inspect model.gguf", "inspect model.gguf --hex blk.0.attn_q.weight --block 3",
                  "inspect model.gguf --key tokenizer.chat_template"},
     .source = "GGUF: ggml, docs/gguf.md; blocks: ggml-common.h",
     .arguments = {{"FILE", NB_WORD_FILE, true}},
-    .options = {{.name = "key", .kind = NB_WORD_TEXT, .value = "KEY", .summary = "one key's value, all of it"},
-                {.name = "hex", .kind = NB_WORD_TEXT, .value = "TENSOR", .summary = "draw a block of this tensor"},
-                {.name = "block",
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 0,
-                 .high = 9007199254740992.0,
-                 .summary = "which block, counted from 0"},
-                {.name = "number",
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 0,
-                 .high = 9007199254740992.0,
-                 .summary = "which of its numbers is followed, counted from 0"}},
+    .options =
+        {{.name = "key", .kind = NB_WORD_TEXT, .value = "KEY", .summary = "one key's value, all of it"},
+         {.name = "hex", .kind = NB_WORD_TEXT, .value = "TENSOR", .summary = "draw a block of this tensor"},
+         {.name = "block",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .low = 0,
+          .high = 9007199254740992.0,
+          .summary = "which block, counted from 0"},
+         {.name = "number",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .low = 0,
+          .high = 9007199254740992.0,
+          .summary = "which of its numbers is followed, counted from 0"}},
     .run = run,
 };

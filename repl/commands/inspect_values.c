@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Text from a file on one line: control bytes must not look like marks, nor end the line. Cut between characters
- * after `most` bytes. */
+/* Text from a file on one line: control bytes must not look like marks, nor end the line. Cut between
+ * characters after `most` bytes. */
 static bool add_line(nb_draft *out, nb_string text, size_t most)
 {
     size_t n = nb_min_size(text.n_bytes, most);
@@ -62,7 +62,8 @@ static void add_array(const nb_gguf_value *array, size_t most, nb_draft *out)
         }
         const bool is_array = element.type == NB_GGUF_ARRAY, is_string = element.type == NB_GGUF_STRING;
         nb_draft_add(out, is_array ? "[" : is_string ? "\"" : "");
-        if (is_string && !add_line(out, (nb_string){(const char *)element.data, element.n_bytes}, most - used))
+        if (is_string &&
+            !add_line(out, (nb_string){(const char *)element.data, element.n_bytes}, most - used))
             nb_draft_add(out, "...");
         else if (!is_string)
             nb_inspect_value(&element, most - used, out);

@@ -215,7 +215,7 @@ static void odd_values_are_refused(void **state)
         uint8_t value[21];
         const char *words;
     } cases[] = {
-        {{9, 0, 0, 0, 9, 0, 0, 0, 1}, "array of arrays"},
+        {{9, 0, 0, 0, 9, 0, 0, 0, 1}, "longer than the file"}, /* of arrays: 12 bytes, and 5 are left */
         {{9, 0, 0, 0, 13, 0, 0, 0, 1}, "does not have"},
         {{9, 0, 0, 0, 12, 0, 0, 0, 1}, "longer than the file"}, /* 8 bytes, and 5 are left */
         {{9, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20}, "longer than the file"},
