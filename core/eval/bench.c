@@ -59,7 +59,8 @@ static void count_operations(const nb_model *model, size_t n, double *int_operat
         if (!multiplies(t))
             continue;
         const bool once = t == model->frame.head ||
-                          (t->layer == (int)h->n_layers - 1 && t != last->attn_k && t != last->attn_v);
+                          (t->layer == (int)h->n_layers - 1 && t != last->attn_k && t != last->attn_v &&
+                           t != last->attn_qkv);
         const double operations = 2.0 * (double)t->n_rows * (double)t->n_cols * (once ? 1.0 : (double)n);
         *(nb_tensor_wants_int8(t, NB_WEIGHTS_CURRENT) ? int_operations : float_operations) += operations;
     }

@@ -75,6 +75,12 @@ static double real(keys *k, const char *name, bool required, double fallback)
     return value;
 }
 
+/* Its factors are tensors of the file. */
+static bool is_longrope(nb_string type)
+{
+    return nb_string_equal(type, "longrope") || nb_string_equal(type, "su");
+}
+
 /* What the file asks for and nibble would silently leave out. */
 static void refuse_unsupported(keys *k, const nb_hparams *h)
 {
@@ -84,17 +90,15 @@ static void refuse_unsupported(keys *k, const nb_hparams *h)
     if (whole(k, "attention.value_length", h->head_size) != h->head_size)
         fail(k, NB_ERR_UNSUPPORTED, "attention.value_length",
              "differs from key_length, which nibble does not run yet");
-    double factor = real(k, "rope.scaling.attn_factor", false, 1.0);
-    if (factor < 1.0 || factor > 1.0)
-        fail(k, NB_ERR_UNSUPPORTED, "rope.scaling.attn_factor", "is not 1, which nibble does not run yet");
     uint64_t parts;
     if (nb_gguf_u64(k->gguf, "split.count", &parts) && parts > 1)
         fail(k, NB_ERR_UNSUPPORTED, "split.count",
              "says that this is one part of a split model; join the parts first");
     snprintf(full, sizeof full, "%s.rope.scaling.type", k->architecture);
     nb_string type;
-    if (nb_gguf_string(k->gguf, full, &type) && !nb_string_equal(type, "none") &&
-        !nb_string_equal(type, "linear")) {
+    const bool has_factors = nb_gguf_find_tensor(k->gguf, "rope_factors_long.weight") != NULL;
+    if (nb_gguf_string(k->gguf, full, &type) && !nb_string_equal(type, "none") && !nb_string_equal(type, "linear") &&
+        !(has_factors && is_longrope(type))) {
         char shown[48], what[96];
         snprintf(what, sizeof what, "is %s; nibble runs none and linear",
                  nb_string_show(type, shown, sizeof shown));
@@ -108,7 +112,7 @@ static double rope_scale(keys *k)
     char full[128];
     nb_string type;
     snprintf(full, sizeof full, "%s.rope.scaling.type", k->architecture);
-    if (nb_gguf_string(k->gguf, full, &type) && nb_string_equal(type, "none"))
+    if (nb_gguf_string(k->gguf, full, &type) && (nb_string_equal(type, "none") || is_longrope(type)))
         return 1.0;
     double factor = real(k, "rope.scaling.factor", false, real(k, "rope.scale_linear", false, 1.0));
     return factor > 0 ? 1.0 / factor : 1.0;
@@ -153,6 +157,24 @@ nb_status nb_hparams_check(const nb_hparams *h, const char *path, nb_error *erro
     return NB_OK;
 }
 
+/* The key that the epsilon of this kind of norm has. */
+static const char *epsilon_key(const nb_architecture *a)
+{
+    return a->norm == NB_NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
+}
+
+/* What few models have. */
+static void read_rarities(keys *k, const nb_architecture *a, nb_hparams *h)
+{
+    if (a->window != NB_WINDOW_IGNORED)
+        h->n_window = whole(k, "attention.sliding_window", a->defaults.n_window);
+    h->n_ctx_short = whole(k, "rope.scaling.original_context_length", 0);
+    h->rope_magnitude = real(k, "rope.scaling.attn_factor", false, 0);
+    h->attn_scale = (float)real(k, "attention.scale", false, a->attn_scale ? (double)a->attn_scale(h) : 0);
+    h->attn_softcap = (float)real(k, "attn_logit_softcapping", false, (double)a->defaults.attn_softcap);
+    h->logit_softcap = (float)real(k, "final_logit_softcapping", false, (double)a->defaults.logit_softcap);
+}
+
 static nb_status refuse_architecture(const nb_gguf *gguf, const char *name, nb_error *error)
 {
     char known[128] = "";
@@ -181,14 +203,15 @@ nb_status nb_hparams_from_gguf(const nb_gguf *gguf, nb_hparams *h, nb_error *err
     h->n_heads = whole(&k, "attention.head_count", REQUIRED);
     h->n_kv_heads = whole(&k, "attention.head_count_kv", h->n_heads);
     h->head_size = whole(&k, "attention.key_length", h->n_heads ? h->n_embd / h->n_heads : 0);
-    h->n_rot = whole(&k, "rope.dimension_count", h->head_size);
+    h->n_rot = architecture->rope == NB_ROPE_NONE ? 0 : whole(&k, "rope.dimension_count", h->head_size);
     h->n_ff = whole(&k, "feed_forward_length", REQUIRED);
     h->n_ctx = whole(&k, "context_length", REQUIRED);
     h->n_vocab = vocabulary_size(&k);
-    h->norm_eps = (float)real(&k, "attention.layer_norm_rms_epsilon", true, 0);
+    h->norm_eps = (float)real(&k, epsilon_key(architecture), true, 0);
     h->rope_base = real(&k, "rope.freq_base", false, 10000.0);
     h->rope_scale = rope_scale(&k);
     h->tied = !nb_gguf_find_tensor(gguf, "output.weight") && !nb_gguf_find_tensor(gguf, "output.codes");
+    read_rarities(&k, architecture, h);
     refuse_unsupported(&k, h);
     return k.status == NB_OK ? nb_hparams_check(h, gguf->path, error) : k.status;
 }
@@ -205,6 +228,35 @@ static nb_status write_real(nb_gguf_writer *writer, const char *key, double valu
                           .data = (const uint8_t *)&value,
                           .n_bytes = sizeof value};
     return nb_gguf_add_value(writer, &wide, error);
+}
+
+/* Where a model has them, or where its architecture would otherwise take its own. */
+static nb_status write_rarities(const nb_hparams *h, const nb_architecture *a, nb_gguf_writer *writer,
+                                nb_error *error)
+{
+    const struct rarity {
+        const char *name;
+        bool is_whole, said;
+        double value;
+    } rarities[] = {
+        {"attention.sliding_window", true, h->n_window || a->defaults.n_window, h->n_window},
+        {"rope.scaling.original_context_length", true, h->n_ctx_short > 0, h->n_ctx_short},
+        {"rope.scaling.attn_factor", false, h->rope_magnitude > 0, h->rope_magnitude},
+        {"attention.scale", false, h->attn_scale > 0, (double)h->attn_scale},
+        {"attn_logit_softcapping", false, h->attn_softcap > 0 || a->defaults.attn_softcap > 0,
+         (double)h->attn_softcap},
+        {"final_logit_softcapping", false, h->logit_softcap > 0 || a->defaults.logit_softcap > 0,
+         (double)h->logit_softcap},
+    };
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < sizeof rarities / sizeof rarities[0] && status == NB_OK; i++) {
+        char key[128];
+        snprintf(key, sizeof key, "%s.%s", h->architecture, rarities[i].name);
+        if (rarities[i].said)
+            status = rarities[i].is_whole ? nb_gguf_add_u32(writer, key, (uint32_t)rarities[i].value, error)
+                                          : write_real(writer, key, rarities[i].value, error);
+    }
+    return status;
 }
 
 nb_status nb_hparams_write_gguf(const nb_hparams *h, const char *name, nb_gguf_writer *writer,
@@ -225,19 +277,23 @@ nb_status nb_hparams_write_gguf(const nb_hparams *h, const char *name, nb_gguf_w
         {"attention.value_length", h->head_size},
         {"rope.dimension_count", h->n_rot},
     };
+    const nb_architecture *architecture = nb_architecture_find(h->architecture);
+    if (!architecture)
+        return nb_fail(error, NB_ERR_UNSUPPORTED, "architecture %s is not supported yet", h->architecture);
     char key[128];
     nb_status status = nb_gguf_add_string(writer, "general.architecture", h->architecture, error);
     if (status == NB_OK && name)
         status = nb_gguf_add_string(writer, "general.name", name, error);
-    for (size_t i = 0; i < sizeof wholes / sizeof wholes[0] && status == NB_OK; i++) {
+    const size_t n_wholes = sizeof wholes / sizeof wholes[0] - (architecture->rope == NB_ROPE_NONE); /* the last */
+    for (size_t i = 0; i < n_wholes && status == NB_OK; i++) {
         snprintf(key, sizeof key, "%s.%s", h->architecture, wholes[i].name);
         status = nb_gguf_add_u32(writer, key, wholes[i].value, error);
     }
     if (status == NB_OK) {
-        snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", h->architecture);
+        snprintf(key, sizeof key, "%s.%s", h->architecture, epsilon_key(architecture));
         status = nb_gguf_add_f32(writer, key, h->norm_eps, error);
     }
-    if (status == NB_OK) {
+    if (status == NB_OK && architecture->rope != NB_ROPE_NONE) {
         snprintf(key, sizeof key, "%s.rope.freq_base", h->architecture);
         status = write_real(writer, key, h->rope_base, error);
     }
@@ -248,5 +304,5 @@ nb_status nb_hparams_write_gguf(const nb_hparams *h, const char *name, nb_gguf_w
         if (status == NB_OK)
             status = write_real(writer, key, 1.0 / h->rope_scale, error);
     }
-    return status;
+    return status == NB_OK ? write_rarities(h, architecture, writer, error) : status;
 }

@@ -15,10 +15,12 @@ static nb_role role_of(const nb_slot *slot)
 {
     if (slot->presence == NB_SLOT_UNLESS_TIED)
         return NB_ROLE_HEAD;
-    if (slot->rows == NB_DIM_VOCAB)
+    if (slot->rows == NB_DIM_VOCAB || slot->rows == NB_DIM_CTX)
         return NB_ROLE_EMBEDDINGS;
     if (slot->rows == NB_DIM_ONE)
-        return strstr(slot->name, "norm") ? NB_ROLE_NORM : NB_ROLE_OTHER;
+        return strstr(slot->name, "norm")              ? NB_ROLE_NORM
+               : *nb_tensor_suffix(slot->name) == '\0' ? NB_ROLE_BIAS
+                                                       : NB_ROLE_OTHER;
     return starts_with(slot->name, "attn_")  ? NB_ROLE_ATTENTION
            : starts_with(slot->name, "ffn_") ? NB_ROLE_MLP
                                              : NB_ROLE_OTHER;

@@ -6,7 +6,7 @@
 #include "model/model.h"
 
 typedef struct nb_layout_tensor {
-    char name[48]; /* without ".weight": "blk.0.attn_q" */
+    char name[48]; /* as nb_tensor's: "blk.0.attn_q", "blk.0.attn_q.bias" */
     nb_role role;
     int layer; /* -1: not in a block */
     size_t n_rows, n_cols;

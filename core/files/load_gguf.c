@@ -4,6 +4,7 @@
 #include "files/hparams.h"
 #include "files/saved.h"
 #include "files/vocabulary.h"
+#include "model/architecture.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 typedef struct loader {
     nb_context *context;
     const nb_gguf *gguf;
+    const nb_architecture *architecture;
     bool *used;           /* [gguf->n_tensors] */
     uint64_t done, total; /* bytes of saved tensors unpacked */
     nb_error *error;
@@ -53,15 +55,15 @@ static nb_status place_plain(const loader *l, nb_tensor *t, const nb_gguf_tensor
 
 static nb_status place(loader *l, nb_tensor *t)
 {
-    const nb_gguf_tensor *found = find(l, t->name, ".weight");
+    const nb_gguf_tensor *found = find(l, t->name, nb_tensor_suffix(t->name));
     if (found) {
         l->used[found - l->gguf->tensors] = true;
         return place_plain(l, t, found);
     }
     if (t->is_vector || !nb_saved_is(l->gguf, t->name))
         return nb_fail(l->error, NB_ERR_FILE,
-                       "%s: tensor %s.weight is missing, and a model of architecture llama needs it",
-                       l->gguf->path, t->name);
+                       "%s: tensor %s%s is missing, and a model of architecture %s needs it", l->gguf->path,
+                       t->name, nb_tensor_suffix(t->name), l->architecture->name);
     static const char *const suffixes[] = {".codes", ".scale", ".zero"};
     for (size_t i = 0; i < 3; i++) {
         const nb_gguf_tensor *piece = find(l, t->name, suffixes[i]);
@@ -101,10 +103,10 @@ static nb_status check_all_used(const loader *l)
         char shown[80];
         if (!l->used[i] && !is_leftover(l->gguf->tensors[i].name))
             return nb_fail(l->error, NB_ERR_UNSUPPORTED,
-                           "%s: has a tensor %s, which nibble's llama does not use; leaving it out would "
-                           "change what the "
+                           "%s: has a tensor %s, which nibble's %s does not use; leaving it out would change what the "
                            "model computes",
-                           l->gguf->path, nb_string_show(l->gguf->tensors[i].name, shown, sizeof shown));
+                           l->gguf->path, nb_string_show(l->gguf->tensors[i].name, shown, sizeof shown),
+                           l->architecture->name);
     }
     return NB_OK;
 }
@@ -124,15 +126,26 @@ static nb_status check_version(const nb_gguf *gguf, nb_error *error)
     return NB_OK;
 }
 
+/* What is optional comes together: one such tensor asks for all of them. */
+static bool has_optional(const loader *l)
+{
+    for (size_t i = 0; i < l->architecture->n_frame_slots; i++) {
+        const nb_slot *slot = &l->architecture->frame_slots[i];
+        if (slot->presence == NB_SLOT_OPTIONAL && find(l, slot->name, nb_tensor_suffix(slot->name)))
+            return true;
+    }
+    return false;
+}
+
 static nb_status place_all(loader *l, nb_model_parts *parts)
 {
     nb_layout_tensor *layout;
     size_t count;
-    bool factors = nb_gguf_find_tensor(l->gguf, "rope_freqs.weight") != NULL;
+    l->architecture = nb_architecture_find(parts->hparams.architecture);
     if (parts->hparams.n_layers > l->gguf->n_tensors)
         return nb_fail(l->error, NB_ERR_FILE, "%s: claims %" PRIu32 " blocks but holds %" PRIu64 " tensors",
                        l->gguf->path, parts->hparams.n_layers, l->gguf->n_tensors);
-    nb_status status = nb_layout_create(&parts->hparams, factors, &layout, &count, l->error);
+    nb_status status = nb_layout_create(&parts->hparams, has_optional(l), &layout, &count, l->error);
     if (status == NB_OK)
         status = nb_parts_name(parts, layout, count, l->error);
     free(layout);

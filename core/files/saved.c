@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "kernels/packed.h"
+#include "model/architecture.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -256,7 +257,7 @@ nb_status nb_saved_declare(const nb_tensor *t, nb_gguf_writer *writer, nb_error 
 {
     if (nb_saved_is_plain(t)) {
         const nb_format *format = t->is_vector ? &nb_format_f32 : t->quantizer.format;
-        return declare(writer, t->name, ".weight", t->n_cols, t->n_rows, t->is_vector,
+        return declare(writer, t->name, nb_tensor_suffix(t->name), t->n_cols, t->n_rows, t->is_vector,
                        (uint32_t)format->gguf_type, error);
     }
     const shape s = shape_of(&t->quantizer, t->n_cols);

@@ -5,6 +5,7 @@
 #include "files/hparams.h"
 #include "files/layout.h"
 #include "files/vocabulary.h"
+#include "model/architecture.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -200,7 +201,9 @@ static nb_status write_vector(maker *m, const nb_layout_tensor *t, nb_gguf_write
     if (!values)
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for %zu numbers", t->name, t->n_cols);
     for (size_t i = 0; i < t->n_cols; i++) {
-        if (t->role == NB_ROLE_NORM)
+        if (*nb_tensor_suffix(t->name) == '\0') /* a bias */
+            values[i] = 0.1f * (float)nb_random_normal(&m->random);
+        else if (t->role == NB_ROLE_NORM)
             values[i] = 1.0f + 0.1f * (float)nb_random_normal(&m->random);
         else
             values[i] = 1.0f + 7.0f * (float)i / (float)t->n_cols;
@@ -214,7 +217,7 @@ static nb_status declare(const maker *m, const nb_layout_tensor *t, nb_gguf_writ
 {
     char name[64];
     uint64_t dims[2] = {t->n_cols, t->n_rows};
-    snprintf(name, sizeof name, "%s.weight", t->name);
+    snprintf(name, sizeof name, "%s%s", t->name, nb_tensor_suffix(t->name));
     uint32_t type = (uint32_t)(t->is_vector ? nb_format_f32.gguf_type : m->format->gguf_type);
     return nb_gguf_add_tensor(writer, name, t->is_vector ? 1 : 2, dims, type, error);
 }
@@ -254,21 +257,32 @@ nb_status nb_synthetic_write(const char *path, const nb_synthetic *shape, nb_err
 {
     uint32_t head_size =
         shape->head_size || shape->n_heads == 0 ? shape->head_size : shape->n_embd / shape->n_heads;
+    const nb_architecture *architecture = nb_architecture_find(shape->architecture ? shape->architecture : "llama");
+    if (!architecture)
+        return nb_fail(error, NB_ERR_UNSUPPORTED, "synthetic model: architecture %s is not supported yet",
+                       shape->architecture);
     maker m = {.format = shape->format,
-               .hparams = {.architecture = "llama",
+               .hparams = {.architecture = architecture->name,
                            .n_layers = shape->n_layers,
                            .n_embd = shape->n_embd,
                            .n_heads = shape->n_heads,
                            .n_kv_heads = shape->n_kv_heads,
                            .head_size = head_size,
-                           .n_rot = head_size,
+                           .n_rot = architecture->rope == NB_ROPE_NONE ? 0
+                                    : shape->n_rot                     ? shape->n_rot
+                                                                       : head_size,
                            .n_ff = shape->n_ff,
                            .n_vocab = shape->n_vocab,
                            .n_ctx = shape->n_ctx,
                            .norm_eps = 1e-5f,
                            .rope_base = 10000.0,
                            .rope_scale = 1.0,
-                           .tied = shape->tied}};
+                           .tied = shape->tied,
+                           .n_window = shape->n_window,
+                           .n_ctx_short = shape->n_ctx_short,
+                           .rope_magnitude = shape->rope_magnitude,
+                           .attn_softcap = shape->attn_softcap,
+                           .logit_softcap = shape->logit_softcap}};
     nb_status status = nb_hparams_check(&m.hparams, "synthetic model", error);
     if (status != NB_OK)
         return status;

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-static const nb_architecture *const table[] = {&nb_architecture_llama};
+static const nb_architecture *const table[] = {
+    &nb_architecture_llama,  &nb_architecture_qwen2, &nb_architecture_qwen3, &nb_architecture_gemma,
+    &nb_architecture_gemma2, &nb_architecture_phi3,  &nb_architecture_gpt2,
+};
 
 size_t nb_architecture_count(void)
 {
@@ -23,6 +26,12 @@ const nb_architecture *nb_architecture_find(const char *name)
     return NULL;
 }
 
+const char *nb_tensor_suffix(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && strcmp(dot, ".bias") == 0 ? "" : ".weight";
+}
+
 size_t nb_dim_extent(const nb_hparams *h, nb_dim dim)
 {
     switch (dim) {
@@ -34,6 +43,14 @@ size_t nb_dim_extent(const nb_hparams *h, nb_dim dim)
         return (size_t)h->n_heads * h->head_size;
     case NB_DIM_KV:
         return (size_t)h->n_kv_heads * h->head_size;
+    case NB_DIM_QKV:
+        return ((size_t)h->n_heads + 2 * (size_t)h->n_kv_heads) * h->head_size;
+    case NB_DIM_HEAD:
+        return h->head_size;
+    case NB_DIM_GATE_UP:
+        return 2 * (size_t)h->n_ff;
+    case NB_DIM_CTX:
+        return h->n_ctx;
     case NB_DIM_FF:
         return h->n_ff;
     case NB_DIM_VOCAB:

@@ -15,12 +15,18 @@ typedef struct nb_model nb_model;
 struct nb_tokenizer;
 
 typedef struct nb_hparams {
-    const char *architecture; /* "llama" */
+    const char *architecture; /* "llama", "qwen2", ... */
     uint32_t n_layers, n_embd, n_heads, n_kv_heads, head_size, n_rot, n_ff, n_vocab, n_ctx;
     float norm_eps;
     double rope_base;
     double rope_scale; /* linear scaling: positions are multiplied by it; 1: none */
     bool tied;         /* head and embeddings are one tensor */
+    /* What few models have; 0 where they do not. */
+    uint32_t n_window;    /* a sliding window: a position sees itself and the n_window - 1 before it */
+    uint32_t n_ctx_short; /* a longer context takes RoPE's long factors; 0: n_ctx */
+    double rope_magnitude;              /* cosines and sines are multiplied by it; 0: 1 */
+    float attn_scale;                   /* of q k; 0: 1 / sqrt(head_size) */
+    float attn_softcap, logit_softcap;  /* scores and logits become cap * tanh(x / cap) */
 } nb_hparams;
 
 /* files/load.h makes models. */
@@ -40,15 +46,16 @@ typedef enum nb_role {
     NB_ROLE_ATTENTION,
     NB_ROLE_MLP,
     NB_ROLE_NORM,
+    NB_ROLE_BIAS,
     NB_ROLE_OTHER,
 } nb_role;
 
 typedef struct nb_tensor {
-    const char *name; /* without ".weight": "blk.0.attn_q" */
+    const char *name; /* without ".weight": "blk.0.attn_q", but "blk.0.attn_q.bias" */
     nb_role role;
     int layer;                      /* -1: not in a block */
     size_t n_rows, n_cols;          /* a vector is [1, n_cols] */
-    bool is_vector;                 /* norms, rope factors: always f32, never quantized */
+    bool is_vector;                 /* norms, biases, rope factors: always f32, never quantized */
     bool tied;                      /* embeddings that are the head too */
     const nb_format *source_format; /* of `source`, row-major, in the mapping; NULL if the file holds it
                                        only in a quantized form (then restore is refused) */

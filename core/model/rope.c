@@ -11,11 +11,13 @@ void nb_rope_frequencies(const nb_hparams *h, const float *factors, double *out)
     }
 }
 
-void nb_rope_row(const nb_hparams *h, const double *frequencies, size_t position, float *row)
+void nb_rope_row(const nb_hparams *h, const double *frequencies, bool halves, size_t position, float *row)
 {
+    const size_t half = h->n_rot / 2, step = halves ? 1 : 2, sines = halves ? half : 1;
+    const double magnitude = h->rope_magnitude > 0 ? h->rope_magnitude : 1.0;
     const double at = (double)position * h->rope_scale;
-    for (size_t i = 0; i < h->n_rot / 2; i++) {
-        row[2 * i] = (float)nb_cos(at * frequencies[i]);
-        row[2 * i + 1] = (float)nb_sin(at * frequencies[i]);
+    for (size_t i = 0; i < half; i++) {
+        row[step * i] = (float)(magnitude * nb_cos(at * frequencies[i]));
+        row[step * i + sines] = (float)(magnitude * nb_sin(at * frequencies[i]));
     }
 }

@@ -211,11 +211,12 @@ static nb_status mark_part(const nb_model *model, nb_string part, bool vectors_t
 /* What word `all` left, if nothing else in the scope named it. */
 static void describe_left(const nb_model *model, const bool *chosen, char *text, size_t size)
 {
-    size_t used = 0, n_vectors = 0;
+    size_t used = 0, n_vectors = 0, n_biases = 0;
     text[0] = '\0';
     for (size_t i = 0; i < model->n_tensors; i++) {
         const nb_tensor *t = &model->tensors[i];
         n_vectors += t->is_vector;
+        n_biases += t->role == NB_ROLE_BIAS;
         if (t->is_vector || chosen[i] || used >= size)
             continue;
         const char *what = t->tied                         ? " (embeddings and head)"
@@ -225,7 +226,7 @@ static void describe_left(const nb_model *model, const bool *chosen, char *text,
         used += (size_t)snprintf(text + used, size - used, "%s%s%s", used ? ", " : "", t->name, what);
     }
     if (n_vectors > 0 && used < size)
-        snprintf(text + used, size - used, "%sthe norms", used ? ", " : "");
+        snprintf(text + used, size - used, "%sthe norms%s", used ? ", " : "", n_biases ? " and biases" : "");
 }
 
 static nb_string trimmed_part(const char *begin, const char *end)

@@ -57,7 +57,9 @@ static bool create_cache(nb_session *s)
 static bool create_rope(nb_session *s)
 {
     const nb_hparams *h = &s->model->hparams;
-    const nb_tensor *factors = s->model->frame.rope_freqs;
+    const nb_frame *frame = &s->model->frame;
+    const bool is_long = s->n_ctx > (h->n_ctx_short ? h->n_ctx_short : h->n_ctx);
+    const nb_tensor *factors = frame->rope_freqs ? frame->rope_freqs : is_long ? frame->rope_long : frame->rope_short;
     s->inverse_frequency = nb_calloc(h->n_rot / 2, sizeof *s->inverse_frequency);
     s->rope = nb_calloc(s->n_ctx, h->n_rot * sizeof *s->rope);
     if (!s->inverse_frequency || !s->rope)
@@ -92,6 +94,15 @@ static bool create_scratch(nb_session *s, size_t scratch_bytes)
     s->k = next, next += nb_round_up(n * n_kv, LINE_FLOATS);
     s->v = next, next += nb_round_up(n * n_kv, LINE_FLOATS);
     s->attended = next;
+    s->q_stride = n_q, s->kv_stride = n_kv, s->gate_stride = h->n_ff;
+    if (s->model->layers[0].attn_qkv) {
+        s->q_stride = s->kv_stride = n_q + 2 * n_kv;
+        s->k = s->q + n_q, s->v = s->k + n_kv;
+    }
+    if (s->model->layers[0].ffn_up->n_rows != h->n_ff) {
+        s->gate_stride = 2 * (size_t)h->n_ff;
+        s->up = s->gate + h->n_ff;
+    }
     return true;
 }
 
@@ -112,6 +123,10 @@ nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "a context of %zu tokens is more than nibble can number; use up to %d", n_ctx,
                        POSITIONS_MAX);
+    if (model->frame.position_embd && n_ctx > model->frame.position_embd->n_rows)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "a context of %zu tokens: this model has learned %zu positions and cannot go beyond them", n_ctx,
+                       model->frame.position_embd->n_rows);
     nb_session *session = nb_calloc(1, sizeof *session);
     if (session) {
         session->model = model;
@@ -201,7 +216,24 @@ static void extend_rope(nb_session *s, size_t n_positions)
 {
     const nb_hparams *h = &s->model->hparams;
     for (; s->n_rope < n_positions; s->n_rope++)
-        nb_rope_row(h, s->inverse_frequency, s->n_rope, s->rope + s->n_rope * h->n_rot);
+        nb_rope_row(h, s->inverse_frequency, s->model->architecture->rope == NB_ROPE_HALVES, s->n_rope,
+                    s->rope + s->n_rope * h->n_rot);
+}
+
+/* x[i] of a token at its position. */
+static void embed(nb_session *s, size_t i, int32_t token)
+{
+    const nb_model *model = s->model;
+    const nb_kernels *kernels = model->context->kernels;
+    const size_t n = model->hparams.n_embd;
+    float *x = s->x + i * n;
+    nb_tensor_lookup(model->frame.token_embd, s->weights, (size_t)token, x);
+    if (model->architecture->scales_embeddings)
+        kernels->scale(x, sqrtf((float)n), n);
+    if (model->frame.position_embd) {
+        nb_tensor_lookup(model->frame.position_embd, s->weights, s->position + i, s->norm);
+        kernels->add(x, s->norm, n);
+    }
 }
 
 /* One batch through all blocks; afterwards x holds the rows that `keep` asks for. */
@@ -212,13 +244,12 @@ static nb_status run_batch(nb_session *s, const int32_t *tokens, size_t n_tokens
     const size_t n_layers = model->hparams.n_layers;
     extend_rope(s, s->position + n_tokens);
     for (size_t i = 0; i < n_tokens; i++)
-        nb_tensor_lookup(model->frame.token_embd, s->weights, (size_t)tokens[i],
-                         s->x + i * model->hparams.n_embd);
+        embed(s, i, tokens[i]);
     s->n_rows = s->n_fed = n_tokens;
     s->n_kept = 0;
     nb_status status = NB_OK;
     for (size_t layer = 0; status == NB_OK && layer < n_layers; layer++)
-        status = model->architecture->block(s, layer, layer + 1 < n_layers ? NB_LOGITS_ALL : keep, error);
+        status = nb_block_run(s, layer, layer + 1 < n_layers ? NB_LOGITS_ALL : keep, error);
     if (status != NB_OK)
         return status;
     s->position += n_tokens;
@@ -230,11 +261,13 @@ static nb_status run_batch(nb_session *s, const int32_t *tokens, size_t n_tokens
 static nb_status project(nb_session *s, size_t first, size_t count, float *out, nb_error *error)
 {
     nb_tensor *head = s->model->frame.head;
-    nb_session_norm(s, s->model->frame.output_norm, first, count);
+    nb_session_norm(s, s->model->frame.output_norm, s->model->frame.output_norm_bias, first, count);
     nb_status status = nb_acts_prepare(s->model->context, &s->acts, s->norm, count, head->n_cols,
                                        head->n_cols, nb_tensor_wants_int8(head, s->weights), error);
     if (status == NB_OK)
         status = nb_tensor_matmul(s->model, head, s->weights, &s->acts.acts, out, head->n_rows, error);
+    if (status == NB_OK)
+        nb_session_cap_logits(s, out, count);
     return status;
 }
 

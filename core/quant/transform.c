@@ -15,7 +15,7 @@
 enum { MOST_READERS = sizeof((nb_norm_readers){0}.readers) / sizeof(size_t) };
 
 typedef struct norm {
-    nb_tensor *tensor, *readers[MOST_READERS];
+    nb_tensor *tensor, *bias /* or NULL */, *readers[MOST_READERS];
     size_t n_readers;
 } norm;
 
@@ -33,7 +33,9 @@ static norm norm_at(const nb_model *model, size_t index)
 {
     const nb_layer *layer = &model->layers[index / model->architecture->n_norms];
     const nb_norm_readers *row = &model->architecture->norms[index % model->architecture->n_norms];
-    norm found = {.tensor = tensor_at(layer, row->norm), .n_readers = row->n_readers};
+    norm found = {.tensor = tensor_at(layer, row->norm),
+                  .bias = row->has_bias ? tensor_at(layer, row->bias) : NULL,
+                  .n_readers = row->n_readers};
     for (size_t i = 0; i < row->n_readers; i++)
         found.readers[i] = tensor_at(layer, row->readers[i]);
     return found;
@@ -51,7 +53,7 @@ typedef struct rewrite {
 
 static nb_status rewrite_begin(rewrite *r, nb_error *error)
 {
-    r->changes = nb_calloc(norm_count(r->model) * (1 + MOST_READERS), sizeof *r->changes);
+    r->changes = nb_calloc(norm_count(r->model) * (2 + MOST_READERS), sizeof *r->changes);
     return r->changes ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory to transform the model");
 }
 
@@ -73,10 +75,12 @@ static nb_status add_columns(rewrite *r, nb_tensor *t, const float *columns, nb_
     return NB_OK;
 }
 
-/* Multiplies the norm's weights by the gains, and divides what its readers do with them. */
+/* Multiplies the norm's weights and biases by the gains, and divides what its readers do with them. */
 static nb_status add_norm(rewrite *r, const norm *n, float *gains, nb_error *error)
 {
     nb_status status = add_columns(r, n->tensor, gains, error);
+    if (status == NB_OK && n->bias)
+        status = add_columns(r, n->bias, gains, error);
     for (size_t i = 0; i < n->tensor->n_cols; i++)
         gains[i] = 1.0f / gains[i];
     for (size_t i = 0; status == NB_OK && i < n->n_readers; i++)

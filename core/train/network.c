@@ -93,7 +93,7 @@ static nb_status make_rope(nb_network *n, nb_error *error)
     }
     nb_rope_frequencies(h, NULL, frequencies);
     for (size_t position = 0; position < h->n_ctx; position++)
-        nb_rope_row(h, frequencies, position, n->rope + position * h->n_rot);
+        nb_rope_row(h, frequencies, false, position, n->rope + position * h->n_rot);
     for (size_t i = 0; i < (size_t)h->n_ctx * h->n_rot; i++)
         n->rope_back[i] = i % 2 ? -n->rope[i] : n->rope[i];
     free(frequencies);

@@ -31,6 +31,8 @@ static const char *role_of(const nb_tensor *tensor)
         return "feed-forward";
     case NB_ROLE_NORM:
         return "norm, never quantized";
+    case NB_ROLE_BIAS:
+        return "bias, never quantized";
     case NB_ROLE_OTHER:
         break;
     }
