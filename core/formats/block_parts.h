@@ -25,18 +25,12 @@ static inline int nb_nearest(float x)
     return (int)(nb_f32_bits(x + NB_NEAREST_MAGIC) & 0x7fffff) - 0x400000;
 }
 
-/* Without its fraction; 0 for what has no place in an int, NaN too. */
-static inline int nb_truncate(float x)
-{
-    return x > -0x1p31f && x < 0x1p31f ? (int)x : 0;
-}
-
-/* To nearest, ties away from 0; what nb_truncate has no place for gives 0. */
+/* To nearest, ties away from 0. |x| < 2^31. */
 static inline int nb_round_away(float x)
 {
-    int whole = nb_truncate(x);
+    int whole = (int)x;
     float fraction = x - (float)whole;
-    return whole + (fraction >= 0.5f && fraction < 1) - (fraction <= -0.5f && fraction > -1);
+    return whole + (fraction >= 0.5f) - (fraction <= -0.5f);
 }
 
 /* Adds a field of `bits` bits, laid out in planes (see blocks.h), to n_bytes * 8 / bits codes, `shift` bits

@@ -1,3 +1,4 @@
+#include "base/fours.h"
 #include "formats/block_parts.h"
 #include "formats/scale_search.h"
 
@@ -66,15 +67,19 @@ static void nvfp4_decode(const void *codes, size_t n, float *values)
 static void write_codes(const float *x, float half_scale, uint8_t *qs, size_t n_bytes)
 {
     uint8_t q[NB_BLOCK];
-    for (size_t j = 0; j < 2 * n_bytes; j++) {
-        float best = fabsf(x[j]), size = best;
-        int code = 0;
+    for (size_t j = 0; j < 2 * n_bytes; j += 4) {
+        const nb_four number = nb_four_load(x + j), size = nb_four_abs(number);
+        nb_four best = size; /* the error of code 0 */
+        nb_four_int code = {0};
         for (int k = 1; k < 8; k++) {
-            float error = fabsf((float)nb_e2m1_doubled[k] * half_scale - size);
-            code = error < best ? k : code;
-            best = error < best ? error : best;
+            nb_four error = nb_four_abs((float)nb_e2m1_doubled[k] * half_scale - size);
+            nb_four_int better = error < best;
+            best = nb_four_choose(better, error, best);
+            code = (better & k) | (~better & code);
         }
-        q[j] = (uint8_t)(x[j] < 0 && code != 0 ? code + 8 : code);
+        code += (number < 0) & (code > 0) & 8;
+        for (size_t lane = 0; lane < 4; lane++)
+            q[j + lane] = (uint8_t)code[lane];
     }
     nb_planes_write(q, 0, 4, qs, n_bytes);
 }

@@ -45,9 +45,11 @@ static void q4_1_decode(const void *codes, size_t n, float *values)
 static void q4_0_encode_plain(const float x[NB_BLOCK], nb_block_q4_0 *block)
 {
     uint8_t q[NB_BLOCK];
-    float d = nb_signed_max(x, NB_BLOCK) / -8, inverse = d != 0 ? 1 / d : 0;
+    float d = nb_signed_max(x, NB_BLOCK) / -8, inverse = nb_inverse_step(d);
+    /* Steps too small for an f32 leave codes of 0; a block of zeros has codes that mean 0. */
+    const float zero = inverse == 0 && d != 0 ? 0 : 8.5f;
     for (size_t j = 0; j < NB_BLOCK; j++) {
-        int code = nb_truncate(x[j] * inverse + 8.5f);
+        int code = (int)(x[j] * inverse + zero);
         q[j] = (uint8_t)(code < 15 ? code : 15);
     }
     nb_write_f16(d, block->d);
@@ -77,9 +79,10 @@ static void q4_1_encode_plain(const float x[NB_BLOCK], nb_block_q4_1 *block)
     uint8_t q[NB_BLOCK];
     float min, max;
     nb_min_max(x, NB_BLOCK, &min, &max);
-    float d = (max - min) / 15, inverse = d != 0 ? 1 / d : 0;
+    float d = (max - min) / 15, inverse = nb_inverse_step(d);
+    const float top = inverse == 0 ? min : max; /* x - min may be infinite where there is no step */
     for (size_t j = 0; j < NB_BLOCK; j++) {
-        int code = nb_truncate((x[j] - min) * inverse + 0.5f);
+        int code = (int)(((x[j] < top ? x[j] : top) - min) * inverse + 0.5f);
         q[j] = (uint8_t)(code < 15 ? code : 15);
     }
     nb_write_f16(d, block->d);

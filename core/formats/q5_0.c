@@ -71,9 +71,9 @@ static void q5_0_encode(const float *values, size_t n, const float *importance, 
             d = nb_search_signed(x, weights, NB_BLOCK, 16, q);
         } else {
             d = nb_signed_max(x, NB_BLOCK) / -16;
-            float inverse = d != 0 ? 1 / d : 0;
+            const float inverse = nb_inverse_step(d), zero = inverse == 0 && d != 0 ? 0 : 16.5f;
             for (size_t j = 0; j < NB_BLOCK; j++) {
-                int code = nb_truncate(x[j] * inverse + 16.5f);
+                int code = (int)(x[j] * inverse + zero);
                 q[j] = (uint8_t)(code < 31 ? code : 31);
             }
         }
@@ -87,9 +87,10 @@ static void q5_1_encode_plain(const float x[NB_BLOCK], nb_block_q5_1 *block)
     uint8_t q[NB_BLOCK];
     float min, max;
     nb_min_max(x, NB_BLOCK, &min, &max);
-    float d = (max - min) / 31, inverse = d != 0 ? 1 / d : 0;
+    float d = (max - min) / 31, inverse = nb_inverse_step(d);
+    const float top = inverse == 0 ? min : max; /* x - min may be infinite where there is no step */
     for (size_t j = 0; j < NB_BLOCK; j++)
-        q[j] = (uint8_t)nb_truncate((x[j] - min) * inverse + 0.5f);
+        q[j] = (uint8_t)(int)(((x[j] < top ? x[j] : top) - min) * inverse + 0.5f);
     nb_write_f16(d, block->d);
     nb_write_f16(min, block->m);
     pack(q, block->qs, block->qh);

@@ -27,7 +27,7 @@ static void q8_0_encode(const float *values, size_t n, const float *importance, 
     (void)importance;
     nb_block_q8_0 *block = blocks;
     for (; n > 0; n -= NB_BLOCK, values += NB_BLOCK, block++) {
-        float d = fabsf(nb_signed_max(values, NB_BLOCK)) / 127, inverse = d != 0 ? 1 / d : 0;
+        float d = fabsf(nb_signed_max(values, NB_BLOCK)) / 127, inverse = nb_inverse_step(d);
         for (size_t j = 0; j < NB_BLOCK; j++)
             block->qs[j] = (uint8_t)nb_round_away(values[j] * inverse);
         nb_write_f16(d, block->d);

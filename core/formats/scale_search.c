@@ -1,31 +1,22 @@
 #include "formats/scale_search.h"
 
+#include "base/fours.h"
 #include "formats/block_parts.h"
 
 #include <math.h>
 
-/* Four f32 that the CPU adds or multiplies in one operation. Every lane is a sum of its own, added up in the
- * order that the reference adds in: bits stay equal, and four searches take the time of one. */
-typedef float four __attribute__((vector_size(16)));
-typedef int32_t four_int __attribute__((vector_size(16)));
-
-static inline four four_of(float x)
-{
-    return (four){x, x, x, x};
-}
-
-static inline four choose(four_int mask, four a, four b)
-{
-    return (four)((mask & (four_int)a) | (~mask & (four_int)b));
-}
+/* Every lane is a sum of its own, added up in the order that the reference adds in: bits stay equal, and four
+ * searches take the time of one. */
+typedef nb_four four;
+typedef nb_four_int four_int;
 
 /* nb_nearest in every lane, as floats, within low..high. */
 static inline four nearest_within(four x, float low, float high)
 {
     four_int bits = (four_int)(x + NB_NEAREST_MAGIC) & 0x7fffff;
     four q = __builtin_convertvector(bits - 0x400000, four);
-    q = choose(q > low, q, four_of(low));
-    return choose(q < high, q, four_of(high));
+    q = nb_four_choose(q > low, q, nb_four_of(low));
+    return nb_four_choose(q < high, q, nb_four_of(high));
 }
 
 /* Element i of four rows of n. */
@@ -41,20 +32,47 @@ static int clamp(int x, int low, int high)
 
 float nb_signed_max(const float *x, size_t n)
 {
-    float max = 0;
+    four sizes = {0};
+    for (size_t i = 0; i < n; i += 4) {
+        four size = nb_four_abs(nb_four_load(x + i));
+        sizes = nb_four_choose(size > sizes, size, sizes);
+    }
+    float largest = 0;
+    for (size_t lane = 0; lane < 4; lane++)
+        largest = sizes[lane] > largest ? sizes[lane] : largest;
     for (size_t i = 0; i < n; i++)
-        if (fabsf(x[i]) > fabsf(max))
-            max = x[i];
-    return max;
+        if (fabsf(x[i]) == largest)
+            return largest > 0 ? x[i] : 0;
+    return 0; /* NaN alone */
+}
+
+float nb_inverse_step(float step)
+{
+    float inverse = 1 / step;
+    return step == 0 || isinf(inverse) || isinf(step) ? 0 : inverse;
 }
 
 void nb_min_max(const float *x, size_t n, float *min, float *max)
 {
-    *min = *max = x[0];
-    for (size_t i = 1; i < n; i++) {
-        *min = x[i] < *min ? x[i] : *min;
-        *max = x[i] > *max ? x[i] : *max;
+    four lows = nb_four_load(x), highs = lows;
+    for (size_t i = 4; i < n; i += 4) {
+        four next = nb_four_load(x + i);
+        lows = nb_four_choose(next < lows, next, lows);
+        highs = nb_four_choose(next > highs, next, highs);
     }
+    *min = lows[0];
+    *max = highs[0];
+    for (size_t lane = 1; lane < 4; lane++) {
+        *min = lows[lane] < *min ? lows[lane] : *min;
+        *max = highs[lane] > *max ? highs[lane] : *max;
+    }
+    /* 0 and -0 are equal, and the first of them counts. */
+    for (size_t i = 0; i < n && *min == 0; i++)
+        if (x[i] == 0) {
+            *max = *max == 0 ? x[i] : *max;
+            *min = x[i];
+            break;
+        }
 }
 
 float nb_sum_of_squares(const float *x, size_t n)
@@ -86,7 +104,7 @@ static inline four affine_error(const affine_fit *fit, const four *x, const four
     four sum = {0};
     for (size_t i = 0; i < search->n; i++) {
         four e = fit->scale * fit->q[i] + fit->min - x[i];
-        e = search->absolute_error ? (four)((four_int)e & 0x7fffffff) : e * e;
+        e = search->absolute_error ? nb_four_abs(e) : e * e;
         sum += w[i] * e;
     }
     return sum;
@@ -108,8 +126,8 @@ static inline four_int affine_line(affine_fit *fit, const four *x, const four *w
     fit->scale = (sum_w * sum_qx - sum_x * sum_q) / determinant;
     fit->min = (sum_qq * sum_x - sum_q * sum_qx) / determinant;
     four_int above = fit->min > 0;
-    fit->scale = choose(above, sum_qx / sum_qq, fit->scale);
-    fit->min = choose(above, (four){0}, fit->min);
+    fit->scale = nb_four_choose(above, sum_qx / sum_qq, fit->scale);
+    fit->min = nb_four_choose(above, (four){0}, fit->min);
     return determinant > 0;
 }
 
@@ -123,12 +141,12 @@ void nb_search_affine(const nb_affine_search *search, const float *x, const floa
     for (size_t i = 0; i < n; i++) {
         xs[i] = column(x, n, i);
         w[i] = column(weights, n, i);
-        min = choose(xs[i] < min, xs[i], min);
-        max = choose(xs[i] > max, xs[i], max);
+        min = nb_four_choose(xs[i] < min, xs[i], min);
+        max = nb_four_choose(xs[i] > max, xs[i], max);
         sum_w += w[i];
         sum_x += w[i] * xs[i];
     }
-    min = choose(min > 0, (four){0}, min);
+    min = nb_four_choose(min > 0, (four){0}, min);
     const four_int flat = max == min;
     const four flat_min = min;
 
@@ -147,14 +165,14 @@ void nb_search_affine(const nb_affine_search *search, const float *x, const floa
         four_int better = affine_line(&fit, xs, w, n, sum_w, sum_x);
         four error = affine_error(&fit, xs, w, search);
         better &= error < best_error;
-        best_error = choose(better, error, best_error);
-        best.scale = choose(better, fit.scale, best.scale);
-        best.min = choose(better, fit.min, best.min);
+        best_error = nb_four_choose(better, error, best_error);
+        best.scale = nb_four_choose(better, fit.scale, best.scale);
+        best.min = nb_four_choose(better, fit.min, best.min);
         for (size_t i = 0; i < n; i++)
-            best.q[i] = choose(better, fit.q[i], best.q[i]);
+            best.q[i] = nb_four_choose(better, fit.q[i], best.q[i]);
     }
-    best.scale = choose(flat, (four){0}, best.scale);
-    best.min = choose(flat, flat_min, best.min);
+    best.scale = nb_four_choose(flat, (four){0}, best.scale);
+    best.min = nb_four_choose(flat, flat_min, best.min);
     for (size_t lane = 0; lane < NB_SEARCH_LANES; lane++) {
         scales[lane] = best.scale[lane];
         mins[lane] = -best.min[lane];
@@ -350,9 +368,9 @@ static const float iq4_middles[15] = {-115.5f, -93.5f, -74,   -57,   -42, -28.5f
 /* The table's number nearest to x: the first one plus the gaps below x. */
 static inline four iq4_nearest_number(four x)
 {
-    four number = four_of(nb_iq4_table[0]);
+    four number = nb_four_of(nb_iq4_table[0]);
     for (int k = 0; k < 15; k++) {
-        four gap = four_of((float)(nb_iq4_table[k + 1] - nb_iq4_table[k]));
+        four gap = nb_four_of((float)(nb_iq4_table[k + 1] - nb_iq4_table[k]));
         number += (four)(~(x < iq4_middles[k]) & (four_int)gap);
     }
     return number;
@@ -361,7 +379,7 @@ static inline four iq4_nearest_number(four x)
 void nb_iq4_nearest(const float x[32], float inverse_scale, uint8_t codes[32])
 {
     for (size_t i = 0; i < 32; i += 4) {
-        four scaled = inverse_scale * (four){x[i], x[i + 1], x[i + 2], x[i + 3]};
+        four scaled = inverse_scale * nb_four_load(x + i);
         four_int places = {0};
         for (int k = 0; k < 15; k++)
             places += 1 + (scaled < iq4_middles[k]); /* a comparison that holds is -1 */

@@ -59,9 +59,13 @@ float nb_search_iq4(const float x[32], const float weights[32]);
 /* The nearest place in iq4's table of inverse_scale * x; between two, the upper one. */
 void nb_iq4_nearest(const float x[32], float inverse_scale, uint8_t codes[32]);
 
-/* The weight that is largest in size; the first of several. */
+/* The weight that is largest in size; the first of several. n is a multiple of 4. */
 float nb_signed_max(const float *x, size_t n);
+/* The first of equal ones (0 and -0); n is a multiple of 4. */
 void nb_min_max(const float *x, size_t n, float *min, float *max);
+/* 1 / step; 0 for a step of 0, and for one so small or large that no f32 could scale by it (below 2^-128: its
+ * f16 is 0 anyway). */
+float nb_inverse_step(float step);
 /* Sum of squares, one after the other. */
 float nb_sum_of_squares(const float *x, size_t n);
 /* importance * sqrt(mean_square + x^2): large weights matter more, small ones of important columns matter

@@ -51,7 +51,7 @@ static void digits_write(const uint8_t *codes, size_t n_digits, uint8_t *bytes, 
  * were trained to be ternary; others lose most of what they say. */
 static float find_codes(const float x[NB_SUPER_BLOCK], uint8_t q[NB_SUPER_BLOCK])
 {
-    float d = fabsf(nb_signed_max(x, NB_SUPER_BLOCK)), inverse = d != 0 ? 1 / d : 0;
+    float d = fabsf(nb_signed_max(x, NB_SUPER_BLOCK)), inverse = nb_inverse_step(d);
     for (size_t j = 0; j < NB_SUPER_BLOCK; j++)
         q[j] = (uint8_t)(1 + nb_round_away(x[j] * inverse));
     return d;

@@ -2,17 +2,7 @@
 #ifndef NB_TRAIN_TURN_H
 #define NB_TRAIN_TURN_H
 
-#include <stddef.h>
-#include <string.h>
-
-typedef float nb_four __attribute__((vector_size(16)));
-
-static inline nb_four nb_four_load(const float *p)
-{
-    nb_four x;
-    memcpy(&x, p, sizeof x);
-    return x;
-}
+#include "base/fours.h"
 
 static inline void nb_turn_4x4(const float *from, size_t from_stride, float *to, size_t to_stride)
 {
