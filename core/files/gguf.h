@@ -113,6 +113,9 @@ size_t nb_gguf_type_size(uint32_t type);
 const char *nb_ggml_type_name(uint32_t type);
 /* "Q4_K_M" for a number under general.file_type; NULL for one that this build does not know. */
 const char *nb_gguf_file_type_name(uint64_t file_type);
+/* What general.file_type says of a file that is mostly of this ggml type; false where llama.cpp has no
+ * number. */
+bool nb_gguf_file_type_of(uint32_t type, uint32_t *file_type);
 /* Elements and bytes of one block of a ggml type; false for ids that this build does not know. */
 bool nb_ggml_type_size(uint32_t type, uint32_t *block_elems, uint32_t *block_bytes);
 

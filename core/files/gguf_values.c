@@ -65,6 +65,22 @@ const char *nb_gguf_file_type_name(uint64_t file_type)
     return file_type < sizeof names / sizeof names[0] ? names[file_type] : NULL;
 }
 
+/* Where there are several mixtures of a type, the middle one, which is what llama.cpp guesses too. */
+bool nb_gguf_file_type_of(uint32_t type, uint32_t *file_type)
+{
+    static const struct {
+        uint8_t type, file_type;
+    } known[] = {{0, 0},   {1, 1},   {2, 2},   {3, 3},   {6, 8},   {7, 9},   {8, 7},   {10, 10}, {11, 12},
+                 {12, 15}, {13, 17}, {14, 18}, {20, 25}, {23, 30}, {30, 32}, {34, 36}, {35, 37}, {39, 38}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (known[i].type == type) {
+            *file_type = known[i].file_type;
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *nb_gguf_type_name(nb_gguf_type type)
 {
     static const char *const names[NB_GGUF_TYPE_COUNT] = {

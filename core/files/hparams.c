@@ -90,10 +90,6 @@ static void refuse_unsupported(keys *k, const nb_hparams *h)
     if (whole(k, "attention.value_length", h->head_size) != h->head_size)
         fail(k, NB_ERR_UNSUPPORTED, "attention.value_length",
              "differs from key_length, which nibble does not run yet");
-    uint64_t parts;
-    if (nb_gguf_u64(k->gguf, "split.count", &parts) && parts > 1)
-        fail(k, NB_ERR_UNSUPPORTED, "split.count",
-             "says that this is one part of a split model; join the parts first");
     snprintf(full, sizeof full, "%s.rope.scaling.type", k->architecture);
     nb_string type;
     const bool has_factors = nb_gguf_find_tensor(k->gguf, "rope_factors_long.weight") != NULL;

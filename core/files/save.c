@@ -9,6 +9,12 @@
 
 #include <string.h>
 
+static bool starts_with(nb_string key, const char *start)
+{
+    const size_t n = strlen(start);
+    return key.n_bytes >= n && memcmp(key.text, start, n) == 0;
+}
+
 /* Said anew for what is saved, or true of the old file only. */
 static bool is_stale(nb_string key)
 {
@@ -17,7 +23,7 @@ static bool is_stale(nb_string key)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (nb_string_equal(key, names[i]))
             return true;
-    return key.n_bytes >= 7 && memcmp(key.text, "nibble.", 7) == 0;
+    return starts_with(key, "nibble.") || starts_with(key, "split.");
 }
 
 /* The old file's keys, as they stand, unless it had none (llama2.c). Its mapping is still there, even if
@@ -38,6 +44,33 @@ static nb_status carry_keys(const nb_model *model, nb_gguf_writer *writer, nb_er
     return status;
 }
 
+enum { GGML_F32 = 0, GGML_F16 = 1, GGML_BF16 = 30, MOST_TYPES = 64 };
+
+/* What llama.cpp wants to know of a file whose tensors all have a type of GGUF: the one of most weights, and, where
+ * blocks are quantized, which version of their layouts. */
+static nb_status write_file_type(const nb_model *model, nb_gguf_writer *writer, nb_error *error)
+{
+    uint64_t n_weights[MOST_TYPES] = {0};
+    uint32_t most = GGML_F32, file_type;
+    bool blocks = false;
+    for (size_t i = 0; i < model->n_tensors; i++) {
+        const nb_tensor *t = &model->tensors[i];
+        const uint32_t type = (uint32_t)t->quantizer.format->gguf_type;
+        if (t->is_vector || type >= MOST_TYPES)
+            continue;
+        blocks = blocks || (type != GGML_F32 && type != GGML_F16 && type != GGML_BF16);
+        n_weights[type] += (uint64_t)t->n_rows * t->n_cols;
+        if (n_weights[type] > n_weights[most])
+            most = type;
+    }
+    nb_status status = NB_OK;
+    if (nb_gguf_file_type_of(most, &file_type))
+        status = nb_gguf_add_u32(writer, "general.file_type", file_type, error);
+    if (status == NB_OK && blocks)
+        status = nb_gguf_add_u32(writer, "general.quantization_version", 2, error);
+    return status;
+}
+
 static nb_status write_keys(const nb_model *model, nb_gguf_writer *writer, nb_error *error)
 {
     nb_status status = nb_hparams_write_gguf(&model->hparams, model->name, writer, error);
@@ -48,6 +81,8 @@ static nb_status write_keys(const nb_model *model, nb_gguf_writer *writer, nb_er
     bool plain = true;
     for (size_t i = 0; i < model->n_tensors; i++)
         plain = plain && nb_saved_is_plain(&model->tensors[i]);
+    if (status == NB_OK && plain)
+        status = write_file_type(model, writer, error);
     if (status == NB_OK && !plain)
         status = nb_gguf_add_u32(writer, NB_SAVED_VERSION_KEY, NB_SAVED_VERSION, error);
     return status;

@@ -198,7 +198,7 @@ static double scale_of(const nb_block_anatomy *a, const nb_sub_block *shared)
     return a->rule == NB_LEVEL_TABLE ? (double)shared->scale / (double)a->table_unit : (double)shared->scale;
 }
 
-static void show_sub_blocks(const nb_block_anatomy *a, const uint8_t *block, nb_items *out)
+static void show_sub_blocks(const nb_block_anatomy *a, const uint8_t *block, unsigned followed, nb_items *out)
 {
     const unsigned n = a->format->block_size / a->sub_block_size;
     nb_sub_block shared;
@@ -212,7 +212,7 @@ static void show_sub_blocks(const nb_block_anatomy *a, const uint8_t *block, nb_
     for (unsigned s = 0; s < n; s++) {
         a->share(block, s, &shared);
         nb_items_row(out);
-        nb_items_cell(out, 0, "%u", s);
+        nb_items_cell(out, 0, s == followed ? NB_ALERT "%u" NB_END : "%u", s);
         nb_items_cell(out, 1, "%u to %u", s * a->sub_block_size, (s + 1) * a->sub_block_size - 1);
         if (bytes)
             nb_items_cell(out, 2, "%02x", block[shared.factor_byte]);
@@ -442,7 +442,7 @@ static void show_block(const nb_block_anatomy *a, const nb_shown_block *b, unsig
     nb_block_number_of(a, b->data, followed, &number);
     show_fields(a->format, b->data, &number, out);
     show_halves(a->format, b->data, out);
-    show_sub_blocks(a, b->data, out);
+    show_sub_blocks(a, b->data, number.sub_block, out);
     show_codes(a, b->data, followed, out);
     show_values(a, b->data, followed, out);
     follow(a, b, &number, followed, out);

@@ -285,7 +285,7 @@ static void what_is_wrong_is_said(void **state)
         {{.u32_key = "llama.rope.freq_base", .u32_value = 0}, NB_ERR_FILE, "RoPE base of 0"},
         {{.u32_key = "llama.attention.value_length", .u32_value = 8}, NB_ERR_UNSUPPORTED, "value_length"},
         {{.u32_key = "llama.expert_count", .u32_value = 8}, NB_ERR_UNSUPPORTED, "experts"},
-        {{.u32_key = "split.count", .u32_value = 3}, NB_ERR_UNSUPPORTED, "split"},
+        {{.u32_key = "split.count", .u32_value = 3}, NB_ERR_FILE, "split"},
         {{.string_key = "llama.rope.scaling.type", .string_value = "yarn"}, NB_ERR_UNSUPPORTED, "is yarn"},
         {{.u32_key = "llama.vocab_size", .u32_value = 259}, NB_ERR_FILE, "260 tokens and the model 259"},
         {{.u32_key = "nibble.format_version", .u32_value = 2},

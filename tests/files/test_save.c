@@ -124,21 +124,44 @@ static void floats_come_back(void **state)
         }
 }
 
+/* Every key and every tensor's bytes as they were, in their order, and one key more; saved again, the same
+ * file. */
 static void a_plain_file_stays_plain(void **state)
 {
     (void)state;
     nb_synthetic s = ragged_shape;
     s.format = &nb_format_bf16;
-    const char *source = make_gguf("source.gguf", &s), *saved = temporary_path("saved.gguf");
-    nb_model *model = load_file(source, NULL);
-    save_file(model, saved);
-    nb_model_destroy(&model);
-    size_t sizes[2];
-    uint8_t *bytes[2] = {read_whole_file(source, &sizes[0]), read_whole_file(saved, &sizes[1])};
-    assert_int_equal(sizes[0], sizes[1]);
-    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
-    free(bytes[0]);
-    free(bytes[1]);
+    const char *paths[3] = {make_gguf("source.gguf", &s), temporary_path("saved.gguf"),
+                            temporary_path("again.gguf")};
+    uint8_t *bytes[3];
+    size_t sizes[3];
+    nb_gguf *g[2];
+    uint64_t file_type;
+    for (int i = 0; i < 2; i++) {
+        nb_model *model = load_file(paths[i], NULL);
+        save_file(model, paths[i + 1]);
+        nb_model_destroy(&model);
+        assert_int_equal(nb_gguf_open(paths[i], &g[i], NULL), NB_OK);
+    }
+    assert_int_equal(g[1]->n_values, g[0]->n_values + 1);
+    assert_int_equal(g[1]->n_tensors, g[0]->n_tensors);
+    assert_true(nb_gguf_u64(g[1], "general.file_type", &file_type) && file_type == 32);
+    assert_null(nb_gguf_find(g[1], "general.quantization_version"));
+    for (uint64_t i = 0; i < g[0]->n_tensors; i++) {
+        const nb_gguf_tensor *a = &g[0]->tensors[i], *b = &g[1]->tensors[i];
+        assert_int_equal(a->n_bytes, b->n_bytes);
+        assert_memory_equal(g[0]->data + a->offset, g[1]->data + b->offset, a->n_bytes);
+    }
+    for (int i = 0; i < 3; i++)
+        bytes[i] = read_whole_file(paths[i], &sizes[i]);
+    /* All keys of the source, up to its tensor infos, behind their count. */
+    assert_memory_equal(bytes[0] + 24, bytes[1] + 24, g[0]->files[0].infos_offset - 24);
+    assert_int_equal(sizes[1], sizes[2]);
+    assert_memory_equal(bytes[1], bytes[2], sizes[1]);
+    for (int i = 0; i < 3; i++)
+        free(bytes[i]);
+    nb_gguf_close(&g[0]);
+    nb_gguf_close(&g[1]);
 }
 
 /* ---- keys ---- */
