@@ -93,8 +93,8 @@ static void refuse_unsupported(keys *k, const nb_hparams *h)
     snprintf(full, sizeof full, "%s.rope.scaling.type", k->architecture);
     nb_string type;
     const bool has_factors = nb_gguf_find_tensor(k->gguf, "rope_factors_long.weight") != NULL;
-    if (nb_gguf_string(k->gguf, full, &type) && !nb_string_equal(type, "none") && !nb_string_equal(type, "linear") &&
-        !(has_factors && is_longrope(type))) {
+    if (nb_gguf_string(k->gguf, full, &type) && !nb_string_equal(type, "none") &&
+        !nb_string_equal(type, "linear") && !(has_factors && is_longrope(type))) {
         char shown[48], what[96];
         snprintf(what, sizeof what, "is %s; nibble runs none and linear",
                  nb_string_show(type, shown, sizeof shown));
@@ -280,7 +280,8 @@ nb_status nb_hparams_write_gguf(const nb_hparams *h, const char *name, nb_gguf_w
     nb_status status = nb_gguf_add_string(writer, "general.architecture", h->architecture, error);
     if (status == NB_OK && name)
         status = nb_gguf_add_string(writer, "general.name", name, error);
-    const size_t n_wholes = sizeof wholes / sizeof wholes[0] - (architecture->rope == NB_ROPE_NONE); /* the last */
+    const size_t n_wholes =
+        sizeof wholes / sizeof wholes[0] - (architecture->rope == NB_ROPE_NONE); /* the last */
     for (size_t i = 0; i < n_wholes && status == NB_OK; i++) {
         snprintf(key, sizeof key, "%s.%s", h->architecture, wholes[i].name);
         status = nb_gguf_add_u32(writer, key, wholes[i].value, error);

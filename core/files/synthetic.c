@@ -194,19 +194,21 @@ static nb_status write_matrix(maker *m, const nb_layout_tensor *t, nb_gguf_write
     return status;
 }
 
-/* Norms near 1; RoPE's divisors from 1 for the fastest pair to 8 for the slowest, as Llama 3 has them. */
+/* Norms near 1, biases near 0; RoPE's divisors from 1 for the fastest pair to 8 for the slowest, as Llama 3 has them,
+ * and to 2 where they are for short contexts. */
 static nb_status write_vector(maker *m, const nb_layout_tensor *t, nb_gguf_writer *writer, nb_error *error)
 {
     float *values = nb_calloc(t->n_cols, sizeof *values);
     if (!values)
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for %zu numbers", t->name, t->n_cols);
+    const float span = ends_with(t->name, "short") ? 1.0f : 7.0f;
     for (size_t i = 0; i < t->n_cols; i++) {
         if (*nb_tensor_suffix(t->name) == '\0') /* a bias */
             values[i] = 0.1f * (float)nb_random_normal(&m->random);
         else if (t->role == NB_ROLE_NORM)
             values[i] = 1.0f + 0.1f * (float)nb_random_normal(&m->random);
         else
-            values[i] = 1.0f + 7.0f * (float)i / (float)t->n_cols;
+            values[i] = 1.0f + span * (float)i / (float)t->n_cols;
     }
     nb_status status = nb_gguf_write_data(writer, values, t->n_cols * sizeof *values, error);
     free(values);
@@ -257,7 +259,8 @@ nb_status nb_synthetic_write(const char *path, const nb_synthetic *shape, nb_err
 {
     uint32_t head_size =
         shape->head_size || shape->n_heads == 0 ? shape->head_size : shape->n_embd / shape->n_heads;
-    const nb_architecture *architecture = nb_architecture_find(shape->architecture ? shape->architecture : "llama");
+    const nb_architecture *architecture =
+        nb_architecture_find(shape->architecture ? shape->architecture : "llama");
     if (!architecture)
         return nb_fail(error, NB_ERR_UNSUPPORTED, "synthetic model: architecture %s is not supported yet",
                        shape->architecture);

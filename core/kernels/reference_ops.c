@@ -1,7 +1,7 @@
 /* The definition of every kernel that is no matmul: plain C, never optimised. Where sums fold and in which
  * order operations come is the numeric contract; the other levels do the same, 16 lanes at a time. */
-#include "kernels/levels.h"
 #include "kernels/gelu.h"
+#include "kernels/levels.h"
 #include "math/math.h"
 
 #include <math.h>

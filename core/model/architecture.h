@@ -1,5 +1,6 @@
-/* The architectures that nibble runs, in a table: which tensors each needs, in which shape, and how a block differs
- * from the others. All of them are one block (model/block.c), of whose steps a row chooses; a new one is a row. */
+/* The architectures that nibble runs, in a table: which tensors each needs, in which shape, and how a block
+ * differs from the others. All of them are one block (model/block.c), of whose steps a row chooses; a new one
+ * is a row. */
 #ifndef NB_MODEL_ARCHITECTURE_H
 #define NB_MODEL_ARCHITECTURE_H
 
@@ -14,7 +15,8 @@ typedef struct nb_layer {
     nb_tensor *attn_output, *attn_output_bias;
     nb_tensor *post_attention_norm; /* of what attention adds */
     nb_tensor *ffn_norm, *ffn_norm_bias;
-    nb_tensor *ffn_gate, *ffn_up, *ffn_up_bias; /* without ffn_gate ffn_up may hold the rows of both, the gate's first */
+    nb_tensor *ffn_gate, *ffn_up,
+        *ffn_up_bias; /* without ffn_gate ffn_up may hold the rows of both, the gate's first */
     nb_tensor *ffn_down, *ffn_down_bias;
     nb_tensor *post_ffw_norm; /* of what the feed-forward part adds */
 } nb_layer;
@@ -22,8 +24,8 @@ typedef struct nb_layer {
 /* The tensors around the blocks. `head` is `token_embd` where they are tied. */
 typedef struct nb_frame {
     nb_tensor *token_embd, *position_embd, *output_norm, *output_norm_bias, *head;
-    nb_tensor *rope_freqs;               /* divisors of RoPE's frequencies, or */
-    nb_tensor *rope_short, *rope_long;   /* those for contexts up to n_ctx_short and beyond */
+    nb_tensor *rope_freqs;             /* divisors of RoPE's frequencies, or */
+    nb_tensor *rope_short, *rope_long; /* those for contexts up to n_ctx_short and beyond */
 } nb_frame;
 
 typedef enum nb_dim {
@@ -55,7 +57,8 @@ typedef struct nb_slot {
 const char *nb_tensor_suffix(const char *name);
 
 /* A norm of a block and the matrices that read what it makes, as offsets in nb_layer. Multiplying a weight of
- * the norm (and its bias) and dividing the same column of all its readers leaves the block's function as it is. */
+ * the norm (and its bias) and dividing the same column of all its readers leaves the block's function as it
+ * is. */
 typedef struct nb_norm_readers {
     size_t norm, readers[3];
     size_t n_readers;
@@ -89,13 +92,19 @@ const nb_architecture *nb_architecture_at(size_t index);
 /* NULL if nibble has no code for it. */
 const nb_architecture *nb_architecture_find(const char *name);
 
-/* Runs block `layer` over the rows that the session holds. `keep` says which of them are wanted afterwards: all, the
- * last alone (then in the place of the first), or none, when filling the KV cache is enough. */
+/* Runs block `layer` over the rows that the session holds. `keep` says which of them are wanted afterwards:
+ * all, the last alone (then in the place of the first), or none, when filling the KV cache is enough. */
 nb_status nb_block_run(nb_session *session, size_t layer, nb_logits keep, nb_error *error);
 
 /* For the rows of a table. */
-#define NB_FRAME_SLOT(name, place, rows, cols, presence) {name, offsetof(nb_frame, place), rows, cols, presence}
-#define NB_LAYER_SLOT(name, place, rows, cols)           {name, offsetof(nb_layer, place), rows, cols, NB_SLOT_NEEDED}
-#define NB_SLOTS(table)                                  .table = table, .n_##table = sizeof table / sizeof table[0]
+#define NB_FRAME_SLOT(name, place, rows, cols, presence)                                                     \
+    {                                                                                                        \
+        name, offsetof(nb_frame, place), rows, cols, presence                                                \
+    }
+#define NB_LAYER_SLOT(name, place, rows, cols)                                                               \
+    {                                                                                                        \
+        name, offsetof(nb_layer, place), rows, cols, NB_SLOT_NEEDED                                          \
+    }
+#define NB_SLOTS(table) .table = table, .n_##table = sizeof table / sizeof table[0]
 
 #endif

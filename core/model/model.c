@@ -40,7 +40,8 @@ static nb_status check_hparams(const nb_hparams *h, const char *where, nb_error 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (!(others[i] >= 0.0) || isinf(others[i]))
             return nb_fail(error, NB_ERR_FILE,
-                           "%s: its RoPE magnitude, attention scale or a soft cap is below 0 or no number", where);
+                           "%s: its RoPE magnitude, attention scale or a soft cap is below 0 or no number",
+                           where);
     if (!(h->norm_eps >= 0.0f) || isinf(h->norm_eps) || !(h->rope_base > 0.0) || isinf(h->rope_base) ||
         !(h->rope_scale > 0.0) || isinf(h->rope_scale))
         return nb_fail(error, NB_ERR_FILE,
@@ -73,8 +74,8 @@ static nb_status bind(nb_model *model, const nb_slot *slot, const char *name, nb
     const long index = nb_model_find_tensor(model, name);
     if (index < 0) {
         if (slot->presence == NB_SLOT_NEEDED || (slot->presence == NB_SLOT_UNLESS_TIED && !h->tied))
-            return nb_fail(error, NB_ERR_FILE, "%s: tensor %s%s is missing, and a %s model needs it",
-                           where, name, nb_tensor_suffix(name), h->architecture);
+            return nb_fail(error, NB_ERR_FILE, "%s: tensor %s%s is missing, and a %s model needs it", where,
+                           name, nb_tensor_suffix(name), h->architecture);
         return NB_OK;
     }
     nb_tensor *t = &model->tensors[index];

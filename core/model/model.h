@@ -22,11 +22,11 @@ typedef struct nb_hparams {
     double rope_scale; /* linear scaling: positions are multiplied by it; 1: none */
     bool tied;         /* head and embeddings are one tensor */
     /* What few models have; 0 where they do not. */
-    uint32_t n_window;    /* a sliding window: a position sees itself and the n_window - 1 before it */
-    uint32_t n_ctx_short; /* a longer context takes RoPE's long factors; 0: n_ctx */
-    double rope_magnitude;              /* cosines and sines are multiplied by it; 0: 1 */
-    float attn_scale;                   /* of q k; 0: 1 / sqrt(head_size) */
-    float attn_softcap, logit_softcap;  /* scores and logits become cap * tanh(x / cap) */
+    uint32_t n_window;     /* a sliding window: a position sees itself and the n_window - 1 before it */
+    uint32_t n_ctx_short;  /* a longer context takes RoPE's long factors; 0: n_ctx */
+    double rope_magnitude; /* cosines and sines are multiplied by it; 0: 1 */
+    float attn_scale;      /* of q k; 0: 1 / sqrt(head_size) */
+    float attn_softcap, logit_softcap; /* scores and logits become cap * tanh(x / cap) */
 } nb_hparams;
 
 /* files/load.h makes models. */

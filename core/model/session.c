@@ -59,7 +59,9 @@ static bool create_rope(nb_session *s)
     const nb_hparams *h = &s->model->hparams;
     const nb_frame *frame = &s->model->frame;
     const bool is_long = s->n_ctx > (h->n_ctx_short ? h->n_ctx_short : h->n_ctx);
-    const nb_tensor *factors = frame->rope_freqs ? frame->rope_freqs : is_long ? frame->rope_long : frame->rope_short;
+    const nb_tensor *factors = frame->rope_freqs ? frame->rope_freqs
+                               : is_long         ? frame->rope_long
+                                                 : frame->rope_short;
     s->inverse_frequency = nb_calloc(h->n_rot / 2, sizeof *s->inverse_frequency);
     s->rope = nb_calloc(s->n_ctx, h->n_rot * sizeof *s->rope);
     if (!s->inverse_frequency || !s->rope)
@@ -124,9 +126,10 @@ nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n
                        "a context of %zu tokens is more than nibble can number; use up to %d", n_ctx,
                        POSITIONS_MAX);
     if (model->frame.position_embd && n_ctx > model->frame.position_embd->n_rows)
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "a context of %zu tokens: this model has learned %zu positions and cannot go beyond them", n_ctx,
-                       model->frame.position_embd->n_rows);
+        return nb_fail(
+            error, NB_ERR_ARGUMENT,
+            "a context of %zu tokens: this model has learned %zu positions and cannot go beyond them", n_ctx,
+            model->frame.position_embd->n_rows);
     nb_session *session = nb_calloc(1, sizeof *session);
     if (session) {
         session->model = model;

@@ -22,17 +22,17 @@ struct nb_session {
     float *rope; /* [n_ctx][n_rot / 2][2]: cosine, sine; the first n_rope positions are filled */
     size_t n_rope;
 
-    /* The batch. Rows of x, norm: n_embd; q, attended: n_heads * head_size; k, v: n_kv_heads * head_size; gate, up:
-     * n_ff. Where one matrix makes q, k and v, or gate and up, a row of the one is followed by the same row of the
-     * next: then their strides are the sums. q, k, v and attended share their memory with gate and up, which come later
-     * in a block. */
+    /* The batch. Rows of x, norm: n_embd; q, attended: n_heads * head_size; k, v: n_kv_heads * head_size;
+     * gate, up: n_ff. Where one matrix makes q, k and v, or gate and up, a row of the one is followed by the
+     * same row of the next: then their strides are the sums. q, k, v and attended share their memory with
+     * gate and up, which come later in a block. */
     size_t n_rows;  /* in x now */
     size_t n_fed;   /* positions of the batch, from `position` on */
     size_t n_kept;  /* rows of x that nb_session_logits may use */
     float *scratch; /* what the next ones point into */
     float *x, *norm, *q, *k, *v, *attended, *gate, *up;
     size_t q_stride, kv_stride, gate_stride; /* of q; of k and v; of gate and up */
-    float *scores; /* [threads][scores_stride]: the attention kernel's scratch */
+    float *scores;                           /* [threads][scores_stride]: the attention kernel's scratch */
     size_t scores_stride;
     nb_acts_buffer acts;
 
@@ -42,15 +42,17 @@ struct nb_session {
 
 /* Steps that read a tensor which the architecture does not have (NULL) leave that part out. */
 
-/* norm[r] = the architecture's norm of x[r] for rows [first, first + count) of x, into the first rows of norm. */
-void nb_session_norm(nb_session *session, const nb_tensor *weight, const nb_tensor *bias, size_t first, size_t count);
-/* Adds the biases of q (its rows are the last n_queries of the batch), k and v, norms the heads of q and k, turns them
- * by their positions, and puts k and v in the cache. */
+/* norm[r] = the architecture's norm of x[r] for rows [first, first + count) of x, into the first rows of
+ * norm. */
+void nb_session_norm(nb_session *session, const nb_tensor *weight, const nb_tensor *bias, size_t first,
+                     size_t count);
+/* Adds the biases of q (its rows are the last n_queries of the batch), k and v, norms the heads of q and k,
+ * turns them by their positions, and puts k and v in the cache. */
 void nb_session_place(nb_session *session, size_t layer, size_t n_queries);
 /* attended[r] for the last n_queries positions of the batch, which are the rows of q. */
 void nb_session_attend(nb_session *session, size_t layer, size_t n_queries);
-/* For the rows of x: gate[r] = silu(gate[r]) * up[r], or the architecture's other unit; without a matrix for the gate
- * gate[r] holds what up made, and `bias` is added first. */
+/* For the rows of x: gate[r] = silu(gate[r]) * up[r], or the architecture's other unit; without a matrix for
+ * the gate gate[r] holds what up made, and `bias` is added first. */
 void nb_session_unit(nb_session *session, const nb_tensor *bias);
 /* x[r] += norm[r] + bias, after an RMSNorm of that sum by `post_norm`. */
 void nb_session_add(nb_session *session, const nb_tensor *bias, const nb_tensor *post_norm);

@@ -6,8 +6,7 @@
 #include <string.h>
 
 /* Handing a piece to another thread costs about a microsecond: a piece should hold more work than that. */
-enum { PIECE_ELEMENTS = 16 << 10, PIECE_OPERATIONS = 64 << 10, QUERY_TILE = 16,
-       CAP_ELEMENTS = 8 << 10 };
+enum { PIECE_ELEMENTS = 16 << 10, PIECE_OPERATIONS = 64 << 10, QUERY_TILE = 16, CAP_ELEMENTS = 8 << 10 };
 
 typedef struct step {
     nb_session *session;
@@ -47,7 +46,8 @@ static void norm_rows(void *user, size_t begin, size_t end, unsigned thread)
     }
 }
 
-void nb_session_norm(nb_session *session, const nb_tensor *weight, const nb_tensor *bias, size_t first, size_t count)
+void nb_session_norm(nb_session *session, const nb_tensor *weight, const nb_tensor *bias, size_t first,
+                     size_t count)
 {
     step job = {.weight = weight->vector, .bias = numbers_of(bias), .first = first};
     over_rows(session, count, session->model->hparams.n_embd, norm_rows, &job);
@@ -186,7 +186,8 @@ static void place_rows(void *user, size_t begin, size_t end, unsigned thread)
     for (size_t r = begin; r < end; r++) {
         const float *cos_sin = s->rope + (s->position + r) * h->n_rot;
         if (r >= first_query)
-            place_heads(job, s->q + (r - first_query) * s->q_stride, h->n_heads, q_bias, l->attn_q_norm, cos_sin);
+            place_heads(job, s->q + (r - first_query) * s->q_stride, h->n_heads, q_bias, l->attn_q_norm,
+                        cos_sin);
         place_heads(job, s->k + r * s->kv_stride, h->n_kv_heads, k_bias, l->attn_k_norm, cos_sin);
         if (v_bias)
             job->kernels->add(s->v + r * s->kv_stride, v_bias, n_kv);
@@ -198,7 +199,8 @@ void nb_session_place(nb_session *session, size_t layer, size_t n_queries)
 {
     const nb_hparams *h = &session->model->hparams;
     step job = {.layer = layer, .n_queries = n_queries};
-    over_rows(session, session->n_fed, (size_t)(h->n_heads + 3 * h->n_kv_heads) * h->head_size, place_rows, &job);
+    over_rows(session, session->n_fed, (size_t)(h->n_heads + 3 * h->n_kv_heads) * h->head_size, place_rows,
+              &job);
 }
 
 /* ---- attention ---- */
@@ -234,8 +236,8 @@ static void attend_items(void *user, size_t begin, size_t end, unsigned thread)
         const size_t kv = job->layer * h->n_kv_heads + head / (h->n_heads / h->n_kv_heads);
         job->kernels->attention(s->q + query * s->q_stride + head * h->head_size, s->q_stride,
                                 nb_min_size(QUERY_TILE, job->n_queries - query), first_position + query + 1,
-                                s->keys + kv * s->key_head, s->values + kv * s->value_head, h->head_size, scale,
-                                h->attn_softcap, window, s->scores + thread * s->scores_stride,
+                                s->keys + kv * s->key_head, s->values + kv * s->value_head, h->head_size,
+                                scale, h->attn_softcap, window, s->scores + thread * s->scores_stride,
                                 s->attended + query * n_q + head * h->head_size, n_q);
     }
 }

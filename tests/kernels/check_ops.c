@@ -94,7 +94,8 @@ static void check_rope(nb_check *check, bool halves)
         const float *cos_sin = filled(check, n_rot / 2 * 2, i % 5 ? NB_FILL_PLAIN : fill);
         const nb_check_output x = filled_output(check, n_heads * head_size, fill);
         const nb_kernels *reference = check->reference, *level = check->level;
-        (halves ? reference->rope_halves : reference->rope_adjacent)(x.want, cos_sin, n_heads, head_size, n_rot);
+        (halves ? reference->rope_halves : reference->rope_adjacent)(x.want, cos_sin, n_heads, head_size,
+                                                                     n_rot);
         (halves ? level->rope_halves : level->rope_adjacent)(x.got, cos_sin, n_heads, head_size, n_rot);
         nb_check_same(check, &x);
     }
@@ -286,8 +287,8 @@ static void check_log_sum_exp(nb_check *check)
     nb_check_end(check);
 }
 
-/* What attention works on. Keys beyond the last and before the first that a window leaves, and values' padding,
- * hold NaN: they must not show. */
+/* What attention works on. Keys beyond the last and before the first that a window leaves, and values'
+ * padding, hold NaN: they must not show. */
 typedef struct attention_case {
     size_t head_size, n_queries, n_keys, q_stride, out_stride;
     const float *q, *k, *v;
@@ -341,8 +342,7 @@ static void run_attention(nb_check *check, const nb_kernels *kernels, const atte
 static void draw_cap_and_window(nb_check *check, attention_case *a)
 {
     a->cap = nb_check_below(check, 3) ? 0.0f : 2.0f;
-    a->window =
-        nb_check_below(check, 3) ? SIZE_MAX : 1 + nb_check_below(check, a->n_keys + a->n_queries);
+    a->window = nb_check_below(check, 3) ? SIZE_MAX : 1 + nb_check_below(check, a->n_keys + a->n_queries);
 }
 
 static void check_attention(nb_check *check)
@@ -358,8 +358,8 @@ static void check_attention(nb_check *check)
         a.q_stride = a.head_size * (1 + nb_check_below(check, 3));
         a.out_stride = a.head_size * (1 + nb_check_below(check, 3));
         draw_cap_and_window(check, &a);
-        nb_check_case(check, "head size %zu, %zu queries after %zu keys, cap %g, window %zu", a.head_size, a.n_queries,
-                      a.n_keys - 1, (double)a.cap, a.window);
+        nb_check_case(check, "head size %zu, %zu queries after %zu keys, cap %g, window %zu", a.head_size,
+                      a.n_queries, a.n_keys - 1, (double)a.cap, a.window);
         make_attention(check, &a);
         const size_t n_out = (a.n_queries - 1) * a.out_stride + a.head_size;
         const nb_check_output out = nb_check_output_create(check, n_out * sizeof(float));
@@ -383,8 +383,8 @@ static void check_attention_batches(nb_check *check)
                             .q_stride = head_size,
                             .out_stride = head_size};
         draw_cap_and_window(check, &a);
-        nb_check_case(check, "head size %zu, %zu queries after %zu keys, cap %g, window %zu", head_size, n_queries,
-                      a.n_keys - 1, (double)a.cap, a.window);
+        nb_check_case(check, "head size %zu, %zu queries after %zu keys, cap %g, window %zu", head_size,
+                      n_queries, a.n_keys - 1, (double)a.cap, a.window);
         make_attention(check, &a);
         const nb_check_output out = nb_check_output_create(check, n_queries * head_size * sizeof(float));
         run_attention(check, check->level, &a, out.want);
