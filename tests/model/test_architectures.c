@@ -2,6 +2,7 @@
  * the library's code: it reads the stored numbers and nothing else. And what holds for llama holds for all:
  * the same bits on every level, for every split of a prompt and any number of threads; saving, transforming
  * and quantizing. */
+#include "files/gguf.h"
 #include "model/architecture.h"
 #include "tests/support/shapes.h"
 #include "tests/support/temporary.h"
@@ -433,12 +434,24 @@ static void compare(const char *label, nb_model *model, size_t n_ctx, double tol
     free(got);
 }
 
+/* The keys of the file brought what the shape says. */
+static void assert_shape(const nb_model *model, const nb_synthetic *shape)
+{
+    const nb_hparams *h = nb_model_hparams(model);
+    assert_string_equal(h->architecture, shape->architecture);
+    assert_true(h->n_window == shape->n_window && h->n_ctx_short == shape->n_ctx_short);
+    assert_true(shape->n_rot == 0 || h->n_rot == shape->n_rot);
+    assert_true(h->attn_softcap == shape->attn_softcap && h->logit_softcap == shape->logit_softcap);
+    assert_true(h->rope_magnitude == shape->rope_magnitude && h->norm_eps == 1e-5f);
+}
+
 static void test_formulas(void **state)
 {
     (void)state;
     nb_context *context = test_context(NULL, 2);
     for (size_t i = 0; i < N_SHAPES; i++) {
         nb_model *model = test_model(context, &shapes[i].shape, &nb_format_f32);
+        assert_shape(model, &shapes[i].shape);
         compare(shapes[i].label, model, 0, 1e-4);
         if (shapes[i].shape.n_ctx_short)
             compare("short factors", model, shapes[i].shape.n_ctx_short, 1e-4);
@@ -512,6 +525,39 @@ static void test_bits_are_the_same_everywhere(void **state)
                 run_everything(test_level(level), 2, &shapes[i], want);
         free(want[0]);
         free(want[1]);
+    }
+}
+
+/* The names of the keys that llama.cpp reads and writes. */
+static void test_keys_have_their_names(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t shape;
+        const char *key;
+        bool is_there;
+    } keys[] = {
+        {0, "llama.attention.sliding_window", true},  {1, "qwen2.attention.layer_norm_rms_epsilon", true},
+        {2, "qwen3.attention.key_length", true},      {4, "phi3.attention.sliding_window", true},
+        {4, "phi3.rope.dimension_count", true},       {5, "phi3.rope.scaling.original_context_length", true},
+        {5, "phi3.rope.scaling.attn_factor", true},   {6, "gpt2.attention.layer_norm_epsilon", true},
+        {6, "gpt2.rope.dimension_count", false},      {6, "gpt2.attention.layer_norm_rms_epsilon", false},
+        {7, "gemma2.attn_logit_softcapping", true},   {7, "gemma2.final_logit_softcapping", true},
+        {7, "gemma2.attention.sliding_window", true}, {1, "qwen2.attention.sliding_window", false},
+        {3, "gemma.final_logit_softcapping", false},
+    };
+    nb_error error = {""};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        nb_gguf *gguf = NULL;
+        nb_synthetic shape = shapes[keys[i].shape].shape;
+        shape.format = &nb_format_f32;
+        const char *path = temporary_path("keys.gguf");
+        assert_int_equal(nb_synthetic_write(path, &shape, &error), NB_OK);
+        assert_int_equal(nb_gguf_open(path, &gguf, &error), NB_OK);
+        if ((nb_gguf_find(gguf, keys[i].key) != NULL) != keys[i].is_there)
+            fail_msg("key %s is %s", keys[i].key, keys[i].is_there ? "missing" : "there");
+        nb_gguf_close(&gguf);
+        unlink(path);
     }
 }
 
@@ -627,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_formulas),
         cmocka_unit_test(test_every_architecture_is_tested),
         cmocka_unit_test(test_bits_are_the_same_everywhere),
+        cmocka_unit_test(test_keys_have_their_names),
         cmocka_unit_test(test_saved_and_loaded),
         cmocka_unit_test(test_transforms_leave_the_function),
         cmocka_unit_test(test_fused_tensors_keep_their_names),
