@@ -194,6 +194,8 @@ static void show_oddities(const nb_gguf *gguf, const nb_gguf_span *spans, size_t
                           nb_count(spans[i].n_bytes).text, nb_count(spans[i].offset).text,
                           nb_file_name(file->path));
     }
+    if (n_unused > MOST_LISTED)
+        nb_items_text(out, NB_ALERT "%s more places are unused." NB_END, nb_count(n_unused - MOST_LISTED).text);
     if (n_dirty > 0)
         nb_items_text(out, NB_ALERT "%s bytes of padding are not zero." NB_END, nb_count(n_dirty).text);
 }

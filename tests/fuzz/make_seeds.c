@@ -1,10 +1,11 @@
-/* Makes the seeds of fuzz_gguf, fuzz_llama2c and fuzz_tokenizer_file:
+/* Makes the seeds of fuzz_gguf, fuzz_inspect, fuzz_llama2c and fuzz_tokenizer_file:
  *   make build/tests/fuzz/make_seeds && build/tests/fuzz/make_seeds tests/fuzz/seeds */
 #include "base/random.h"
 #include "files/hparams.h"
 #include "files/layout.h"
 #include "files/load.h"
 #include "files/vocabulary.h"
+#include "formats/block_anatomy.h"
 #include "quant/quantize.h"
 #include "tests/support/models.h"
 #include "tests/support/temporary.h"
@@ -226,6 +227,102 @@ static void put_gguf(void)
     put_byte_level();
 }
 
+/* ---- inspect ---- */
+
+/* Two blocks of every kind, plain numbers of every kind, and a type that only its size is known of. */
+static void put_blocks(void)
+{
+    static const uint32_t plain[] = {0, 1, 24, 25, 26, 27, 28, 30, 16};
+    const size_t n_blocks = nb_block_anatomy_count(), count = n_blocks + sizeof plain / sizeof *plain;
+    const char *path = temporary_path("blocks");
+    nb_gguf_writer *w = begin(path);
+    nb_random random;
+    uint32_t elems = 0, bytes = 0;
+    nb_gguf_add_u32(w, "general.file_type", 15, NULL);
+    for (int data = 0; data < 2; data++)
+        for (size_t i = 0; i < count; i++) {
+            uint8_t block[1024];
+            char name[32];
+            const uint32_t type =
+                i < n_blocks ? (uint32_t)nb_block_anatomy_at(i)->format->gguf_type : plain[i - n_blocks];
+            snprintf(name, sizeof name, "t%zu", i);
+            if (!nb_ggml_type_size(type, &elems, &bytes))
+                exit(1);
+            nb_random_seed(&random, i);
+            for (size_t k = 0; k < 2 * bytes; k++)
+                block[k] = (uint8_t)(nb_random_u64(&random) >> 56);
+            nb_error error;
+            check(data ? nb_gguf_write_data(w, block, 2 * bytes, &error)
+                       : nb_gguf_add_tensor(w, name, 2, (uint64_t[]){elems, 2}, type, &error),
+                  &error);
+        }
+    finish(w);
+    size_t size;
+    uint8_t *file = read_whole_file(path, &size);
+    put("inspect", "blocks", file, size);
+    free(file);
+}
+
+/* Both files of a split model, one behind the other. */
+static void put_split(void)
+{
+    uint8_t both[4096];
+    size_t used = 2;
+    for (uint16_t part = 0; part < 2; part++) {
+        const char *path = temporary_path("part");
+        nb_gguf_writer *w = begin(path);
+        size_t size;
+        nb_gguf_add_number(w, "split.no", NB_GGUF_U16, &part, NULL);
+        nb_gguf_add_number(w, "split.count", NB_GGUF_U16, (uint16_t[]){2}, NULL);
+        nb_gguf_add_number(w, "split.tensors.count", NB_GGUF_I32, (int32_t[]){2}, NULL);
+        nb_gguf_add_tensor(w, part ? "second" : "first", 1, (uint64_t[]){4}, 0, NULL);
+        nb_gguf_write_data(w, (float[]){1, 2, 3, 4}, 16, NULL);
+        finish(w);
+        uint8_t *file = read_whole_file(path, &size);
+        memcpy(both + used, file, size);
+        used += size;
+        if (part == 0) {
+            const uint16_t first = (uint16_t)size;
+            memcpy(both, &first, sizeof first);
+            put("gguf", "split", file, size);
+        }
+        free(file);
+    }
+    put("inspect", "split", both, used);
+}
+
+/* An array of two arrays, a gap of 64 bytes before the second tensor, and a tail. */
+static void put_odd(void)
+{
+    static const uint8_t odd[] = "GGUF\3\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0"
+                                 "\1\0\0\0\0\0\0\0k\11\0\0\0\11\0\0\0\2\0\0\0\0\0\0\0"
+                                 "\10\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0h\n"
+                                 "\5\0\0\0\2\0\0\0\0\0\0\0\377\377\377\377\7\0\0\0"
+                                 "\1\0\0\0\0\0\0\0a\1\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                                 "\1\0\0\0\0\0\0\0b\1\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0\140\0\0\0\0\0\0\0";
+    uint8_t file[320] = {0};
+    memcpy(file, odd, sizeof odd - 1);
+    memset(file + sizeof odd - 1, 1, sizeof file - sizeof odd + 1);
+    put("inspect", "odd", file, sizeof file);
+}
+
+/* As a big-endian machine writes it: refused with a sentence. */
+static void put_big_endian(void)
+{
+    static const uint8_t file[64] = {'G', 'G',      'U',      'F',      0,          0,        0,
+                                     3,   [15] = 0, [23] = 1, [31] = 1, [32] = 'k', [36] = 4, [40] = 7};
+    put("gguf", "big_endian", file, 41);
+    put("inspect", "big_endian", file, 41);
+}
+
+static void put_inspect(void)
+{
+    put_blocks();
+    put_split();
+    put_odd();
+    put_big_endian();
+}
+
 /* ---- llama2.c ---- */
 
 static void put_llama2c(void)
@@ -264,11 +361,12 @@ static void put_tokenizer_file(const char *name, uint16_t n_claimed, size_t n_to
 int main(int argc, char **argv)
 {
     if (argc != 2) {
-        fprintf(stderr, "usage: make_seeds FOLDER, which has gguf, llama2c and tokenizer_file in it\n");
+        fprintf(stderr, "usage: make_seeds FOLDER, which has gguf, inspect, llama2c and tokenizer_file in it\n");
         return 2;
     }
     root = argv[1];
     put_gguf();
+    put_inspect();
     put_llama2c();
     put_tokenizer_file("few", 5, 5, 0, "ab");
     put_tokenizer_file("bytes", 262, 262, 0, "a b\n\xff z");
