@@ -17,7 +17,7 @@ nb_status nb_inspect_block(const nb_gguf *gguf, const char *tensor, uint64_t blo
 
 /* A value on one line: at most about `most` bytes of it, "..." where it goes on. */
 void nb_inspect_value(const nb_gguf_value *value, size_t most, nb_draft *out);
-/* "u32", "4,096 string", "3 array". */
+/* "u32", "4,096 strings", "3 arrays". */
 void nb_inspect_type(const nb_gguf_value *value, nb_draft *out);
 /* Offers a name from a file, which may be anything; `best` becomes the nearest so far. */
 void nb_inspect_offer(nb_nearest *nearest, nb_string name, char best[64]);

@@ -83,8 +83,10 @@ void nb_inspect_value(const nb_gguf_value *value, size_t most, nb_draft *out)
 
 void nb_inspect_type(const nb_gguf_value *value, nb_draft *out)
 {
+    const bool is_number = nb_gguf_type_size(value->element_type) > 0;
     if (value->type == NB_GGUF_ARRAY)
-        nb_draft_addf(out, "%s %s", nb_count(value->count).text, nb_gguf_type_name(value->element_type));
+        nb_draft_addf(out, "%s %s%s", nb_count(value->count).text, nb_gguf_type_name(value->element_type),
+                      is_number || value->count == 1 ? "" : "s");
     else
         nb_draft_add(out, nb_gguf_type_name(value->type));
 }
