@@ -10,9 +10,11 @@ static inline float nb_read_f16(const uint8_t bytes[2])
     return nb_f32_from_f16((uint16_t)(bytes[0] | bytes[1] << 8));
 }
 
+/* Squares of weights beyond 1e15 overflow, and a search among them may end with NaN: one with the same bits
+ * on every CPU. */
 static inline void nb_write_f16(float value, uint8_t bytes[2])
 {
-    uint16_t code = nb_f16_from_f32(value);
+    uint16_t code = value == value ? nb_f16_from_f32(value) : 0xfe00;
     bytes[0] = (uint8_t)code;
     bytes[1] = (uint8_t)(code >> 8);
 }

@@ -8,6 +8,11 @@
  *     byte   4-7    | min   4-7: bits 5,4 | min   0-3, six bits        |
  *     byte   8-11   | min 4-7: bits 3-0       | scale 4-7: bits 3-0    | */
 
+/* How the scales come about: every sub-block of 32 looks for its best line scale * q + min (scale_search.c).
+ * Of the 8 scales the largest becomes 63 steps of d, the others whole numbers of such steps; the same for the
+ * minimums with dmin. That moves the lines a little, so all weights choose their codes again, by the lines as
+ * stored. */
+
 enum { SUB = 32, N_SUBS = NB_SUPER_BLOCK / SUB };
 
 static const nb_block_field q4_k_fields[] = {

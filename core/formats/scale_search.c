@@ -91,93 +91,113 @@ void nb_search_weights(const float *x, const float *importance, float mean_squar
 
 /* ---- scale and minimum ---- */
 
-/* One candidate's fit: its scale and minimum, and the codes from which they came. */
+/* Four sub-blocks, one to a lane. */
+typedef struct affine_input {
+    size_t n;
+    four x[NB_SEARCH_WEIGHTS], w[NB_SEARCH_WEIGHTS];
+    four min, max, sum_w, sum_x; /* min is at most 0; sum_x: of w x */
+} affine_input;
+
+/* A candidate: codes, and the scale and minimum that fit them. */
 typedef struct affine_fit {
     four scale, min;
     four q[NB_SEARCH_WEIGHTS];
 } affine_fit;
 
-/* The sum of w |e| or w e^2, e = scale q + min - x. */
-static inline four affine_error(const affine_fit *fit, const four *x, const four *w,
-                                const nb_affine_search *search)
+static void affine_gather(affine_input *in, const float *x, const float *weights, size_t n)
 {
-    four sum = {0};
-    for (size_t i = 0; i < search->n; i++) {
-        four e = fit->scale * fit->q[i] + fit->min - x[i];
-        e = search->absolute_error ? nb_four_abs(e) : e * e;
-        sum += w[i] * e;
+    in->n = n;
+    in->min = in->max = column(x, n, 0);
+    in->sum_w = in->sum_x = (four){0};
+    for (size_t i = 0; i < n; i++) {
+        in->x[i] = column(x, n, i);
+        in->w[i] = column(weights, n, i);
+        in->min = nb_four_choose(in->x[i] < in->min, in->x[i], in->min);
+        in->max = nb_four_choose(in->x[i] > in->max, in->x[i], in->max);
+        in->sum_w += in->w[i];
+        in->sum_x += in->w[i] * in->x[i];
     }
-    return sum;
+    in->min = nb_four_choose(in->min > 0, (four){0}, in->min);
+}
+
+static inline void affine_codes(const affine_input *in, four inverse, four min, float limit, four *q)
+{
+    for (size_t i = 0; i < in->n; i++)
+        q[i] = nearest_within(inverse * (in->x[i] - min), 0, limit);
 }
 
 /* Weighted least squares: the line through the points (q, x). A minimum above 0 becomes 0, since the formats
  * have room for -min >= 0 only. Returns where there is such a line. */
-static inline four_int affine_line(affine_fit *fit, const four *x, const four *w, size_t n, four sum_w,
-                                   four sum_x)
+static inline four_int affine_line(const affine_input *in, affine_fit *fit)
 {
     four sum_q = {0}, sum_qq = {0}, sum_qx = {0};
-    for (size_t i = 0; i < n; i++) {
-        four wq = w[i] * fit->q[i];
+    for (size_t i = 0; i < in->n; i++) {
+        four wq = in->w[i] * fit->q[i];
         sum_q += wq;
         sum_qq += wq * fit->q[i];
-        sum_qx += wq * x[i];
+        sum_qx += wq * in->x[i];
     }
-    four determinant = sum_w * sum_qq - sum_q * sum_q;
-    fit->scale = (sum_w * sum_qx - sum_x * sum_q) / determinant;
-    fit->min = (sum_qq * sum_x - sum_q * sum_qx) / determinant;
+    four determinant = in->sum_w * sum_qq - sum_q * sum_q;
+    fit->scale = (in->sum_w * sum_qx - in->sum_x * sum_q) / determinant;
+    fit->min = (sum_qq * in->sum_x - sum_q * sum_qx) / determinant;
     four_int above = fit->min > 0;
     fit->scale = nb_four_choose(above, sum_qx / sum_qq, fit->scale);
     fit->min = nb_four_choose(above, (four){0}, fit->min);
     return determinant > 0;
 }
 
+/* The sum of w |e| or w e^2, e = scale q + min - x. */
+static inline four affine_error(const affine_input *in, const affine_fit *fit, bool absolute)
+{
+    four sum = {0};
+    for (size_t i = 0; i < in->n; i++) {
+        four e = fit->scale * fit->q[i] + fit->min - in->x[i];
+        sum += in->w[i] * (absolute ? nb_four_abs(e) : e * e);
+    }
+    return sum;
+}
+
+/* First the obvious line, from the smallest weight at code 0 to the largest at the limit. Then every
+ * candidate spreads the weights over a few codes fewer or more, so that other weights share a code, and has a
+ * line fitted to its codes; the line whose weights err least stays. */
+static void affine_search(const nb_affine_search *search, const affine_input *in, affine_fit *best)
+{
+    const float limit = (float)search->limit;
+    affine_fit fit;
+    four inverse = limit / (in->max - in->min);
+    best->scale = 1 / inverse;
+    best->min = in->min;
+    affine_codes(in, inverse, in->min, limit, best->q);
+    four best_error = affine_error(in, best, search->absolute_error);
+    for (int k = 0; k <= search->n_steps; k++) {
+        /* The best minimum so far, not the smallest weight: candidates start from what was learned. */
+        inverse = (search->first + search->step * (float)k + limit) / (in->max - best->min);
+        affine_codes(in, inverse, best->min, limit, fit.q);
+        four_int better = affine_line(in, &fit);
+        four error = affine_error(in, &fit, search->absolute_error);
+        better &= error < best_error;
+        best_error = nb_four_choose(better, error, best_error);
+        best->scale = nb_four_choose(better, fit.scale, best->scale);
+        best->min = nb_four_choose(better, fit.min, best->min);
+        for (size_t i = 0; i < in->n; i++)
+            best->q[i] = nb_four_choose(better, fit.q[i], best->q[i]);
+    }
+}
+
 void nb_search_affine(const nb_affine_search *search, const float *x, const float *weights, float *scales,
                       float *mins, uint8_t *codes)
 {
-    const size_t n = search->n;
-    const float limit = (float)search->limit;
-    four xs[NB_SEARCH_WEIGHTS], w[NB_SEARCH_WEIGHTS];
-    four min = column(x, n, 0), max = min, sum_w = {0}, sum_x = {0};
-    for (size_t i = 0; i < n; i++) {
-        xs[i] = column(x, n, i);
-        w[i] = column(weights, n, i);
-        min = nb_four_choose(xs[i] < min, xs[i], min);
-        max = nb_four_choose(xs[i] > max, xs[i], max);
-        sum_w += w[i];
-        sum_x += w[i] * xs[i];
-    }
-    min = nb_four_choose(min > 0, (four){0}, min);
-    const four_int flat = max == min;
-    const four flat_min = min;
-
-    affine_fit best, fit;
-    four inverse = limit / (max - min);
-    best.scale = 1 / inverse;
-    best.min = min;
-    for (size_t i = 0; i < n; i++)
-        best.q[i] = nearest_within(inverse * (xs[i] - min), 0, limit);
-    four best_error = affine_error(&best, xs, w, search);
-    for (int k = 0; k <= search->n_steps; k++) {
-        /* The best minimum so far, not the smallest weight: candidates start from what was learned. */
-        inverse = (search->first + search->step * (float)k + limit) / (max - best.min);
-        for (size_t i = 0; i < n; i++)
-            fit.q[i] = nearest_within(inverse * (xs[i] - best.min), 0, limit);
-        four_int better = affine_line(&fit, xs, w, n, sum_w, sum_x);
-        four error = affine_error(&fit, xs, w, search);
-        better &= error < best_error;
-        best_error = nb_four_choose(better, error, best_error);
-        best.scale = nb_four_choose(better, fit.scale, best.scale);
-        best.min = nb_four_choose(better, fit.min, best.min);
-        for (size_t i = 0; i < n; i++)
-            best.q[i] = nb_four_choose(better, fit.q[i], best.q[i]);
-    }
-    best.scale = nb_four_choose(flat, (four){0}, best.scale);
-    best.min = nb_four_choose(flat, flat_min, best.min);
+    affine_input in;
+    affine_fit best;
+    affine_gather(&in, x, weights, search->n);
+    affine_search(search, &in, &best);
     for (size_t lane = 0; lane < NB_SEARCH_LANES; lane++) {
-        scales[lane] = best.scale[lane];
-        mins[lane] = -best.min[lane];
-        for (size_t i = 0; i < n; i++)
-            codes[lane * n + i] = flat[lane] ? 0 : (uint8_t)best.q[i][lane];
+        /* All weights equal and not positive (0 among them): the minimum says everything. */
+        const bool flat = in.max[lane] == in.min[lane];
+        scales[lane] = flat ? 0 : best.scale[lane];
+        mins[lane] = flat ? -in.min[lane] : -best.min[lane];
+        for (size_t i = 0; i < in.n; i++)
+            codes[lane * in.n + i] = flat ? 0 : (uint8_t)best.q[i][lane];
     }
 }
 

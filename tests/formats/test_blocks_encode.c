@@ -231,6 +231,38 @@ static void seeded_rows(void **state)
     }
 }
 
+/* Weights whose squares overflow, or whose scales have no inverse: any bytes, but no NaN of other bits than
+ * 0xfe00, which would differ between CPUs; and what is far below f16 becomes 0, or nearly so. */
+static void extreme_rows(void **state)
+{
+    (void)state;
+    static const float sizes[] = {3e38f, 1e30f, 1e19f, 1e15f, 1e-37f, 1e-40f, 1.5e-45f};
+    nb_random random;
+    nb_random_seed(&random, 10);
+    for (size_t f = 0; f < N_BLOCK_FORMATS; f++)
+        for (size_t k = 0; k < 2 * sizeof sizes / sizeof *sizes; k++) {
+            const nb_format *format = block_formats[f];
+            const float size = sizes[k / 2];
+            float x[256], importance[256], back[256];
+            uint8_t blocks[MAX_ROW_BYTES];
+            for (size_t i = 0; i < 256; i++) {
+                x[i] = size * (2 * (float)nb_random_f64(&random) - 1);
+                importance[i] = (float)nb_random_below(&random, 3);
+            }
+            format->encode_blocks(x, 256, k % 2 == 0 ? importance : NULL, blocks);
+            format->decode_row(blocks, 256, back);
+            for (size_t i = 0; i < 256 && size < 1; i++)
+                assert_true(fabsf(back[i]) <= 1e-36f);
+            for (size_t b = 0; b < 256 / format->block_size; b++)
+                for (size_t i = 0; i < format->n_fields; i++) {
+                    const uint8_t *bytes = blocks + b * format->block_bytes + format->fields[i].offset;
+                    const unsigned code = bytes[0] | (unsigned)bytes[1] << 8;
+                    if (strstr(format->fields[i].what, "f16") && (code & 0x7fff) > 0x7c00)
+                        assert_int_equal(code, 0xfe00);
+                }
+        }
+}
+
 /* What these formats can say exactly comes back exactly, and its bytes too. */
 static void exact_numbers_come_back(void **state)
 {
@@ -349,6 +381,7 @@ int main(void)
         cmocka_unit_test(special_rows),
         cmocka_unit_test(scale_of_mxfp4_follows_log2),
         cmocka_unit_test(seeded_rows),
+        cmocka_unit_test(extreme_rows),
         cmocka_unit_test(exact_numbers_come_back),
         cmocka_unit_test(importance_helps),
         cmocka_unit_test(keeps_its_error_bound),
