@@ -41,7 +41,7 @@ static inline void formula_row_256(float x[256])
         x[i] = (float)((73 * i + 19) % 257 - 128) / 128;
 }
 
-enum { N_ROW_KINDS = 11 };
+enum { N_ROW_KINDS = 13 };
 
 static inline void seeded_row(nb_random *random, int kind, size_t n, float *x)
 {
@@ -79,6 +79,12 @@ static inline void seeded_row(nb_random *random, int kind, size_t n, float *x)
         case 9:
             x[i] = u < 0.05f ? z : 0;
             break; /* sparse */
+        case 10:   /* sub-blocks that are each other's opposites */
+            x[i] = i % 32 < 16 ? z : -x[i - 16];
+            break;
+        case 11: /* zeros of both signs, below numbers or alone */
+            x[i] = u < 0.2f && i % 64 < 32 ? u : u < 0.6f ? 0.0f : -0.0f;
+            break;
         default:
             x[i] = (float)(i / 32 + 1) * (u - 0.3f);
             break; /* sub-blocks of different sizes */

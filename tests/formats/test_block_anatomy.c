@@ -1,5 +1,5 @@
-/* Blocks taken apart number by number give what their codecs give, bit for bit, for every kind of block; two ways that
- * share nothing but the scales' smallest steps. And published numbers. */
+/* Blocks taken apart number by number give what their codecs give, bit for bit, for every kind of block; two
+ * ways that share nothing but the scales' smallest steps. And published numbers. */
 #include "base/random.h"
 #include "formats/block_anatomy.h"
 
@@ -36,15 +36,15 @@ static void numbers_agree_with_the_codecs(void **state)
                 nb_block_number_of(a, block, i, &number);
                 const bool both_nan = number.value != number.value && values[i] != values[i];
                 if (!both_nan && memcmp(&number.value, &values[i], sizeof values[i]) != 0)
-                    fail_msg("%s number %u: %g, and the codec says %g", a->format->name, i, (double)number.value,
-                             (double)values[i]);
+                    fail_msg("%s number %u: %g, and the codec says %g", a->format->name, i,
+                             (double)number.value, (double)values[i]);
             }
         }
     }
 }
 
-/* Every bit of a block belongs to codes or to scales: flipping a bit that a number names changes that number's code,
- * and no other bit of the codes does. */
+/* Every bit of a block belongs to codes or to scales: flipping a bit that a number names changes that
+ * number's code, and no other bit of the codes does. */
 static void pieces_are_where_the_code_is(void **state)
 {
     (void)state;

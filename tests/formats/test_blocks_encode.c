@@ -190,6 +190,28 @@ static void scale_of_mxfp4_follows_log2(void **state)
     }
 }
 
+/* The largest weight, 6 times the scale, and the e4m3 code of that: to nearest, ties up, and everything that
+ * would become 256 or more is 448. */
+static void scales_of_nvfp4(void **state)
+{
+    (void)state;
+    static const struct {
+        float scale;
+        int code;
+    } table[] = {{1, 0x38},       {1.0625f, 0x39},  {1.0624f, 0x38},   {1.9376f, 0x40},
+                 {240, 0x77},     {247, 0x77},      {248, 0x7e},       {256, 0x7e},
+                 {1000, 0x7e},    {0x1p-6f, 0x08},  {0x1.ep-7f, 0x07}, {0x1.fp-7f, 0x07},
+                 {0x1p-9f, 0x01}, {0x1p-10f, 0x01}, {0x1.ffp-11f, 0},  {0, 0}};
+    float x[64] = {0};
+    uint8_t block[36];
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        x[20] = -6 * table[i].scale;
+        nb_format_nvfp4.encode_blocks(x, 64, NULL, block);
+        if (block[1] != table[i].code)
+            fail_msg("%a: %02x, not %02x", (double)table[i].scale, block[1], table[i].code);
+    }
+}
+
 static void encode_row(const void *self, const float *values, size_t n, const float *importance, void *blocks)
 {
     ((const nb_format *)self)->encode_blocks(values, n, importance, blocks);
@@ -198,35 +220,36 @@ static void encode_row(const void *self, const float *values, size_t n, const fl
 static void seeded_rows(void **state)
 {
     (void)state;
-    /* Hashes of the encodings of 440 seeded rows as ggml's reference quantizes them, without and with
+    enum { N_ROWS = 1560 };
+    /* Hashes of the encodings of 1560 seeded rows as ggml's reference quantizes them, without and with
      * importance. */
     static const struct {
         const nb_format *format;
         uint64_t plain, important;
     } table[] = {
-        {&nb_format_q4_0, UINT64_C(0x708ac3fa4f2713e0), UINT64_C(0x6cc9507fb76fb98e)},
-        {&nb_format_q4_1, UINT64_C(0x76ff5da0ecafaaed), UINT64_C(0x95f6f9b7c7b24728)},
-        {&nb_format_q5_0, UINT64_C(0xe8c7bf08f18dec02), UINT64_C(0x351198188ae7b718)},
-        {&nb_format_q5_1, UINT64_C(0x5f1c9f0c13078d4b), UINT64_C(0xe011662b0936b056)},
-        {&nb_format_q8_0, UINT64_C(0x6dc86daca6306470), UINT64_C(0x6dc86daca6306470)},
-        {&nb_format_q2_k, UINT64_C(0x9d705f1d0bda2a43), UINT64_C(0x743ea236b1fd8d8f)},
-        {&nb_format_q3_k, UINT64_C(0x4db368d8756cc06f), UINT64_C(0x7f167c4d80d532e3)},
-        {&nb_format_q4_k, UINT64_C(0x89ea392654137f9d), UINT64_C(0x189024eda92aa25a)},
-        {&nb_format_q5_k, UINT64_C(0xc5690c45100041df), UINT64_C(0x8ab76309ca61648d)},
-        {&nb_format_q6_k, UINT64_C(0xb3d04ae8579e65b7), UINT64_C(0xc2b1ca69a242b0c7)},
-        {&nb_format_iq4_nl, UINT64_C(0x3435b2e50851a64c), UINT64_C(0x7b32c47667d181fc)},
-        {&nb_format_iq4_xs, UINT64_C(0x9785f4e46f71eb5c), UINT64_C(0x6ecb084f71010b78)},
-        {&nb_format_tq1_0, UINT64_C(0x59ec5dceb84cc42a), UINT64_C(0x59ec5dceb84cc42a)},
-        {&nb_format_tq2_0, UINT64_C(0xbd8519251e4a92f0), UINT64_C(0xbd8519251e4a92f0)},
-        {&nb_format_mxfp4, UINT64_C(0xc9cc70792ab16929), UINT64_C(0xc9cc70792ab16929)},
-        {&nb_format_nvfp4, UINT64_C(0x945ba115c20d612e), UINT64_C(0x945ba115c20d612e)},
+        {&nb_format_q4_0, UINT64_C(0x8d9b43cea27b05c0), UINT64_C(0xcf988ce54da7d77c)},
+        {&nb_format_q4_1, UINT64_C(0xd390f7746341e83d), UINT64_C(0x909d0f3e419d436f)},
+        {&nb_format_q5_0, UINT64_C(0xc9ac9f71884998b2), UINT64_C(0x5791e826b42545e5)},
+        {&nb_format_q5_1, UINT64_C(0x14817b3f92cce879), UINT64_C(0xe21fef3efe840f4f)},
+        {&nb_format_q8_0, UINT64_C(0x48b88474033adbd0), UINT64_C(0x48b88474033adbd0)},
+        {&nb_format_q2_k, UINT64_C(0xf100b8c52de940ba), UINT64_C(0xaeadbee950863838)},
+        {&nb_format_q3_k, UINT64_C(0xb1e1994d3d75eb40), UINT64_C(0xcab856c3b85a42e2)},
+        {&nb_format_q4_k, UINT64_C(0x71bc32d3d6939e73), UINT64_C(0x38189f3c0d8bf035)},
+        {&nb_format_q5_k, UINT64_C(0x8aabb47187476b0b), UINT64_C(0x920fd4a8557edb72)},
+        {&nb_format_q6_k, UINT64_C(0x2c2106b7ba5da350), UINT64_C(0x1421ad1e3499876c)},
+        {&nb_format_iq4_nl, UINT64_C(0x977892e5e2e3c0b7), UINT64_C(0xe3bd213f2ae915b3)},
+        {&nb_format_iq4_xs, UINT64_C(0x5818daba1b247671), UINT64_C(0xc230e1944e2919fa)},
+        {&nb_format_tq1_0, UINT64_C(0x0288765be14bc9d6), UINT64_C(0x0288765be14bc9d6)},
+        {&nb_format_tq2_0, UINT64_C(0x61246d4b365e8f1d), UINT64_C(0x61246d4b365e8f1d)},
+        {&nb_format_mxfp4, UINT64_C(0x678e2db66ad16e7c), UINT64_C(0x678e2db66ad16e7c)},
+        {&nb_format_nvfp4, UINT64_C(0x8acbcca6011bb0e7), UINT64_C(0x8acbcca6011bb0e7)},
     };
     assert_int_equal(sizeof table / sizeof *table, N_BLOCK_FORMATS);
     for (size_t i = 0; i < N_BLOCK_FORMATS; i++) {
         const nb_format *format = table[i].format;
-        if (hash_of_encodings(encode_row, format, format, 440, 0) != table[i].plain)
+        if (hash_of_encodings(encode_row, format, format, N_ROWS, 0) != table[i].plain)
             fail_msg("%s: other bytes than the reference's", format->name);
-        if (hash_of_encodings(encode_row, format, format, 440, 1) != table[i].important)
+        if (hash_of_encodings(encode_row, format, format, N_ROWS, 1) != table[i].important)
             fail_msg("%s: other bytes than the reference's with importance", format->name);
     }
 }
@@ -380,6 +403,7 @@ int main(void)
         cmocka_unit_test(published_errors),
         cmocka_unit_test(special_rows),
         cmocka_unit_test(scale_of_mxfp4_follows_log2),
+        cmocka_unit_test(scales_of_nvfp4),
         cmocka_unit_test(seeded_rows),
         cmocka_unit_test(extreme_rows),
         cmocka_unit_test(exact_numbers_come_back),
