@@ -166,8 +166,11 @@ static void published_blocks_are_drawn(void **state)
     says("qs[5]  51 = 0101 0001: bits 0 to 3 are 0001");
     says("1 - 8 = -7");
     says("-7 x 0.125 = -0.875");
+    assert_int_equal(run("inspect '%s' --hex q4_0 --number 21", path), NB_OK);
+    says("51 = 0101 0001: bits 4 to 7 are 0101");
     assert_int_equal(run("inspect '%s' --hex q5_0 --number 1", path), NB_OK);
     says("[5a]ad 54 6a");
+    says("bit 1 is 1");
     says("the second in front: 11000 = 24");
     says("8 x 0.0625 = 0.5");
     assert_int_equal(run("inspect '%s' --hex mxfp4", path), NB_OK);
