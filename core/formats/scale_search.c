@@ -32,18 +32,22 @@ static int clamp(int x, int low, int high)
 
 float nb_signed_max(const float *x, size_t n)
 {
-    four sizes = {0};
-    for (size_t i = 0; i < n; i += 4) {
-        four size = nb_four_abs(nb_four_load(x + i));
-        sizes = nb_four_choose(size > sizes, size, sizes);
+    /* Every lane remembers its first largest number and where it was. */
+    four numbers = {0};
+    four_int places = {0}, here = {0, 1, 2, 3};
+    for (size_t i = 0; i < n; i += 4, here += 4) {
+        four next = nb_four_load(x + i);
+        four_int larger = nb_four_abs(next) > nb_four_abs(numbers);
+        numbers = nb_four_choose(larger, next, numbers);
+        places = (larger & here) | (~larger & places);
     }
-    float largest = 0;
-    for (size_t lane = 0; lane < 4; lane++)
-        largest = sizes[lane] > largest ? sizes[lane] : largest;
-    for (size_t i = 0; i < n; i++)
-        if (fabsf(x[i]) == largest)
-            return largest > 0 ? x[i] : 0;
-    return 0; /* NaN alone */
+    size_t best = 0;
+    for (size_t lane = 1; lane < 4; lane++) {
+        float size = fabsf(numbers[lane]), best_size = fabsf(numbers[best]);
+        if (size > best_size || (size == best_size && places[lane] < places[best]))
+            best = lane;
+    }
+    return numbers[best];
 }
 
 float nb_inverse_step(float step)
