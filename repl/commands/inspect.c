@@ -195,7 +195,8 @@ static void show_oddities(const nb_gguf *gguf, const nb_gguf_span *spans, size_t
                           nb_file_name(file->path));
     }
     if (n_unused > MOST_LISTED)
-        nb_items_text(out, NB_ALERT "%s more places are unused." NB_END, nb_count(n_unused - MOST_LISTED).text);
+        nb_items_text(out, NB_ALERT "%s more places are unused." NB_END,
+                      nb_count(n_unused - MOST_LISTED).text);
     if (n_dirty > 0)
         nb_items_text(out, NB_ALERT "%s bytes of padding are not zero." NB_END, nb_count(n_dirty).text);
 }
@@ -271,6 +272,57 @@ nb_status nb_inspect_gguf(const nb_gguf *gguf, const char *name, nb_items *out, 
 
 /* ---- the command ---- */
 
+static const nb_column llama2c_columns[] = {{"what", NB_COLUMN_LEFT},
+                                            {"bytes", NB_COLUMN_RIGHT},
+                                            {"share", NB_COLUMN_RIGHT},
+                                            {"from byte", NB_COLUMN_RIGHT}};
+
+static void show_run(const char *what, uint64_t begin, uint64_t end, uint64_t size, nb_items *out)
+{
+    nb_items_row(out);
+    nb_items_cell(out, 0, "%s", what);
+    nb_items_cell(out, 1, "%s", nb_count(end - begin).text);
+    nb_items_cell(out, 2, "%s", nb_percent((double)(end - begin) / (double)size).text);
+    nb_items_cell(out, 3, NB_MUTED "%s" NB_END, nb_count(begin).text);
+}
+
+/* The weights have neither names nor shapes in the file: each ends where the next begins. */
+static void show_llama2c_bytes(const nb_llama2c *model, nb_items *out)
+{
+    const float *norm_end = model->output_norm + model->dim;
+    const struct {
+        const char *name;
+        const float *begin;
+    } runs[] = {{"token embeddings", model->token_embd},
+                {"attention norms, all layers", model->attn_norm},
+                {"attention queries", model->wq},
+                {"attention keys", model->wk},
+                {"attention values", model->wv},
+                {"attention outputs", model->wo},
+                {"feed-forward norms", model->ffn_norm},
+                {"feed-forward gates", model->w1_gate},
+                {"feed-forward down", model->w2_down},
+                {"feed-forward up", model->w3_up},
+                {"last norm", model->output_norm},
+                {"RoPE tables, computed again by all readers", norm_end},
+                {"head", model->shared_classifier ? NULL : model->output}};
+    const uint64_t size = model->mapping->size;
+    const size_t n = sizeof runs / sizeof *runs - (model->shared_classifier ? 1 : 0);
+    nb_items_text(out, " ");
+    nb_items_table(out, llama2c_columns, 4);
+    show_run("header: seven 32-bit numbers", 0, 28, size, out);
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t begin = (uint64_t)((const uint8_t *)runs[i].begin - model->mapping->data);
+        const uint64_t end =
+            i + 1 < n ? (uint64_t)((const uint8_t *)runs[i + 1].begin - model->mapping->data) : size;
+        show_run(runs[i].name, begin, end, size, out);
+    }
+    nb_items_row(out);
+    nb_items_cell(out, 0, NB_STRONG "together" NB_END);
+    nb_items_cell(out, 1, NB_STRONG "%s" NB_END, nb_count(size).text);
+    nb_items_cell(out, 2, "= size");
+}
+
 static nb_status inspect_llama2c(const char *path, nb_items *out, nb_error *error)
 {
     static const nb_column columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_RIGHT}};
@@ -285,16 +337,17 @@ static nb_status inspect_llama2c(const char *path, nb_items *out, nb_error *erro
         {"dim", model->dim},         {"hidden_dim", model->hidden_dim}, {"n_layers", model->n_layers},
         {"n_heads", model->n_heads}, {"n_kv_heads", model->n_kv_heads}, {"vocab_size", model->vocab_size},
         {"seq_len", model->seq_len}};
-    nb_items_text(out, "%s · llama2.c model, version 0 · %s of f32 · %s", nb_file_name(path),
-                  nb_bytes(model->mapping->size).text,
-                  model->shared_classifier ? "embeddings and head are one tensor"
-                                           : "the head is a tensor of its own");
+    nb_items_text(out, NB_STRONG "%s" NB_END " · llama2.c model, version 0 · %s of f32\n ",
+                  nb_file_name(path), nb_bytes(model->mapping->size).text);
     nb_items_table(out, columns, 2);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         nb_items_row(out);
         nb_items_cell(out, 0, "%s", rows[i].name);
         nb_items_cell(out, 1, "%u", rows[i].value);
     }
+    show_llama2c_bytes(model, out);
+    if (model->shared_classifier)
+        nb_items_text(out, "The token embeddings are the head too.");
     nb_llama2c_close(&model);
     return NB_OK;
 }
@@ -339,7 +392,10 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     const bool is_gguf = status == NB_OK && nb_gguf_probe(mapping->data, mapping->size);
     nb_mapping_close(&mapping);
     if (status == NB_OK && !is_gguf) {
-        status = inspect_llama2c(path, out, error);
+        if (nb_call_has(call, "hex") || nb_call_has(call, "key"))
+            status = nb_fail(error, NB_ERR_ARGUMENT, "%s is no GGUF: --hex and --key are for those", path);
+        else
+            status = inspect_llama2c(path, out, error);
     } else if (status == NB_OK) {
         status = nb_gguf_open(path, &gguf, error);
         if (status == NB_OK)

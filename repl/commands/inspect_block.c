@@ -448,6 +448,26 @@ static void show_block(const nb_block_anatomy *a, const nb_shown_block *b, unsig
     follow(a, b, &number, followed, out);
 }
 
+/* nibble's own formats lie in a file as bytes of codes, and a key says how to read them. */
+static void show_meaning(const nb_gguf *gguf, const nb_gguf_tensor *tensor, nb_items *out)
+{
+    static const char suffix[] = ".codes";
+    char name[80], key[96], text[96];
+    nb_string description;
+    nb_string_show(tensor->name, name, sizeof name);
+    const size_t n = strlen(name), n_suffix = sizeof suffix - 1;
+    if (n <= n_suffix || strcmp(name + n - n_suffix, suffix) != 0)
+        return;
+    name[n - n_suffix] = '\0';
+    snprintf(key, sizeof key, "nibble.tensor.%.79s", name);
+    if (nb_gguf_string(gguf, key, &description))
+        nb_items_text(out,
+                      "\nThese bytes are codes of nibble's own: %s is %s. A row's codes follow each other "
+                      "from the lowest "
+                      "bit on, and its scales are in %s.scale.",
+                      key, nb_string_show(description, text, sizeof text), name);
+}
+
 /* A block that only its size is known of. */
 static void show_bare(const nb_shown_block *b, nb_items *out)
 {
@@ -478,6 +498,7 @@ nb_status nb_inspect_block(const nb_gguf *gguf, const char *tensor, uint64_t blo
         show_block(a, &b, (unsigned)number, out);
     else if (!nb_inspect_plain(&b, (unsigned)number, out))
         show_bare(&b, out);
+    show_meaning(gguf, found, out);
     if (b.index + 1 < b.count && b.index == 0)
         nb_items_text(out, "\nAnother block: " NB_COMMAND "--block 1" NB_END "   another number: " NB_COMMAND
                            "--number 1" NB_END);

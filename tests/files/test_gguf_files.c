@@ -268,6 +268,24 @@ static void what_is_wrong_with_a_set_is_said(void **state)
     free(bytes);
 }
 
+/* A file that shrinks while the set is open is read as zeros, and the check says so. */
+static void a_file_that_is_cut_is_noticed(void **state)
+{
+    (void)state;
+    const char *path = NULL;
+    for (uint16_t i = 0; i < 3; i++)
+        path = write_part(names[i], i, 3, 3);
+    nb_gguf *gguf;
+    nb_error error = {""};
+    assert_int_equal(nb_gguf_open(path, &gguf, &error), NB_OK);
+    const nb_gguf_tensor *t = nb_gguf_find_tensor(gguf, "t1");
+    assert_int_equal(truncate(temporary_path(names[1]), 0), 0);
+    assert_int_equal(((const volatile uint8_t *)gguf->data)[t->offset], 0);
+    assert_int_equal(nb_mapping_check(gguf->mapping, &error), NB_ERR_IO);
+    assert_non_null(strstr(error.text, "changed while it was in use"));
+    nb_gguf_close(&gguf);
+}
+
 static void a_set_without_memory(void **state)
 {
     (void)state;
@@ -353,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_small_file_with_a_large_claim),
         cmocka_unit_test(any_file_opens_all),
         cmocka_unit_test(what_is_wrong_with_a_set_is_said),
+        cmocka_unit_test(a_file_that_is_cut_is_noticed),
         cmocka_unit_test(a_set_without_memory),
         cmocka_unit_test(a_split_model_loads),
     };

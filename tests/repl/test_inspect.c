@@ -5,6 +5,7 @@
 #include "repl/notebook.h"
 #include "repl/render.h"
 #include "repl/utf8.h"
+#include "tests/support/models.h"
 #include "tests/support/temporary.h"
 
 #include <setjmp.h>
@@ -198,6 +199,32 @@ static void what_is_not_there_is_said(void **state)
     says("blk.0.attn_q.weight · F16");
 }
 
+static void other_files_are_inspected_too(void **state)
+{
+    (void)state;
+    static const llama2c_shape shapes[] = {{24, 36, 2, 6, 3, 270, 40}, {24, 36, 2, 6, 3, -270, 40}};
+    for (int own_head = 0; own_head < 2; own_head++) {
+        size_t size;
+        uint8_t *bytes = make_llama2c(&shapes[own_head], 7, &size);
+        char text[32], sum[48];
+        const char *path = temporary_file("model.bin", bytes, size);
+        free(bytes);
+        assert_int_equal(run("inspect '%s'", path), NB_OK);
+        snprintf(sum, sizeof sum, "%s  = size\n", nb_print_count(text, sizeof text, size));
+        says(sum);
+        says("token embeddings                            25,920"); /* 270 * 24 * 4 */
+        says("RoPE tables, computed again by all readers     640"); /* 40 * 4 * 4 */
+        assert_int_equal(own_head, strstr(nb_draft_text(&shown), "  head  ") != NULL);
+        refuses(run("inspect '%s' --hex wq", path), "is no GGUF");
+    }
+    /* nibble's own formats: the codes' bytes, and how they are read. */
+    assert_int_equal(run("load '%s'", temporary_path("tiny.gguf")), NB_OK);
+    assert_int_equal(run("quantize attention absmax --bits 4 --per group:32"), NB_OK);
+    assert_int_equal(run("save '%s'", temporary_path("small.gguf")), NB_OK);
+    assert_int_equal(run("inspect '%s' --hex blk.0.attn_q.codes", temporary_path("small.gguf")), NB_OK);
+    says("nibble.tensor.blk.0.attn_q is int4");
+}
+
 /* Random bytes in every kind of block, read by the codecs themselves: what is drawn for each number is
  * theirs. */
 static void every_kind_is_drawn(void **state)
@@ -246,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_file_adds_up),
         cmocka_unit_test(published_blocks_are_drawn),
         cmocka_unit_test(what_is_not_there_is_said),
+        cmocka_unit_test(other_files_are_inspected_too),
         cmocka_unit_test(every_kind_is_drawn),
     };
     if (nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &error) != NB_OK)
