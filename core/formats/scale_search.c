@@ -102,9 +102,10 @@ typedef struct affine_input {
     four min, max, sum_w, sum_x; /* min is at most 0; sum_x: of w x */
 } affine_input;
 
-/* A candidate: codes, and the scale and minimum that fit them. */
+/* A candidate: codes, which are the integers nearest to inverse (x - base), and the scale and minimum that
+ * fit them. */
 typedef struct affine_fit {
-    four scale, min;
+    four inverse, base, scale, min;
     four q[NB_SEARCH_WEIGHTS];
 } affine_fit;
 
@@ -124,10 +125,10 @@ static void affine_gather(affine_input *in, const float *x, const float *weights
     in->min = nb_four_choose(in->min > 0, (four){0}, in->min);
 }
 
-static inline void affine_codes(const affine_input *in, four inverse, four min, float limit, four *q)
+static inline void affine_codes(const affine_input *in, float limit, affine_fit *fit)
 {
     for (size_t i = 0; i < in->n; i++)
-        q[i] = nearest_within(inverse * (in->x[i] - min), 0, limit);
+        fit->q[i] = nearest_within(fit->inverse * (in->x[i] - fit->base), 0, limit);
 }
 
 /* Weighted least squares: the line through the points (q, x). A minimum above 0 becomes 0, since the formats
@@ -167,25 +168,27 @@ static inline four affine_error(const affine_input *in, const affine_fit *fit, b
 static void affine_search(const nb_affine_search *search, const affine_input *in, affine_fit *best)
 {
     const float limit = (float)search->limit;
-    affine_fit fit;
-    four inverse = limit / (in->max - in->min);
-    best->scale = 1 / inverse;
-    best->min = in->min;
-    affine_codes(in, inverse, in->min, limit, best->q);
+    best->inverse = limit / (in->max - in->min);
+    best->base = best->min = in->min;
+    best->scale = 1 / best->inverse;
+    affine_codes(in, limit, best);
     four best_error = affine_error(in, best, search->absolute_error);
+    affine_fit fit;
     for (int k = 0; k <= search->n_steps; k++) {
         /* The best minimum so far, not the smallest weight: candidates start from what was learned. */
-        inverse = (search->first + search->step * (float)k + limit) / (in->max - best->min);
-        affine_codes(in, inverse, best->min, limit, fit.q);
+        fit.base = best->min;
+        fit.inverse = (search->first + search->step * (float)k + limit) / (in->max - fit.base);
+        affine_codes(in, limit, &fit);
         four_int better = affine_line(in, &fit);
         four error = affine_error(in, &fit, search->absolute_error);
         better &= error < best_error;
         best_error = nb_four_choose(better, error, best_error);
+        best->inverse = nb_four_choose(better, fit.inverse, best->inverse);
+        best->base = nb_four_choose(better, fit.base, best->base);
         best->scale = nb_four_choose(better, fit.scale, best->scale);
         best->min = nb_four_choose(better, fit.min, best->min);
-        for (size_t i = 0; i < in->n; i++)
-            best->q[i] = nb_four_choose(better, fit.q[i], best->q[i]);
     }
+    affine_codes(in, limit, best); /* every lane those of its best candidate */
 }
 
 void nb_search_affine(const nb_affine_search *search, const float *x, const float *weights, float *scales,
