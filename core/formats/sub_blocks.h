@@ -16,8 +16,8 @@ typedef struct nb_sub_block_plan {
 enum { NB_MAX_SUBS = 16 };
 typedef struct nb_sub_blocks {
     uint8_t d[2], dmin[2]; /* f16 */
-    uint8_t scales[NB_MAX_SUBS],
-        mins[NB_MAX_SUBS]; /* the integers' low 8 bits; in range but for rare rounding */
+    /* The integers' low 8 bits; a sub-block whose best line falls makes one beyond the limit. */
+    uint8_t scales[NB_MAX_SUBS], mins[NB_MAX_SUBS];
     uint8_t codes[NB_SUPER_BLOCK];
 } nb_sub_blocks;
 
