@@ -29,11 +29,21 @@ nb_status nb_notebook_create(const nb_context_options *options, nb_notebook **ou
     return status;
 }
 
+void nb_notebook_forget_chat(nb_notebook *notebook)
+{
+    nb_conversation *chat = &notebook->chat;
+    for (size_t i = 0; i < chat->n_turns; i++)
+        free((char *)(uintptr_t)chat->turns[i].text);
+    free(chat->turns);
+    *chat = (nb_conversation){0};
+}
+
 void nb_notebook_destroy(nb_notebook **notebook)
 {
     nb_notebook *gone = *notebook;
     if (!gone)
         return;
+    nb_notebook_forget_chat(gone);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
     for (size_t i = 0; i < gone->n_cells; i++)

@@ -6,6 +6,7 @@
 #include "nibble.h"
 #include "repl/command.h"
 #include "repl/items.h"
+#include "text/chat.h"
 
 #include <stdbool.h>
 
@@ -23,6 +24,13 @@ typedef struct nb_speed {
     unsigned n_threads;
 } nb_speed;
 
+/* What was said with `chat` so far. */
+typedef struct nb_conversation {
+    const nb_chat_template *template;
+    nb_chat_turn *turns; /* their texts are owned */
+    size_t n_turns;
+} nb_conversation;
+
 typedef struct nb_notebook {
     nb_context *context;
     nb_model *model; /* NULL: none loaded */
@@ -31,6 +39,7 @@ typedef struct nb_notebook {
     size_t n_cells;
     char **undo_lines; /* [nb_model_undo_depth]: the command that each step takes back */
     size_t n_undo_lines;
+    nb_conversation chat;
     nb_speed original_speed; /* of the model as loaded, taken before its first change */
     bool leave;              /* exit was asked for */
 
@@ -76,6 +85,7 @@ nb_status nb_notebook_quiz(nb_notebook *notebook, const char *typed, const char 
                            nb_error *error);
 /* Remembers what the newest undo step takes back. */
 void nb_notebook_note_undo(nb_notebook *notebook, const nb_call *call);
+void nb_notebook_forget_chat(nb_notebook *notebook);
 bool nb_notebook_changed(const nb_notebook *notebook);
 /* Scope words beside tensor names: "attention", "mlp", "embeddings", "head", "all", NULL. */
 extern const char *const nb_scope_words[];

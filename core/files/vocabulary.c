@@ -40,6 +40,8 @@ nb_status nb_vocabulary_create_llama(size_t n_tokens, const char *name, nb_vocab
 
 /* ---- GGUF ---- */
 
+#define CHAT_TEMPLATE "tokenizer.chat_template"
+
 /* Where the keys of one file are gathered; after the first failure `status` is set. */
 typedef struct gatherer {
     const nb_gguf *gguf;
@@ -207,6 +209,8 @@ nb_status nb_tokenizer_from_gguf(const nb_gguf *gguf, nb_tokenizer **out, nb_err
     v.add_bos = gather_flag(&g, "add_bos_token", spm || pre_adds_bos(pre));
     v.add_eos = gather_flag(&g, "add_eos_token", false);
     v.add_space_prefix = gather_flag(&g, "add_space_prefix", spm);
+    if (nb_gguf_find(gguf, CHAT_TEMPLATE) && !nb_gguf_string(gguf, CHAT_TEMPLATE, &v.chat_template))
+        v.chat_template = (nb_string){"", 0}; /* several of them; the model can do without */
     nb_status status = g.status == NB_OK ? nb_tokenizer_create(&v, out, error) : g.status;
     nb_vocabulary_free(&v);
     return status;
@@ -376,6 +380,14 @@ nb_status nb_vocabulary_write_gguf(const nb_vocabulary *v, nb_gguf_writer *write
         status = nb_gguf_add_i32_array(writer, "tokenizer.ggml.token_type", v->types, v->n_tokens, error);
     if (status == NB_OK && (v->n_merges > 0 || strcmp(v->model, "gpt2") == 0))
         status = nb_gguf_add_string_array(writer, "tokenizer.ggml.merges", v->merges, v->n_merges, error);
+    const nb_string chat = v->chat_template;
+    const nb_gguf_value value = {.key = nb_string_of(CHAT_TEMPLATE),
+                                 .type = NB_GGUF_STRING,
+                                 .count = 1,
+                                 .data = (const uint8_t *)chat.text,
+                                 .n_bytes = chat.n_bytes};
+    if (status == NB_OK && chat.n_bytes > 0)
+        status = nb_gguf_add_value(writer, &value, error);
     return status == NB_OK ? write_ids(v, writer, error) : status;
 }
 

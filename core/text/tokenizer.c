@@ -115,6 +115,9 @@ static nb_string arena_add(char **arena, nb_string text)
 static bool text_size(const nb_vocabulary *v, size_t *size)
 {
     size_t sum = strlen(v->model) + 1 + (v->pre ? strlen(v->pre) : 0) + 1;
+    if (!nb_add_size(sum, v->chat_template.n_bytes, &sum) || !nb_add_size(sum, 1, &sum) || sum > INT32_MAX) {
+        return false;
+    }
     for (size_t i = 0; i < v->n_tokens + v->n_merges; i++) {
         nb_string text = i < v->n_tokens ? v->texts[i] : v->merges[i - v->n_tokens];
         if (!nb_add_size(sum, text.n_bytes, &sum) || !nb_add_size(sum, 1, &sum) || sum > INT32_MAX) {
@@ -130,6 +133,7 @@ static nb_status copy_vocabulary(nb_tokenizer *t, const nb_vocabulary *v, nb_err
     nb_vocabulary *copy = &t->vocabulary;
     size_t size;
     *copy = *v;
+    copy->chat_template = (nb_string){"", 0};
     copy->texts = copy->merges = NULL;
     copy->scores = NULL;
     copy->types = NULL;
@@ -148,6 +152,9 @@ static nb_status copy_vocabulary(nb_tokenizer *t, const nb_vocabulary *v, nb_err
     char *arena = t->text_arena;
     copy->model = arena_add(&arena, nb_string_of(v->model)).text;
     copy->pre = v->pre ? arena_add(&arena, nb_string_of(v->pre)).text : NULL;
+    if (v->chat_template.n_bytes > 0) {
+        copy->chat_template = arena_add(&arena, v->chat_template);
+    }
     for (size_t i = 0; i < v->n_tokens; i++) {
         copy->texts[i] = arena_add(&arena, v->texts[i]);
     }

@@ -27,6 +27,7 @@ typedef struct nb_vocabulary {
     nb_string *merges;     /* "left right", best first; "gpt2" only */
     int32_t bos, eos, eot, unknown; /* -1: none */
     bool add_bos, add_eos, add_space_prefix;
+    nb_string chat_template; /* how conversations are written (text/chat.h); empty: it came without */
 } nb_vocabulary;
 
 /* Copies what it needs. Refuses models and pre-tokenizers that it does not know, by name, and ids out of range. */

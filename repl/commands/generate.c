@@ -52,8 +52,8 @@ static void describe_sampling(const nb_sampler_options *sampling, nb_draft *out)
     nb_draft_addf(out, ", seed %llu", (unsigned long long)sampling->seed);
 }
 
-static void report(const nb_notebook *notebook, const nb_generation *made, const nb_sampler_options *sampling,
-                   nb_items *out)
+void nb_generation_report(const nb_notebook *notebook, const nb_generation *made, const nb_sampler_options *sampling,
+                          nb_items *out)
 {
     nb_draft how = {0};
     describe_sampling(sampling, &how);
@@ -102,7 +102,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
                                         notebook->stream, notebook->user, &made, error);
     if (status == NB_OK || (status == NB_ERR_CANCELLED && made.tokens)) {
         add_text(notebook, &made, prompt, out);
-        report(notebook, &made, &sampling, out);
+        nb_generation_report(notebook, &made, &sampling, out);
     }
     nb_generation_free(&made);
     return status;

@@ -43,4 +43,8 @@ nb_status nb_generate_text(nb_model *model, nb_weights weights, const char *prom
                            const nb_sampler_options *sampling, nb_stream_fn *stream, void *user,
                            nb_generation *out, nb_error *error);
 
+/* How many tokens, how they were chosen, and how fast. */
+void nb_generation_report(const nb_notebook *notebook, const nb_generation *made, const nb_sampler_options *sampling,
+                          nb_items *out);
+
 #endif

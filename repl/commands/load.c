@@ -44,6 +44,7 @@ static nb_status say_what_loads(const nb_notebook *notebook, nb_items *out)
 
 static void forget_old_model(nb_notebook *notebook)
 {
+    nb_notebook_forget_chat(notebook);
     nb_model_destroy(&notebook->model);
     for (size_t i = 0; i < notebook->n_undo_lines; i++)
         free(notebook->undo_lines[i]);

@@ -38,6 +38,7 @@ static void same_vocabulary(const nb_vocabulary *a, const nb_vocabulary *b)
     assert_true(a->bos == b->bos && a->eos == b->eos && a->eot == b->eot && a->unknown == b->unknown);
     assert_true(a->add_bos == b->add_bos && a->add_eos == b->add_eos &&
                 a->add_space_prefix == b->add_space_prefix);
+    same_string(a->chat_template, b->chat_template);
 }
 
 /* Writes the tokenizer into a GGUF, and reads that. */
@@ -152,6 +153,7 @@ static void add_bpe(nb_gguf_writer *w)
     assert_int_equal(nb_gguf_add_string_array(w, "tokenizer.ggml.tokens", bpe_texts, 6, NULL), NB_OK);
     assert_int_equal(nb_gguf_add_i32_array(w, "tokenizer.ggml.token_type", bpe_types, 6, NULL), NB_OK);
     assert_int_equal(nb_gguf_add_string_array(w, "tokenizer.ggml.merges", bpe_merges, 2, NULL), NB_OK);
+    assert_int_equal(nb_gguf_add_string(w, "tokenizer.chat_template", "{{ '<|im_start|>' }}", NULL), NB_OK);
     assert_int_equal(nb_gguf_add_u32(w, "tokenizer.ggml.bos_token_id", 5, NULL), NB_OK);
     assert_int_equal(nb_gguf_add_u32(w, "tokenizer.ggml.eos_token_id", 5, NULL), NB_OK);
 }
@@ -182,6 +184,7 @@ static void byte_level_keys_are_read(void **state)
     assert_int_equal(v->n_merges, 2);
     same_string(v->merges[1], bpe_merges[1]);
     assert_int_equal(v->types[5], NB_TOKEN_CONTROL);
+    same_string(v->chat_template, nb_string_of("{{ '<|im_start|>' }}"));
     assert_true(v->bos == 5 && v->eos == 5 && v->unknown == -1 && !v->add_bos && !v->add_space_prefix);
     nb_tokenizer *back = through_gguf(tokenizer);
     same_vocabulary(v, nb_tokenizer_vocabulary(back));

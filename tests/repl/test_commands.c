@@ -235,7 +235,7 @@ static void test_needs_a_model(void **state)
     desk *d = *state;
     static const char *const cells[] = {
         "info", "layers",     "show x", "hist x",  "quantize all absmax", "restore all", "transform x",
-        "undo", "generate x", "ppl",    "compare", "save x.gguf"};
+        "undo", "generate x", "chat x", "ppl",    "compare", "save x.gguf"};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         refuses(d, cells[i], "none is loaded yet");
 }
@@ -440,6 +440,32 @@ static void test_width(void **state)
         assert_true(d->shown.n_bytes > 0);
         check_width(nb_draft_text(&d->shown));
     }
+}
+
+/* The synthetic model says nonsense, but a conversation grows by it. */
+static void test_chat(void **state)
+{
+    desk *d = *state;
+    char first[2048];
+    load(d);
+    refuses(d, "chat Hello", "came without a chat template");
+    refuses(d, "chat Hello --template alpaca", "there are phi4, chatml");
+    assert_int_equal(d->notebook->chat.n_turns, 0);
+    says(d, "chat Hello --template phi3 --tokens 6", "6 tokens");
+    assert_int_equal(d->notebook->chat.n_turns, 2);
+    assert_string_equal(d->notebook->chat.turns[0].text, "Hello");
+    snprintf(first, sizeof first, "%s", d->notebook->chat.turns[1].text);
+    says(d, "chat \"And now?\" --tokens 3", "3 tokens");
+    assert_int_equal(d->notebook->chat.n_turns, 4);
+    refuses(d, "chat \"I say </s> now\"", "</s>");
+    assert_int_equal(d->notebook->chat.n_turns, 4);
+    says(d, "chat Hello --template phi3 --tokens 6", "6 tokens"); /* anew: the same again */
+    assert_int_equal(d->notebook->chat.n_turns, 2);
+    assert_string_equal(d->notebook->chat.turns[1].text, first);
+    says(d, "chat Hello --template gemma --system Rhyme --tokens 2", "2 tokens");
+    assert_int_equal(d->notebook->chat.n_turns, 3);
+    load(d);
+    assert_int_equal(d->notebook->chat.n_turns, 0);
 }
 
 static void test_text(void **state)
@@ -661,6 +687,7 @@ int main(void)
         test(test_documents),
         test(test_quiz),
         test(test_width),
+        test(test_chat),
         test(test_text),
         test(test_cancel),
         test(test_save),
