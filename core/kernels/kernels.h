@@ -12,10 +12,11 @@
 /* 32 activations of one token as int8: scale = amax / 127, q = rint(x * (127 / amax)) clamped. */
 typedef struct nb_act_block {
     float scale;
-    int32_t minus_sum; /* -(q[0] + ... + q[31]); takes the zero point out of a block's sum, exactly */
+    int32_t minus_sum;   /* -(q[0] + ... + q[31]); takes the zero point out of a block's sum, exactly */
+    int32_t minus_first; /* -(q[0] + ... + q[15]), for sub-blocks of 16 */
     int8_t q[NB_BLOCK];
 } nb_act_block;
-_Static_assert(sizeof(nb_act_block) == 40, "no padding");
+_Static_assert(sizeof(nb_act_block) == 44, "no padding");
 
 /* The activations that a matmul reads: n_tokens rows of n_cols. */
 typedef struct nb_acts {
@@ -23,7 +24,7 @@ typedef struct nb_acts {
     const float *f32;     /* [n_tokens][f32_stride]; for FLOAT formats and INT with f32 activations */
     size_t f32_stride;
     size_t n_blocks;
-    nb_act_block *blocks; /* [n_tokens][n_blocks], the last block padded with zeros; INT only */
+    nb_act_block *blocks; /* [n_tokens][n_blocks], the last block padded with zeros; int8 activations */
     int16_t *wide;        /* [n_tokens][n_blocks][32] in the order that the level likes, or NULL */
 } nb_acts;
 
@@ -33,6 +34,9 @@ typedef struct nb_acts {
  *   INT             per block b: acc = fma(scale_w * scale_x, (float)sum, acc), with
  *                   sum = sum over 32 of (u - z) * q, exact in int32
  *   INT, f32 acts   acc = fma(scale_w * (float)(u - z), x[t][k], acc), k forwards
+ *   BLOCK           per sub-block of 32 or 16 (block_layout.h), as INT with the format's zero, and where it has a
+ *                   minimum right after: acc = fma(min_w, scale_x * (float)sum of q, acc)
+ *   BLOCK, f32 acts acc = fma(w, x[t][k], acc), k forwards; w = scale_w * (float)(u - zero), plus min_w
  * y: [n_tokens][y_stride]. */
 typedef void nb_matmul_fn(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
                           size_t y_stride);
@@ -46,6 +50,7 @@ typedef struct nb_kernels {
     nb_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16, *matmul_f8_e4m3, *matmul_f8_e5m2;
     nb_matmul_fn *matmul_int[9];     /* by bits, 2..8; int8 activations */
     nb_matmul_fn *matmul_int_f32[9]; /* by bits, 2..8; f32 activations */
+    nb_matmul_fn *matmul_block[NB_BLOCK_IDS], *matmul_block_f32[NB_BLOCK_IDS]; /* int8 and f32 activations */
     /* x[n_cols] -> blocks[ceil(n_cols/32)], and wide (if wants_wide). amax == 0 or not finite: scale
      * is 0 or NaN and every q is 0. */
     void (*quantize_acts)(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide);

@@ -5,6 +5,10 @@
 
 #include "kernels/kernels.h"
 
+/* Kinds of lines beyond the bit planes and panels of matmul_template_int.h: 4-bit codes that are looked up. The low
+ * four bits of a kind say how many bits its values have. */
+enum { KIND_TABLES = 32, KIND_E2M1 = 37, KIND_IQ4 = 40 };
+
 /* The matmul fields, quantize_acts, wants_wide, row_group_grain. */
 void nb_kernels_fill_matmul_scalar(nb_kernels *k);
 void nb_kernels_fill_matmul_avx2(nb_kernels *k);

@@ -83,9 +83,13 @@ static void multiply_many(nb_pool *pool, matmul_job *job)
     nb_parallel(pool, nb_div_up(n_groups, job->groups) * job->pieces_in_group, 1, multiply_pieces, job);
 }
 
-static nb_matmul_fn *kernel_for(const nb_kernels *kernels, const nb_quantizer *quantizer)
+static nb_matmul_fn *kernel_for(const nb_kernels *kernels, const nb_packed *w)
 {
+    const nb_quantizer *quantizer = &w->quantizer;
     const nb_format *format = quantizer->format;
+    if (w->layout != NULL)
+        return (quantizer->activations == NB_ACTIVATIONS_F32 ? kernels->matmul_block_f32
+                                                             : kernels->matmul_block)[w->layout->id];
     if (format->kind == NB_FORMAT_INT)
         return quantizer->activations == NB_ACTIVATIONS_F32 ? kernels->matmul_int_f32[format->bits]
                                                             : kernels->matmul_int[format->bits];
@@ -106,7 +110,7 @@ static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts 
         return; /* nothing to compare with; the result itself is fine */
     for (size_t t = 0; t < x->n_tokens; t++) {
         const nb_acts one = some_tokens(x, t, t + 1);
-        kernel_for(nb_kernels_at(0), &w->quantizer)(w, 0, w->n_row_groups, &one, want, w->n_rows);
+        kernel_for(nb_kernels_at(0), w)(w, 0, w->n_row_groups, &one, want, w->n_rows);
         for (size_t row = 0; row < w->n_rows; row++)
             if (memcmp(&want[row], &y[t * y_stride + row], sizeof *want) != 0) {
                 fprintf(stderr,
@@ -131,7 +135,7 @@ void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float 
 {
     const nb_kernels *kernels = context->kernels;
     matmul_job job = {
-        .kernel = kernel_for(kernels, &w->quantizer), .w = w, .x = x, .y = y, .y_stride = y_stride};
+        .kernel = kernel_for(kernels, w), .w = w, .x = x, .y = y, .y_stride = y_stride};
     if (nb_pool_size(context->pool) == 1 || work_of(w, x->n_tokens) < SMALL_WORK)
         job.kernel(w, 0, w->n_row_groups, x, y, y_stride);
     else if (x->n_tokens < MANY_TOKENS)
@@ -157,7 +161,7 @@ static void multiply_parts(void *user, size_t begin, size_t end, unsigned thread
     for (const nb_matmul_part *part = job->parts; part < job->parts + job->n_parts && end > 0; part++) {
         const size_t n = part->w->n_row_groups, last = nb_min_size(end, n);
         if (begin < last)
-            kernel_for(job->kernels, &part->w->quantizer)(part->w, begin, last, job->x, part->y,
+            kernel_for(job->kernels, part->w)(part->w, begin, last, job->x, part->y,
                                                           part->y_stride);
         begin -= nb_min_size(begin, n);
         end -= last;

@@ -172,7 +172,7 @@ typedef struct {
 
 static bool has_own_zeros(const nb_packed *w)
 {
-    return w->quantizer.format->bits == 8 && w->quantizer.scheme != NB_SCHEME_ABSMAX;
+    return w->quantizer.format->bits == 8 && w->quantizer.scheme == NB_SCHEME_ZEROPOINT;
 }
 
 static void fill_scales(const pass *p, size_t group, weight_panel *panel)
@@ -291,6 +291,7 @@ void nb_kernels_fill_matmul_amx(nb_kernels *k)
         of_few_tokens[bits] = k->matmul_int[bits];
         k->matmul_int[bits] = matmul_int;
     }
+    k->matmul_block[NB_Q4_0] = k->matmul_block[NB_Q5_0] = k->matmul_block[NB_Q8_0] = matmul_int;
 }
 
 /* --- the tiles' own limit: products over 64 columns, nothing scaled --- */

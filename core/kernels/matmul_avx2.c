@@ -19,6 +19,14 @@ enum { OWN_ZEROS = -1, USES_WIDE = true };
                      : (BITS) == 5 ? int_panel_tiles_21_1                                                            \
                                    : int_panel_tiles_20_1)
 #define PANEL_ZERO(BITS, ABSMAX) ((void)(ABSMAX), OWN_ZEROS)
+#define BLOCK_PANEL_FAMILIES(X)                                                                                      \
+    X(20, min32) X(21, min32) X(20, min16) X(21, plain32) X(22, plain16) X(8, plain32)
+#define V4 20
+#define V5 21
+#define V6 22
+#define V8 8
+#define BLOCK_PANEL_ZERO(ZERO)  (ZERO)
+#define DIRECT_ZERO(KIND, ZERO) (ZERO)
 #define HAS_BLOCK_SUMS
 
 #include "kernels/matmul_template.h"
@@ -26,11 +34,11 @@ enum { OWN_ZEROS = -1, USES_WIDE = true };
 /* Quads whose products fit 16 bits together: 2 * 127 * (2^bits - 1) each. */
 INLINE int quads_in_16_bits(int bits) { return bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1; }
 
-INLINE void narrow_sums(int kind, int groups, int tokens, const uint8_t *codes, size_t group_bytes, const int_acts *a,
-                        vi sum[MAX_STRIPS][MAX_TOKENS])
+INLINE void narrow_sums(int kind, int first, int n, int groups, int tokens, const uint8_t *codes, size_t group_bytes,
+                        const int_acts *a, vi sum[MAX_STRIPS][MAX_TOKENS])
 {
-    const int strips = groups * STRIPS_PER_GROUP, chunk = quads_in_16_bits(kind & 15);
-    UNROLL for (int c = 0; c < LINES; c += chunk) {
+    const int strips = groups * STRIPS_PER_GROUP, most = quads_in_16_bits(kind & 15), chunk = most < n ? most : n;
+    UNROLL for (int c = first; c < first + n; c += chunk) {
         vi part[MAX_STRIPS][MAX_TOKENS];
         UNROLL for (int i = 0; i < chunk; i++) {
             vi line[MAX_STRIPS];
@@ -53,15 +61,15 @@ INLINE void narrow_sums(int kind, int groups, int tokens, const uint8_t *codes, 
 }
 
 /* 8-bit codes: columns 0 and 2 of a quad as 16-bit pairs, then 1 and 3. */
-INLINE void wide_sums(int groups, int tokens, const uint8_t *codes, size_t group_bytes, const int_acts *a,
-                      vi sum[MAX_STRIPS][MAX_TOKENS])
+INLINE void wide_sums(int kind, int first, int n, int groups, int tokens, const uint8_t *codes, size_t group_bytes,
+                      const int_acts *a, vi sum[MAX_STRIPS][MAX_TOKENS])
 {
     const int strips = groups * STRIPS_PER_GROUP;
-    UNROLL for (int c = 0; c < LINES; c++) {
+    UNROLL for (int c = first; c < first + n; c++) {
         vi even[MAX_STRIPS], odd[MAX_STRIPS];
         UNROLL for (int s = 0; s < strips; s++) {
-            const vi line = vi_load(codes + (size_t)(s / STRIPS_PER_GROUP) * group_bytes + c * LINE +
-                                    s % STRIPS_PER_GROUP * 4 * LANES);
+            const vi line =
+                load_line(kind, codes + (size_t)(s / STRIPS_PER_GROUP) * group_bytes, c, s % STRIPS_PER_GROUP);
             even[s] = _mm256_and_si256(line, _mm256_set1_epi16(0xff));
             odd[s] = _mm256_srli_epi16(line, 8);
         }
@@ -75,13 +83,13 @@ INLINE void wide_sums(int groups, int tokens, const uint8_t *codes, size_t group
     }
 }
 
-INLINE void block_sums(int kind, int groups, int tokens, const uint8_t *codes, size_t group_bytes, const int_acts *a,
-                       vi sum[MAX_STRIPS][MAX_TOKENS])
+INLINE void block_sums(int kind, int first, int n, int groups, int tokens, const uint8_t *codes, size_t group_bytes,
+                       const int_acts *a, vi sum[MAX_STRIPS][MAX_TOKENS])
 {
-    if (kind == 8)
-        wide_sums(groups, tokens, codes, group_bytes, a, sum);
+    if ((kind & 15) == 8)
+        wide_sums(kind, first, n, groups, tokens, codes, group_bytes, a, sum);
     else
-        narrow_sums(kind, groups, tokens, codes, group_bytes, a, sum);
+        narrow_sums(kind, first, n, groups, tokens, codes, group_bytes, a, sum);
 }
 
 /* Each quad's columns 0 and 2, then 1 and 3, as int16: what meets the two halves of 8-bit codes. */

@@ -108,6 +108,29 @@ INLINE vi vi_load_u8(const uint8_t *p)
 {
     return _mm256_cvtepu8_epi32(load_64(p));
 }
+INLINE vi vi_load_i8(const uint8_t *p)
+{
+    return _mm256_cvtepi8_epi32(load_64(p));
+}
+INLINE vi vi_lookup(const uint8_t table[16], vi codes)
+{
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load_128(table)), codes);
+}
+/* 2^(code - 128). The exponent is the code less 1, where that is above 0. */
+INLINE vf vf_load_half_e8m0(const uint8_t *p)
+{
+    const vi code = _mm256_cvtepu8_epi32(load_64(p)), one = _mm256_set1_epi32(1);
+    const vi small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), _mm256_min_epi32(code, one));
+    const vi bits = _mm256_slli_epi32(_mm256_sub_epi32(code, one), 23);
+    return _mm256_castsi256_ps(_mm256_max_epi32(bits, small));
+}
+/* Seven bits in f16's places are 2^-8 of the value, subnormals too; 7f is 0. */
+INLINE vf vf_load_half_ue4m3(const uint8_t *p)
+{
+    const __m128i codes = _mm_cvtepu8_epi16(load_64(p)), most = _mm_set1_epi16(0x7f);
+    const __m128i halves = _mm_slli_epi16(_mm_and_si128(codes, most), 7);
+    return vf_mul(_mm256_cvtph_ps(_mm_andnot_si128(_mm_cmpeq_epi16(codes, most), halves)), vf_set1(128.0f));
+}
 INLINE vi vi_or(vi a, vi b)
 {
     return _mm256_or_si256(a, b);
@@ -209,6 +232,7 @@ INLINE void quantize_block(const float *x, nb_act_block *block)
         q[i] = finite ? quantize_lanes(part[i], inverse) : vi_zero();
         sum = _mm256_add_epi32(sum, q[i]);
     }
+    block->minus_first = -total(_mm256_add_epi32(q[0], q[1]));
     block->minus_sum = -total(sum);
     /* packing works within halves of a vector; the permutation puts the eight quads in order */
     const vi bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));

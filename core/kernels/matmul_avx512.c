@@ -21,6 +21,14 @@ enum { LANES = 16, OWN_ZEROS = -1, USES_WIDE = false };
 #define PANEL_TILES(BITS, ABSMAX)                                                                            \
     ((BITS) < 8 ? int_panel_tiles_16_0 : (ABSMAX) ? int_panel_tiles_8_0 : int_panel_tiles_8_1)
 #define PANEL_ZERO(BITS, ABSMAX) ((BITS) < 8 ? 1 << (BITS) : (ABSMAX) ? 128 : OWN_ZEROS)
+/* Values of block formats are unsigned bytes as they are. */
+#define BLOCK_PANEL_FAMILIES(X) X(16, plain32) X(16, min32) X(16, plain16) X(16, min16)
+#define V4 16
+#define V5 16
+#define V6 16
+#define V8 16
+#define BLOCK_PANEL_ZERO(ZERO)  (ZERO)
+#define DIRECT_ZERO(KIND, ZERO) (ZERO)
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -111,6 +119,32 @@ INLINE vi vi_load_u8(const uint8_t *p)
 {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
+INLINE vi vi_load_i8(const uint8_t *p)
+{
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+INLINE vi vi_lookup(const uint8_t table[16], vi codes)
+{
+    const __m128i entries = _mm_loadu_si128((const __m128i *)(const void *)table);
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
+}
+/* 2^(code - 128). The exponent is the code less 1, where that is above 0. */
+INLINE vf vf_load_half_e8m0(const uint8_t *p)
+{
+    const __m512i code = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    const __m512i one = _mm512_set1_epi32(1), subnormal = _mm512_set1_epi32(0x00200000);
+    const __m512i small = _mm512_sllv_epi32(subnormal, _mm512_min_epi32(code, one));
+    const __m512i bits = _mm512_slli_epi32(_mm512_sub_epi32(code, one), 23);
+    return _mm512_castsi512_ps(_mm512_max_epi32(bits, small));
+}
+/* Seven bits in f16's places are 2^-8 of the value, subnormals too; 7f is 0. */
+INLINE vf vf_load_half_ue4m3(const uint8_t *p)
+{
+    const __m256i codes = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+    const __m256i zero = _mm256_cmpeq_epi16(codes, _mm256_set1_epi16(0x7f));
+    const __m256i halves = _mm256_slli_epi16(_mm256_and_si256(codes, _mm256_set1_epi16(0x7f)), 7);
+    return _mm512_mul_ps(_mm512_cvtph_ps(_mm256_andnot_si256(zero, halves)), vf_set1(128.0f));
+}
 INLINE vi vi_or(vi a, vi b)
 {
     return _mm512_or_si512(a, b);
@@ -188,13 +222,14 @@ INLINE void quantize_block(vf low, vf high, nb_act_block *block)
     __builtin_memcpy(&amax, &bits, sizeof amax);
     block->scale = finite ? amax / 127.0f : _mm512_cvtss_f32(nans());
     if (!finite || bits == 0) {
-        block->minus_sum = 0;
+        block->minus_sum = block->minus_first = 0;
         __builtin_memset(block->q, 0, sizeof block->q);
         return;
     }
     const vf inverse = vf_set1(127.0f / amax);
     const vi q_low = quantize_lanes(low, inverse), q_high = quantize_lanes(high, inverse);
-    block->minus_sum = -_mm512_reduce_add_epi32(_mm512_add_epi32(q_low, q_high));
+    block->minus_first = -_mm512_reduce_add_epi32(q_low);
+    block->minus_sum = block->minus_first - _mm512_reduce_add_epi32(q_high);
     _mm_storeu_si128((__m128i *)(void *)block->q, _mm512_cvtepi32_epi8(q_low));
     _mm_storeu_si128((__m128i *)(void *)(block->q + 16), _mm512_cvtepi32_epi8(q_high));
 }

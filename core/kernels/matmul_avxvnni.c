@@ -14,6 +14,14 @@ enum { OWN_ZEROS = -1, USES_WIDE = false };
 #define PANEL_TILES(BITS, ABSMAX)                                                                            \
     ((BITS) < 8 ? int_panel_tiles_16_0 : (ABSMAX) ? int_panel_tiles_8_0 : int_panel_tiles_8_1)
 #define PANEL_ZERO(BITS, ABSMAX) ((BITS) < 8 ? 1 << (BITS) : (ABSMAX) ? 128 : OWN_ZEROS)
+/* Values of block formats are unsigned bytes as they are. */
+#define BLOCK_PANEL_FAMILIES(X) X(16, plain32) X(16, min32) X(16, plain16) X(16, min16)
+#define V4 16
+#define V5 16
+#define V6 16
+#define V8 16
+#define BLOCK_PANEL_ZERO(ZERO)  (ZERO)
+#define DIRECT_ZERO(KIND, ZERO) (ZERO)
 
 INLINE vi vi_dot(int kind, vi sum, vi line, vi act)
 {

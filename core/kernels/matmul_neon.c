@@ -19,6 +19,14 @@ enum { LANES = 4, OWN_ZEROS = -1, USES_WIDE = false };
 #define PANEL_TILES(BITS, ABSMAX)                                                                            \
     ((BITS) < 8 ? int_panel_tiles_16_0 : (ABSMAX) ? int_panel_tiles_8_0 : int_panel_tiles_8_1)
 #define PANEL_ZERO(BITS, ABSMAX) ((BITS) < 8 || (ABSMAX) ? 0 : OWN_ZEROS)
+/* Values of block formats lose their zero on the way into a panel. */
+#define BLOCK_PANEL_FAMILIES(X) X(16, plain32) X(16, min32) X(16, plain16) X(16, min16)
+#define V4 16
+#define V5 16
+#define V6 16
+#define V8 16
+#define BLOCK_PANEL_ZERO(ZERO)  ((void)(ZERO), 0)
+#define DIRECT_ZERO(KIND, ZERO) ((KIND) == KIND_IQ4 ? (ZERO) - 128 : (ZERO))
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -121,6 +129,30 @@ INLINE vi vi_load_u8(const uint8_t *p)
 {
     return vreinterpretq_s32_u32(vmovl_u16(load_four(p)));
 }
+INLINE vi vi_load_i8(const uint8_t *p)
+{
+    uint32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four)))));
+}
+INLINE vi vi_lookup(const uint8_t table[16], vi codes)
+{
+    return vi_of(vqtbl1q_u8(vld1q_u8(table), bytes_of(codes)));
+}
+/* 2^(code - 128). The exponent is the code less 1, where that is above 0. */
+INLINE vf vf_load_half_e8m0(const uint8_t *p)
+{
+    const int32x4_t code = vi_load_u8(p), one = vdupq_n_s32(1);
+    const int32x4_t small = vshlq_s32(vdupq_n_s32(0x00200000), vminq_s32(code, one));
+    return vreinterpretq_f32_s32(vmaxq_s32(vshlq_n_s32(vsubq_s32(code, one), 23), small));
+}
+/* Seven bits in f16's places are 2^-8 of the value, subnormals too; 7f is 0. */
+INLINE vf vf_load_half_ue4m3(const uint8_t *p)
+{
+    const uint16x4_t codes = load_four(p), most = vdup_n_u16(0x7f);
+    const uint16x4_t halves = vbic_u16(vshl_n_u16(vand_u16(codes, most), 7), vceq_u16(codes, most));
+    return vmulq_n_f32(vcvt_f32_f16(vreinterpret_f16_u16(halves)), 128.0f);
+}
 INLINE vi vi_or(vi a, vi b)
 {
     return vorrq_s32(a, b);
@@ -161,7 +193,8 @@ INLINE vi vi_quad(const int8_t *q)
 }
 INLINE vi vi_dot(int kind, vi sum, vi line, vi act)
 {
-    const uint8x16_t codes = kind == 8 ? veorq_u8(bytes_of(line), vdupq_n_u8(0x80)) : bytes_of(line);
+    const bool biased = kind == 8 || kind == KIND_IQ4;
+    const uint8x16_t codes = biased ? veorq_u8(bytes_of(line), vdupq_n_u8(0x80)) : bytes_of(line);
     return vdotq_s32(sum, vreinterpretq_s8_u8(codes), vreinterpretq_s8_s32(act));
 }
 INLINE vi vi_zeros(int kind, const uint8_t *zeros)
@@ -204,6 +237,7 @@ INLINE void quantize_block(const float *x, nb_act_block *block)
         q[i] = finite ? quantize_lanes(part[i], inverse) : vi_zero();
         sum = vaddq_s32(sum, q[i]);
     }
+    block->minus_first = -vaddvq_s32(vaddq_s32(vaddq_s32(q[0], q[1]), vaddq_s32(q[2], q[3])));
     block->minus_sum = -vaddvq_s32(sum);
     for (int i = 0; i < 4; i++)
         vst1_s8(block->q + 8 * i, vmovn_s16(vcombine_s16(vmovn_s32(q[2 * i]), vmovn_s32(q[2 * i + 1]))));

@@ -7,6 +7,7 @@
  *   FLOAT_GROUPS, FLOAT_TOKENS   the tile for many tokens; its sums fit the registers
  *   INT_DIRECT_GROUPS(t), INT_GROUPS, INT_TOKENS   the same for int8 activations
  *   OWN_ZEROS, USES_WIDE, INT_PANEL_FAMILIES and what belongs to it: see matmul_template_int.h
+ *   BLOCK_PANEL_FAMILIES and what belongs to it: see matmul_template_block.h
  *
  * One lane is one output and walks the columns forwards, alone. So tiles, blocks of columns (whose partial
  * sums rest in y, as the f32 that they are) and threads are free choices that change no bit.
@@ -121,6 +122,7 @@ INLINE void ask_for_next_sums(int strips, int tokens, const tile_out *out)
 
 #include "kernels/matmul_template_float.h"
 #include "kernels/matmul_template_int.h"
+#include "kernels/matmul_template_block.h"
 
 static void fill_matmul(nb_kernels *k, void (*quantize_acts)(const float *, size_t, nb_act_block *, int16_t *))
 {
@@ -137,6 +139,7 @@ static void fill_matmul(nb_kernels *k, void (*quantize_acts)(const float *, size
         k->matmul_int[bits] = ints[bits - 2];
         k->matmul_int_f32[bits] = ints_f32[bits - 2];
     }
+    fill_matmul_block(k);
     k->quantize_acts = quantize_acts;
     k->wants_wide = USES_WIDE;
     k->row_group_grain = DIRECT_GROUPS(1);

@@ -23,7 +23,7 @@ typedef struct {
 } int_acts;
 
 /* LANES rows' bytes of line c (columns 4c to 4c+3), unpacked. */
-INLINE vi load_line(int kind, const uint8_t *block, int c, int strip)
+INLINE vi load_codes(int kind, const uint8_t *block, int c, int strip)
 {
     const uint8_t *at = block + strip * 4 * LANES;
     if (kind >= 8)
@@ -43,15 +43,23 @@ INLINE vi load_line(int kind, const uint8_t *block, int c, int strip)
     return code;
 }
 
-/* Adds a block's 32 products to the sums. */
-INLINE void block_sums(int kind, int groups, int tokens, const uint8_t *codes, size_t group_bytes, const int_acts *a,
-                       vi sum[MAX_STRIPS][MAX_TOKENS]);
+/* The same, looked up if they are to be. */
+INLINE vi load_line(int kind, const uint8_t *block, int c, int strip)
+{
+    if (kind < KIND_TABLES)
+        return load_codes(kind, block, c, strip);
+    return vi_lookup(nb_block_tables[kind == KIND_IQ4 ? NB_TABLE_IQ4 : NB_TABLE_E2M1], load_codes(4, block, c, strip));
+}
+
+/* Adds the products of a block's quads [first, first + n) to the sums. */
+INLINE void block_sums(int kind, int first, int n, int groups, int tokens, const uint8_t *codes, size_t group_bytes,
+                       const int_acts *a, vi sum[MAX_STRIPS][MAX_TOKENS]);
 #ifndef HAS_BLOCK_SUMS
-INLINE void block_sums(int kind, int groups, int tokens, const uint8_t *codes, size_t group_bytes, const int_acts *a,
-                       vi sum[MAX_STRIPS][MAX_TOKENS])
+INLINE void block_sums(int kind, int first, int n, int groups, int tokens, const uint8_t *codes, size_t group_bytes,
+                       const int_acts *a, vi sum[MAX_STRIPS][MAX_TOKENS])
 {
     const int strips = groups * STRIPS_PER_GROUP;
-    UNROLL for (int c = 0; c < LINES; c++) {
+    UNROLL for (int c = first; c < first + n; c++) {
         vi line[MAX_STRIPS];
         UNROLL for (int s = 0; s < strips; s++)
             line[s] = load_line(kind, codes + (size_t)(s / STRIPS_PER_GROUP) * group_bytes, c, s % STRIPS_PER_GROUP);
@@ -117,7 +125,7 @@ INLINE void int_tile(int kind, bool own_zeros, int groups, int tokens, size_t n_
                 UNROLL for (int s = 0; s < strips; s++)
                     sum[s][t] = own_zeros ? vi_zero_term(zero[s], minus_sum) : vi_set1(minus_sum);
             }
-            block_sums(kind, groups, tokens, codes, w->group_bytes, &at, sum);
+            block_sums(kind, 0, LINES, groups, tokens, codes, w->group_bytes, &at, sum);
             UNROLL for (int t = 0; t < tokens; t++) {
                 const vf act_scale = vf_set1(at.blocks[(size_t)t * at.stride].scale);
                 UNROLL for (int s = 0; s < strips; s++)
@@ -136,7 +144,7 @@ static int_weights int_weights_at(const nb_packed *w, size_t group, size_t block
 {
     const size_t scale_group = block / w->blocks_per_scale;
     const size_t scale = group * w->scale_stride + scale_group * NB_ROWS;
-    const bool absmax = w->quantizer.scheme == NB_SCHEME_ABSMAX;
+    const bool absmax = w->quantizer.scheme != NB_SCHEME_ZEROPOINT;
     int_weights at = {
         .codes = w->codes + group * w->row_group_bytes + block * LINE * w->quantizer.format->bits,
         .group_bytes = w->row_group_bytes,
@@ -348,7 +356,7 @@ INLINE void fill_decoded(int bits, const nb_packed *w, size_t group, size_t k, s
     static void matmul_int##BITS(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,           \
                                  size_t y_stride)                                                                    \
     {                                                                                                                \
-        const bool absmax = w->quantizer.scheme == NB_SCHEME_ABSMAX;                                                 \
+        const bool absmax = w->quantizer.scheme != NB_SCHEME_ZEROPOINT;                                                 \
         switch (x->n_tokens) {                                                                                       \
         case 1: int_direct(BITS, 1, w, begin, end, x, y, y_stride); break;                                           \
         case 2: int_direct(BITS, 2, w, begin, end, x, y, y_stride); break;                                           \

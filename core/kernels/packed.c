@@ -16,6 +16,10 @@ static unsigned bits_of(const nb_packed *packed)
 {
     return packed->quantizer.format->bits;
 }
+static bool is_block(const nb_packed *packed)
+{
+    return packed->layout != NULL;
+}
 static bool has_zeros(const nb_packed *packed)
 {
     return packed->quantizer.scheme == NB_SCHEME_ZEROPOINT;
@@ -48,6 +52,21 @@ static bool lay_out_int(nb_packed *packed)
     return true;
 }
 
+/* n_cols is a multiple of the block. The fields of INT are there too, for the formats that are its kernels'. */
+static bool lay_out_blocks(nb_packed *packed)
+{
+    const nb_block_layout *layout = packed->layout;
+    const size_t n_subs = layout->format->block_size / layout->sub_block;
+    const size_t n_f16 = (size_t)nb_block_has_f16(layout) + nb_block_has_min(layout);
+    packed->n_blocks = packed->n_cols / NB_BLOCK;
+    packed->blocks_per_scale = 1;
+    packed->n_scales = packed->n_blocks;
+    packed->record_bytes = NB_ROWS * (n_f16 * sizeof(uint16_t) + n_subs * nb_block_pieces_each(layout));
+    packed->scale_stride = NB_ROWS * packed->n_scales;
+    return nb_mul_size(packed->n_blocks, 64 * bits_of(packed), &packed->row_group_bytes) &&
+           nb_mul_size(packed->n_cols / layout->format->block_size, packed->record_bytes, &packed->record_stride);
+}
+
 static bool allocate(nb_packed *packed)
 {
     size_t code_bytes, scales = 0, zeros = 0, scale_bytes = 0;
@@ -61,6 +80,14 @@ static bool allocate(nb_packed *packed)
         scales = packed->scale_stride == 0 ? NB_ROWS : packed->n_row_groups * packed->scale_stride;
         zeros = packed->zero_stride == 0 ? NB_ROWS : packed->n_row_groups * packed->zero_stride;
         scale_bytes = scales * element; /* smaller than the codes, so it cannot overflow */
+        packed->scales = nb_aligned_calloc(scale_bytes, 1);
+        packed->zeros = nb_aligned_calloc(zeros, 1);
+        if (packed->scales == NULL || packed->zeros == NULL)
+            return false;
+    } else if (is_block(packed)) {
+        if (!nb_mul_size(packed->n_row_groups, packed->record_stride, &scale_bytes))
+            return false;
+        zeros = NB_ROWS;
         packed->scales = nb_aligned_calloc(scale_bytes, 1);
         packed->zeros = nb_aligned_calloc(zeros, 1);
         if (packed->scales == NULL || packed->zeros == NULL)
@@ -88,6 +115,15 @@ nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t 
     if (n_rows == 0 || n_cols == 0)
         return nb_fail(error, NB_ERR_ARGUMENT, "a matrix of %zu rows and %zu columns has no weights to pack",
                        n_rows, n_cols);
+    const nb_format *format = quantizer->format;
+    const nb_block_layout *layout = nb_block_layout_of(format);
+    if (format->kind == NB_FORMAT_BLOCK && (layout == NULL || n_cols % format->block_size != 0))
+        return layout == NULL
+                   ? nb_fail(error, NB_ERR_UNSUPPORTED, "%s cannot be computed with yet; try q4_k", format->name)
+                   : nb_fail(error, NB_ERR_ARGUMENT,
+                             "%s packs %u weights to a block, and %zu columns are no multiple of that; try %s",
+                             format->name, (unsigned)format->block_size, n_cols,
+                             n_cols % NB_BLOCK == 0 ? "q4_0, whose blocks have 32" : "int4 or int8, which take any");
     nb_packed *packed = nb_calloc(1, sizeof *packed);
     if (packed == NULL)
         return nb_fail(error, NB_ERR_MEMORY, "not enough memory for a packed matrix; close other programs");
@@ -95,8 +131,12 @@ nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t 
                           .n_rows = n_rows,
                           .n_cols = n_cols,
                           .n_row_groups = nb_div_up(n_rows, NB_ROWS),
+                          .layout = layout,
                           .tensor_scale = 1.0f};
-    if (!(is_int(packed) ? lay_out_int(packed) : lay_out_float(packed)) || !allocate(packed)) {
+    if (!(is_int(packed)     ? lay_out_int(packed)
+          : is_block(packed) ? lay_out_blocks(packed)
+                             : lay_out_float(packed)) ||
+        !allocate(packed)) {
         nb_packed_destroy(&packed);
         return nb_fail(error, NB_ERR_MEMORY,
                        "not enough memory to pack a matrix of %zu rows and %zu columns as %s; try fewer bits",
@@ -104,6 +144,8 @@ nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t 
     }
     if (is_int(packed))
         fill_zero_points(packed);
+    if (is_block(packed))
+        memset(packed->zeros, layout->zero, NB_ROWS);
     *out = packed;
     return NB_OK;
 }
@@ -271,6 +313,70 @@ void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes
     }
 }
 
+/* --- BLOCK: a file's blocks to bit planes and records, and back --- */
+
+/* The record of a row group's block. */
+static uint8_t *record_of(const nb_packed *packed, size_t row_group, size_t block)
+{
+    return (uint8_t *)packed->scales + row_group * packed->record_stride + block * packed->record_bytes;
+}
+
+/* Row r's part of a record to `parts`, or from it. */
+static void copy_scales(const nb_packed *packed, uint8_t *record, size_t r, nb_block_parts *parts, bool to_record)
+{
+    const nb_block_layout *layout = packed->layout;
+    const size_t n_subs = layout->format->block_size / layout->sub_block, each = nb_block_pieces_each(layout);
+    uint16_t *const f16[2] = {nb_block_has_f16(layout) ? &parts->scale : NULL,
+                              nb_block_has_min(layout) ? &parts->min : NULL};
+    for (size_t i = 0; i < 2 && f16[i] != NULL; i++, record += NB_ROWS * sizeof(uint16_t)) {
+        uint8_t *at = record + r * sizeof(uint16_t);
+        memcpy(to_record ? (void *)at : (void *)f16[i], to_record ? (void *)f16[i] : (void *)at, sizeof(uint16_t));
+    }
+    for (size_t s = 0; s < n_subs; s++)
+        for (size_t i = 0; i < each; i++, record += NB_ROWS) {
+            if (to_record)
+                record[r] = parts->pieces[i][s];
+            else
+                parts->pieces[i][s] = record[r];
+        }
+}
+
+void nb_packed_set_blocks(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes)
+{
+    const nb_block_layout *layout = packed->layout;
+    const size_t n_rows = rows_in(packed, row_group), n_cols = layout->format->block_size;
+    const unsigned bits = bits_of(packed);
+    uint8_t *out = packed->codes + row_group * packed->row_group_bytes;
+    for (size_t block = 0; block < packed->n_cols / n_cols; block++) {
+        uint8_t quads[256 / 4][QUAD_CODES] = {{0}};
+        for (size_t r = 0; r < n_rows; r++) {
+            nb_block_parts parts;
+            nb_block_split(layout, (const uint8_t *)rows + r * row_bytes + block * layout->format->block_bytes, &parts);
+            copy_scales(packed, record_of(packed, row_group, block), r, &parts, true);
+            for (size_t quad = 0; quad < n_cols / 4; quad++)
+                memcpy(&quads[quad][4 * r], &parts.codes[4 * quad], 4);
+        }
+        for (size_t b = 0; b < n_cols / NB_BLOCK; b++, out += 64 * bits)
+            pack_block(bits, quads + b * QUADS, out);
+    }
+}
+
+void nb_packed_get_blocks(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes)
+{
+    const nb_block_layout *layout = packed->layout;
+    const size_t n_rows = rows_in(packed, row_group), n_cols = layout->format->block_size;
+    const unsigned bits = bits_of(packed);
+    const uint8_t *from = packed->codes + row_group * packed->row_group_bytes;
+    for (size_t block = 0; block < packed->n_cols / n_cols; block++, from += n_cols / NB_BLOCK * 64 * bits)
+        for (size_t r = 0; r < n_rows; r++) {
+            nb_block_parts parts;
+            copy_scales(packed, record_of(packed, row_group, block), r, &parts, false);
+            for (size_t b = 0; b < n_cols / NB_BLOCK; b++)
+                unpack_row(bits, from + b * 64 * bits, r, parts.codes + b * NB_BLOCK);
+            nb_block_join(layout, &parts, (uint8_t *)rows + r * row_bytes + block * layout->format->block_bytes);
+        }
+}
+
 /* --- FLOAT: rows to columns of 16 codes and back --- */
 
 #define INTERLEAVE(NAME, TYPE)                                                                               \
@@ -342,9 +448,42 @@ static void decode_int_row(const nb_packed *packed, size_t row, float *out)
     }
 }
 
+static void decode_block_row(const nb_packed *packed, size_t row, float *out)
+{
+    const nb_block_layout *layout = packed->layout;
+    const unsigned bits = bits_of(packed);
+    const size_t row_group = row / NB_ROWS, r = row % NB_ROWS, per_sub = layout->sub_block;
+    const uint8_t *codes = packed->codes + row_group * packed->row_group_bytes;
+    for (size_t b = 0; b < packed->n_blocks; b++) {
+        uint8_t u[NB_BLOCK];
+        unpack_row(bits, codes + b * 64 * bits, r, u);
+        for (size_t k = 0; k < NB_BLOCK; k += per_sub) {
+            float scale, min;
+            nb_packed_block_scale(packed, row, (b * NB_BLOCK + k) / per_sub, &scale, &min);
+            for (size_t i = k; i < k + per_sub; i++) {
+                out[b * NB_BLOCK + i] = scale * (float)nb_block_value(layout, u[i]);
+                if (nb_block_has_min(layout))
+                    out[b * NB_BLOCK + i] += min;
+            }
+        }
+    }
+}
+
+void nb_packed_block_scale(const nb_packed *packed, size_t row, size_t sub_block, float *scale_w, float *min_w)
+{
+    const nb_block_layout *layout = packed->layout;
+    const size_t n_subs = layout->format->block_size / layout->sub_block;
+    nb_block_parts parts = {.scale = 0};
+    copy_scales(packed, record_of(packed, row / NB_ROWS, sub_block / n_subs), row % NB_ROWS, &parts, false);
+    nb_block_scale(layout, parts.scale, parts.min, parts.pieces[0][sub_block % n_subs],
+                   parts.pieces[1][sub_block % n_subs], scale_w, min_w);
+}
+
 void nb_packed_decode_row(const nb_packed *packed, size_t row, float *out)
 {
-    if (is_int(packed))
+    if (is_block(packed))
+        decode_block_row(packed, row, out);
+    else if (is_int(packed))
         decode_int_row(packed, row, out);
     else
         decode_float_row(packed, row, out);

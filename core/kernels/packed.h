@@ -13,26 +13,37 @@
  *                     2-bit plane: 2 lines; line l holds quads l, l+2, l+4, l+6 from the low bits up
  *                     1-bit plane: 1 line; bit c of byte i is quad c's code i
  *
- * Scales and zero points: per row group, per scale group, 16 of each (f16 or f32; uint8), rows in order.
- * A scale group is `blocks_per_scale` blocks. PER_TENSOR keeps one such 16 for the whole matrix. */
+ *   BLOCK           codes in the same bit planes, taken out of the file's blocks; back into the same blocks, byte for
+ *                   byte (only a tq1_0 byte that no encoder writes comes back as the one that means the same).
+ *
+ * Scales and zero points, INT: per row group, per scale group, 16 of each (f16 or f32; uint8), rows in order.
+ * A scale group is `blocks_per_scale` blocks. PER_TENSOR keeps one such 16 for the whole matrix.
+ *
+ * Scales, BLOCK: per row group, per block of the file, a record: 16 d and, where the format has a minimum, 16 dmin (or
+ * m) in f16; then per sub-block 16 bytes s and, in q4_k and q5_k, 16 bytes m. What is not there takes no room.
+ * q4_0, q5_0 and q8_0 are thereby int4, int5 and int8 absmax/group:32, and their kernels are. */
 #ifndef NB_KERNELS_PACKED_H
 #define NB_KERNELS_PACKED_H
 
-#include "formats/format.h"
+#include "formats/blocks.h"
+#include "kernels/block_layout.h"
 
-enum { NB_ROWS = 16, NB_BLOCK = 32 };
+enum { NB_ROWS = 16 };
 
 typedef struct nb_packed {
     nb_quantizer quantizer;
     size_t n_rows, n_cols;
     size_t n_row_groups;     /* of 16 rows */
-    size_t n_blocks;         /* INT: of 32 columns */
+    size_t n_blocks;         /* INT and BLOCK: of 32 columns */
     size_t row_group_bytes;  /* from one row group's codes to the next's */
     size_t blocks_per_scale; /* INT */
     size_t n_scales;         /* INT: scale groups in a row */
     size_t scale_stride;     /* INT: from one row group's scales and zeros to the next's, in elements; 0 PER_TENSOR */
+    const nb_block_layout *layout; /* BLOCK, else NULL */
+    size_t record_bytes;     /* BLOCK */
+    size_t record_stride;    /* BLOCK: from one row group's records to the next's, in bytes */
     uint8_t *codes;          /* 64-byte aligned */
-    void *scales;            /* INT: uint16_t f16 or float */
+    void *scales;            /* INT: uint16_t f16 or float; BLOCK: records */
     uint8_t *zeros;          /* INT: z + 2^(bits-1); for absmax a single shared 16 with stride 0 */
     size_t zero_stride;      /* INT: as scale_stride, for zeros; with absmax 0 and n_scales ignored */
     float tensor_scale;      /* f8: what decoded codes are multiplied by; else 1 */
@@ -55,7 +66,15 @@ void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes
 void nb_packed_set_float(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes);
 void nb_packed_get_float(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes);
 
-/* The numbers that a row stands for: out[n_cols]. w = tensor_scale * decode(code), or scale * (u - z). */
+/* One row group, BLOCK. rows: the blocks of its first row as in a file, row_bytes apart. */
+void nb_packed_set_blocks(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes);
+void nb_packed_get_blocks(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes);
+
+/* scale_w and min_w of a row's sub-block. */
+void nb_packed_block_scale(const nb_packed *packed, size_t row, size_t sub_block, float *scale_w, float *min_w);
+
+/* The numbers that a row stands for: out[n_cols]. w = tensor_scale * decode(code), or scale * (u - z), or of BLOCK what
+ * its format's decode_row says. */
 void nb_packed_decode_row(const nb_packed *packed, size_t row, float *out);
 
 #endif

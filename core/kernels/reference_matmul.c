@@ -113,6 +113,58 @@ static void matmul_int_f32(const nb_packed *w, size_t group_begin, size_t group_
         }
 }
 
+/* --- BLOCK: scale_w, min_w and u as block_layout.h has them --- */
+
+/* A sub-block's sum is exact in int32. q8_0, q5_0 and q4_0 are the integers' arithmetic. */
+static void matmul_block(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                         size_t y_stride)
+{
+    const nb_block_layout *layout = w->layout;
+    const unsigned bits = layout->format->bits, per_sub = layout->sub_block;
+    for (size_t t = 0; t < x->n_tokens; t++)
+        for (size_t row = group_begin * NB_ROWS; row < last_row(w, group_end); row++) {
+            const uint8_t *codes = w->codes + row / NB_ROWS * w->row_group_bytes;
+            float acc = 0.0f;
+            for (size_t k = 0; k < w->n_cols; k += per_sub) {
+                const nb_act_block *block = &x->blocks[t * x->n_blocks + k / NB_BLOCK];
+                int32_t sum = 0, sum_of_q = 0;
+                for (size_t i = k % NB_BLOCK; i < k % NB_BLOCK + per_sub; i++) {
+                    sum += nb_block_value(layout, (unsigned)code_at(bits, codes, k / NB_BLOCK, i, row % NB_ROWS)) *
+                           block->q[i];
+                    sum_of_q += block->q[i];
+                }
+                float scale_w, min_w;
+                nb_packed_block_scale(w, row, k / per_sub, &scale_w, &min_w);
+                acc = fmaf(scale_w * block->scale, (float)sum, acc);
+                if (nb_block_has_min(layout))
+                    acc = fmaf(min_w, block->scale * (float)sum_of_q, acc);
+            }
+            y[t * y_stride + row] = canonical(acc);
+        }
+}
+
+static void matmul_block_f32(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                             size_t y_stride)
+{
+    const nb_block_layout *layout = w->layout;
+    const unsigned bits = layout->format->bits;
+    for (size_t t = 0; t < x->n_tokens; t++)
+        for (size_t row = group_begin * NB_ROWS; row < last_row(w, group_end); row++) {
+            const uint8_t *codes = w->codes + row / NB_ROWS * w->row_group_bytes;
+            float acc = 0.0f, scale_w = 0.0f, min_w = 0.0f;
+            for (size_t k = 0; k < w->n_cols; k++) {
+                if (k % layout->sub_block == 0)
+                    nb_packed_block_scale(w, row, k / layout->sub_block, &scale_w, &min_w);
+                const int code = code_at(bits, codes, k / NB_BLOCK, k % NB_BLOCK, row % NB_ROWS);
+                float weight = scale_w * (float)nb_block_value(layout, (unsigned)code);
+                if (nb_block_has_min(layout))
+                    weight += min_w;
+                acc = fmaf(weight, x->f32[t * x->f32_stride + k], acc);
+            }
+            y[t * y_stride + row] = canonical(acc);
+        }
+}
+
 /* --- activations --- */
 
 static int8_t quantize_one(float value, float inverse)
@@ -139,6 +191,7 @@ static void quantize_block(const float *x, size_t n, nb_act_block *block)
     for (size_t k = 0; k < n; k++) {
         block->q[k] = quantize_one(x[k], 127.0f / amax);
         block->minus_sum -= block->q[k];
+        block->minus_first -= k < NB_BLOCK / 2 ? block->q[k] : 0;
     }
 }
 
@@ -156,6 +209,10 @@ void nb_kernels_fill_matmul_scalar(nb_kernels *k)
     for (unsigned bits = 2; bits <= 8; bits++) {
         k->matmul_int[bits] = matmul_int;
         k->matmul_int_f32[bits] = matmul_int_f32;
+    }
+    for (int id = 0; id < NB_BLOCK_IDS; id++) {
+        k->matmul_block[id] = matmul_block;
+        k->matmul_block_f32[id] = matmul_block_f32;
     }
     k->quantize_acts = quantize_acts;
     k->wants_wide = false;

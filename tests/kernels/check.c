@@ -351,6 +351,11 @@ static void check_level(nb_check *check, const nb_kernels *level)
     check->digest = 0xcbf29ce484222325u;
     nb_check_run(check, nb_check_ops);
     nb_check_run(check, nb_check_matmul);
+    const uint64_t digest = check->digest;
+    check->digest = 0xcbf29ce484222325u;
+    nb_check_run(check, nb_check_blocks);
+    check->block_digest = check->digest;
+    check->digest = digest;
 }
 
 /* A check that catches nothing is none. */
@@ -360,7 +365,8 @@ static bool catches_broken_kernels(nb_check *check)
     trial.level = check->reference;
     trial.quiet = true;
     trial.only_kernel = NULL;
-    const bool caught = nb_check_catches_broken_ops(&trial) && nb_check_catches_broken_matmul(&trial);
+    const bool caught = nb_check_catches_broken_ops(&trial) && nb_check_catches_broken_matmul(&trial) &&
+                        nb_check_catches_broken_blocks(&trial);
     printf("%-22s %s\n", "broken kernels", caught ? "are caught" : "are NOT caught");
     return caught;
 }
@@ -389,8 +395,8 @@ int main(int n_arguments, char **arguments)
         printf("%zu BAD\n", check.n_bad_kernels);
     else
         printf("all equal to the definition\n");
-    printf("the definition's numbers have the digest %016llx, on every machine\n",
-           (unsigned long long)check.digest);
+    printf("the definition's numbers have the digest %016llx, on every machine; those of block formats %016llx\n",
+           (unsigned long long)check.digest, (unsigned long long)check.block_digest);
     for (size_t i = 0; o.bench && i < n_levels; i++) {
         check.level = levels[i];
         nb_bench_ops(&check);

@@ -37,7 +37,8 @@ typedef struct nb_check {
     char what[160];          /* the case under way */
     size_t n_cases, n_bad;   /* of this kernel */
     size_t n_kernels, n_bad_kernels, n_all_cases;
-    uint64_t digest; /* of all that the definition put out */
+    uint64_t digest;       /* of all that the definition put out */
+    uint64_t block_digest; /* of the block formats, apart */
     size_t n_buffers;
     bool at_front; /* this case's buffers begin behind an unreadable page instead of ending before one */
 } nb_check;
@@ -87,6 +88,11 @@ size_t nb_check_below(nb_check *check, size_t n); /* random, in [0, n) */
 /* Seconds that one call of `run` takes: the best of several rounds of at least a few milliseconds. */
 double nb_check_time(void (*run)(void *job), void *job);
 
+/* x: [n_tokens][stride], for a matmul; quantized by `kernels` if `int8`. And one token of it. */
+nb_acts nb_check_acts(nb_check *check, const nb_kernels *kernels, const float *x, size_t n_tokens, size_t n_cols,
+                      size_t stride, bool int8);
+nb_acts nb_check_one_token(const nb_acts *acts, size_t token);
+
 /* check_ops.c */
 void nb_check_ops(nb_check *check);
 void nb_bench_ops(nb_check *check);
@@ -95,6 +101,9 @@ bool nb_check_catches_broken_ops(nb_check *check);
 /* check_matmul.c: each matmul and quantize_acts */
 void nb_check_matmul(nb_check *check);
 bool nb_check_catches_broken_matmul(nb_check *check);
+/* check_blocks.c: the matmuls of block formats */
+void nb_check_blocks(nb_check *check);
+bool nb_check_catches_broken_blocks(nb_check *check);
 /* check_bench.c: GB/s and Gop/s of check->level's matmuls beside limits measured in the same run */
 void nb_bench_matmul(nb_check *check);
 

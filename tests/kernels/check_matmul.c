@@ -162,35 +162,34 @@ static void fill_acts(nb_check *check, const matmul_case *c, float *x, size_t n)
         x[i] = mixed && nb_check_below(check, 2) ? -sign : sign;
 }
 
-/* x, quantized by `kernels` if the case wants it. */
-static nb_acts make_acts(nb_check *check, const nb_kernels *kernels, const matmul_case *c, const float *x,
-                         size_t stride)
+nb_acts nb_check_acts(nb_check *check, const nb_kernels *kernels, const float *x, size_t n_tokens, size_t n_cols,
+                      size_t stride, bool int8)
 {
-    nb_acts acts = {.n_tokens = c->n_tokens,
-                    .n_cols = c->n_cols,
+    nb_acts acts = {.n_tokens = n_tokens,
+                    .n_cols = n_cols,
                     .f32 = x,
                     .f32_stride = stride,
-                    .n_blocks = nb_div_up(c->n_cols, NB_BLOCK)};
-    if (c->quantizer.activations == NB_ACTIVATIONS_INT8) {
-        size_t n = c->n_tokens * acts.n_blocks;
+                    .n_blocks = nb_div_up(n_cols, NB_BLOCK)};
+    if (int8) {
+        size_t n = n_tokens * acts.n_blocks;
         acts.blocks = nb_check_input(check, n * sizeof *acts.blocks);
         acts.wide = kernels->wants_wide ? nb_check_input(check, n * NB_BLOCK * sizeof *acts.wide) : NULL;
-        for (size_t t = 0; t < c->n_tokens; t++)
-            kernels->quantize_acts(x + t * stride, c->n_cols, acts.blocks + t * acts.n_blocks,
+        for (size_t t = 0; t < n_tokens; t++)
+            kernels->quantize_acts(x + t * stride, n_cols, acts.blocks + t * acts.n_blocks,
                                    acts.wide == NULL ? NULL : acts.wide + t * acts.n_blocks * NB_BLOCK);
     }
     return acts;
 }
 
-static nb_acts one_token(const nb_acts *acts, size_t t)
+nb_acts nb_check_one_token(const nb_acts *acts, size_t token)
 {
     nb_acts one = *acts;
     one.n_tokens = 1;
-    one.f32 += t * acts->f32_stride;
+    one.f32 += token * acts->f32_stride;
     if (one.blocks != NULL)
-        one.blocks += t * acts->n_blocks;
+        one.blocks += token * acts->n_blocks;
     if (one.wide != NULL)
-        one.wide += t * acts->n_blocks * NB_BLOCK;
+        one.wide += token * acts->n_blocks * NB_BLOCK;
     return one;
 }
 
@@ -209,8 +208,9 @@ static void run_case(nb_check *check, const variant *v, const matmul_case *c, nb
            y_stride = c->n_rows + nb_check_below(check, 2) * 3;
     float *x = nb_check_input(check, ((c->n_tokens - 1) * stride + c->n_cols) * sizeof *x);
     fill_acts(check, c, x, (c->n_tokens - 1) * stride + c->n_cols);
-    nb_acts want = make_acts(check, check->reference, c, x, stride);
-    nb_acts got = make_acts(check, check->level, c, x, stride);
+    const bool int8 = c->quantizer.activations == NB_ACTIVATIONS_INT8;
+    nb_acts want = nb_check_acts(check, check->reference, x, c->n_tokens, c->n_cols, stride, int8);
+    nb_acts got = nb_check_acts(check, check->level, x, c->n_tokens, c->n_cols, stride, int8);
     size_t begin = nb_check_below(check, 3) == 0 ? nb_check_below(check, w.n_row_groups) : 0;
     size_t end = begin + 1 + nb_check_below(check, w.n_row_groups - begin);
     if (nb_check_below(check, 2))
@@ -224,7 +224,7 @@ static void run_case(nb_check *check, const variant *v, const matmul_case *c, nb
 
     /* a token alone gives the bits that it gives among others */
     size_t t = nb_check_below(check, c->n_tokens);
-    nb_acts alone = one_token(&got, t);
+    nb_acts alone = nb_check_one_token(&got, t);
     kernel(&w, begin, end, &alone, (float *)y.got + t * y_stride, y_stride);
     nb_check_same(check, &y);
 }
@@ -239,6 +239,22 @@ static void check_variant(nb_check *check, const variant *v, nb_matmul_fn *kerne
 
 /* --- quantize_acts --- */
 
+/* What every matmul with int8 activations reads of a block; the halves' sums are check_blocks.c's business. */
+typedef struct {
+    float scale;
+    int32_t minus_sum;
+    int8_t q[NB_BLOCK];
+} act_view;
+
+static void view_acts(const nb_act_block *blocks, size_t n_blocks, void *views)
+{
+    for (size_t b = 0; b < n_blocks; b++) {
+        act_view view = {.scale = blocks[b].scale, .minus_sum = blocks[b].minus_sum};
+        memcpy(view.q, blocks[b].q, sizeof view.q);
+        memcpy((char *)views + b * sizeof view, &view, sizeof view);
+    }
+}
+
 static void check_quantize(nb_check *check)
 {
     if (!nb_check_begin(check, "quantize_acts"))
@@ -252,11 +268,15 @@ static void check_quantize(nb_check *check)
         if (i % 7 == 0) /* the inverse of the greatest overflows */
             for (size_t k = 0; k < n; k++)
                 x[k] = k % 3 ? 1e-38f : 0.0f;
-        nb_check_output blocks = nb_check_output_create(check, n_blocks * sizeof(nb_act_block));
+        nb_act_block *want = nb_check_input(check, n_blocks * sizeof *want);
+        nb_act_block *got = nb_check_input(check, n_blocks * sizeof *got);
         int16_t *wide = nb_check_input(check, n_blocks * NB_BLOCK * sizeof *wide);
-        check->reference->quantize_acts(x, n, blocks.want, NULL);
-        check->level->quantize_acts(x, n, blocks.got, check->level->wants_wide ? wide : NULL);
-        nb_check_same(check, &blocks);
+        check->reference->quantize_acts(x, n, want, NULL);
+        check->level->quantize_acts(x, n, got, check->level->wants_wide ? wide : NULL);
+        nb_check_output views = nb_check_output_create(check, n_blocks * sizeof(act_view));
+        view_acts(want, n_blocks, views.want);
+        view_acts(got, n_blocks, views.got);
+        nb_check_same(check, &views);
     }
     nb_check_end(check);
 }
