@@ -31,7 +31,7 @@ static const nb_format *plain_format(uint32_t type)
 {
     for (size_t i = 0; i < nb_format_count(); i++) {
         const nb_format *format = nb_format_at(i);
-        if (format->kind == NB_FORMAT_FLOAT && format->gguf_type >= 0 && (uint32_t)format->gguf_type == type)
+        if (format->kind != NB_FORMAT_INT && format->gguf_type >= 0 && (uint32_t)format->gguf_type == type)
             return format;
     }
     return NULL;
@@ -42,7 +42,7 @@ static nb_status place_plain(const loader *l, nb_tensor *t, const nb_gguf_tensor
     const nb_format *format = plain_format(found->type);
     if (!format)
         return nb_fail(l->error, NB_ERR_UNSUPPORTED,
-                       "%s: %s is %s (type %" PRIu32 "): nibble reads f32, f16 and bf16 tensors so far",
+                       "%s: %s is %s (type %" PRIu32 "): nibble cannot compute with that type",
                        l->gguf->path, t->name, nb_ggml_type_name(found->type), found->type);
     if (found->dims[0] != t->n_cols || found->dims[1] != t->n_rows || found->dims[2] != 1 ||
         found->dims[3] != 1)

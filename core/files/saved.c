@@ -348,16 +348,16 @@ static nb_status write_int(nb_context *context, const nb_tensor *t, nb_gguf_writ
     return status;
 }
 
-static nb_status write_float(nb_context *context, const nb_tensor *t, nb_gguf_writer *writer, nb_error *error)
+static nb_status write_rows(nb_context *context, const nb_tensor *t, nb_gguf_writer *writer, nb_error *error)
 {
-    const size_t row_bytes = t->n_cols * (t->quantizer.format->bits / 8);
+    const size_t row_bytes = nb_format_row_bytes(t->quantizer.format, t->n_cols);
     uint8_t *rows = nb_calloc(NB_ROWS, row_bytes);
     if (!rows)
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory to save it", t->name);
     nb_status status = NB_OK;
     for (size_t group = 0; group < t->packed->n_row_groups && status == NB_OK; group++) {
         const size_t first = group * NB_ROWS, n = nb_min_size(NB_ROWS, t->n_rows - first);
-        nb_packed_get_float(t->packed, group, rows, row_bytes);
+        nb_packed_get_rows(t->packed, group, rows, row_bytes);
         status = nb_gguf_write_data(writer, rows, n * row_bytes, error);
         if (status == NB_OK && group % 64 == 0)
             status = nb_context_tick(context, "saving", first, t->n_rows, "rows", error);
@@ -373,5 +373,5 @@ nb_status nb_saved_write(nb_context *context, const nb_tensor *t, nb_gguf_writer
     if (t->is_vector)
         return nb_gguf_write_data(writer, t->vector, t->n_cols * sizeof *t->vector, error);
     return t->quantizer.format->kind == NB_FORMAT_INT ? write_int(context, t, writer, error)
-                                                      : write_float(context, t, writer, error);
+                                                      : write_rows(context, t, writer, error);
 }

@@ -99,6 +99,8 @@ void nb_format_range_of(const nb_format *format, nb_format_range *out)
             out->decimal_digits++;
         return;
     }
+    if (format->kind == NB_FORMAT_BLOCK)
+        return; /* no number stands alone */
     out->min = -format->max_finite;
     out->min_normal = format->min_normal;
     out->min_subnormal = format->min_subnormal;

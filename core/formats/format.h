@@ -55,6 +55,9 @@ typedef struct nb_format {
     void (*encode_blocks)(const float *values, size_t n, const float *importance, void *blocks);
 } nb_format;
 
+/* Bytes of n numbers of a FLOAT or BLOCK format; of BLOCK n is a multiple of block_size. */
+size_t nb_format_row_bytes(const nb_format *format, size_t n);
+
 extern const nb_format nb_format_f32, nb_format_f16, nb_format_bf16, nb_format_f8_e4m3, nb_format_f8_e5m2;
 
 size_t nb_format_count(void);

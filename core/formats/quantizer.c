@@ -162,7 +162,7 @@ char *nb_quantizer_describe(const nb_quantizer *quantizer, char *text, size_t si
     for (int i = 0; i < N_OPTIONS; i++)
         if (has_option(q, (option)i))
             n += (size_t)snprintf(options + n, sizeof options - n, "%s", option_words[i]);
-    if (q->format->kind == NB_FORMAT_FLOAT)
+    if (q->format->kind != NB_FORMAT_INT)
         snprintf(text, size, "%s%s", q->format->name, options);
     else
         snprintf(text, size, "%s %s/%s%s", q->format->name,

@@ -60,7 +60,7 @@ static void split_bits(const nb_block_layout *layout, const uint8_t *block, uint
     const unsigned n_cols = layout->format->block_size;
     unsigned low = 0;
     memset(codes, 0, n_cols);
-    for (const nb_block_bits *bits = layout->bits_at; bits < layout->bits_at + 2 && bits->width; bits++) {
+    for (const nb_block_code_bits *bits = layout->bits_at; bits < layout->bits_at + 2 && bits->width; bits++) {
         const unsigned chunk = bits->chunk ? bits->chunk : 256, n_bytes = chunk * bits->width / 8;
         for (unsigned e = 0; e < n_cols; e += chunk)
             nb_planes_read(block + bits->offset + e / chunk * n_bytes, n_bytes, bits->width, low, codes + e);
@@ -77,7 +77,7 @@ static void join_bits(const nb_block_layout *layout, const uint8_t *codes, uint8
     unsigned low = 0;
     for (unsigned e = 0; e < n_cols; e++)
         flipped[e] = codes[e] ^ layout->flip;
-    for (const nb_block_bits *bits = layout->bits_at; bits < layout->bits_at + 2 && bits->width; bits++) {
+    for (const nb_block_code_bits *bits = layout->bits_at; bits < layout->bits_at + 2 && bits->width; bits++) {
         const unsigned chunk = bits->chunk ? bits->chunk : 256, n_bytes = chunk * bits->width / 8;
         for (unsigned e = 0; e < n_cols; e += chunk)
             nb_planes_write(flipped + e, low, bits->width, block + bits->offset + e / chunk * n_bytes, n_bytes);

@@ -46,9 +46,9 @@ typedef enum nb_block_pieces {
 
 /* Some bits of every code. Elements come in chunks: element e of one has `width` bits in byte e % n of the chunk's n =
  * chunk * width / 8, at bit width * (e / n). */
-typedef struct nb_block_bits {
+typedef struct nb_block_code_bits {
     uint8_t offset, width, chunk; /* width 0: there are no such bits; chunk 0: 256 */
-} nb_block_bits;
+} nb_block_code_bits;
 
 typedef struct nb_block_layout {
     const nb_format *format; /* its bits are those of a stored code */
@@ -61,7 +61,7 @@ typedef struct nb_block_layout {
     nb_block_pieces pieces;
     uint8_t pieces_offset;
     uint8_t flip;            /* exclusive or on codes: the int8 of q8_0 become unsigned */
-    nb_block_bits bits_at[2]; /* from the low bits of a code up; none: base 3 (tq1_0) */
+    nb_block_code_bits bits_at[2]; /* from the low bits of a code up; none: base 3 (tq1_0) */
 } nb_block_layout;
 
 /* NULL for formats that are no blocks, or unknown. */

@@ -418,6 +418,16 @@ void nb_packed_get_float(const nb_packed *packed, size_t row_group, void *rows, 
                              : get_u32)(n_rows, packed->n_cols, columns, rows, row_bytes);
 }
 
+void nb_packed_set_rows(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes)
+{
+    (is_block(packed) ? nb_packed_set_blocks : nb_packed_set_float)(packed, row_group, rows, row_bytes);
+}
+
+void nb_packed_get_rows(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes)
+{
+    (is_block(packed) ? nb_packed_get_blocks : nb_packed_get_float)(packed, row_group, rows, row_bytes);
+}
+
 /* --- what a row stands for --- */
 
 static void decode_float_row(const nb_packed *packed, size_t row, float *out)

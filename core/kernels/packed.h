@@ -70,6 +70,10 @@ void nb_packed_get_float(const nb_packed *packed, size_t row_group, void *rows, 
 void nb_packed_set_blocks(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes);
 void nb_packed_get_blocks(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes);
 
+/* Either of them: rows as in a file, FLOAT or BLOCK. */
+void nb_packed_set_rows(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes);
+void nb_packed_get_rows(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes);
+
 /* scale_w and min_w of a row's sub-block. */
 void nb_packed_block_scale(const nb_packed *packed, size_t row, size_t sub_block, float *scale_w, float *min_w);
 

@@ -58,7 +58,7 @@ static nb_status check_source(const nb_tensor *t, const char *where, nb_error *e
     if (t->n_rows == 0 || t->n_cols == 0)
         return nb_fail(error, NB_ERR_FILE, "%s: tensor %s is %zu x %zu: empty", where, t->name, t->n_rows,
                        t->n_cols);
-    if (!t->is_vector && t->source_format && t->source_format->kind != NB_FORMAT_FLOAT)
+    if (!t->is_vector && t->source_format && t->source_format->kind == NB_FORMAT_INT)
         return nb_fail(error, NB_ERR_UNSUPPORTED,
                        "%s: tensor %s is stored as %s, which is no source to pack from", where, t->name,
                        t->source_format->name);

@@ -8,7 +8,7 @@ enum { PACK_STEP_BYTES = 8 << 20 }; /* of source, between two looks at the cance
 
 static size_t source_row_bytes(const nb_tensor *t)
 {
-    return t->n_cols * (t->source_format->bits / 8);
+    return nb_format_row_bytes(t->source_format, t->n_cols);
 }
 
 size_t nb_tensor_source_n_bytes(const nb_tensor *tensor)
@@ -83,7 +83,7 @@ static void pack_groups(void *user, size_t begin, size_t end, unsigned thread)
         const size_t group = job->begin + i, first_row = (job->first_source_group + group) * NB_ROWS;
         const uint8_t *rows = job->scratch ? transformed_group(job, first_row, thread)
                                            : (const uint8_t *)job->tensor->source + first_row * row_bytes;
-        nb_packed_set_float(job->packed, group, rows, row_bytes);
+        nb_packed_set_rows(job->packed, group, rows, row_bytes);
     }
 }
 

@@ -66,6 +66,6 @@ void nb_transform_read_row(const nb_transform *last, const nb_format *format, co
     if (!last)
         return;
     nb_transform_apply(last, row, out, n_cols);
-    for (size_t i = 0; format != &nb_format_f32 && i < n_cols; i++)
+    for (size_t i = 0; format->kind == NB_FORMAT_FLOAT && format != &nb_format_f32 && i < n_cols; i++)
         out[i] = format->decode(format->encode(out[i]));
 }

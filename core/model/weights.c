@@ -19,8 +19,9 @@ static bool runs_source(const nb_tensor *tensor, nb_weights which)
 
 bool nb_tensor_wants_int8(const nb_tensor *tensor, nb_weights which)
 {
-    return !runs_source(tensor, which) && tensor->quantizer.format->kind == NB_FORMAT_INT &&
-           tensor->quantizer.activations != NB_ACTIVATIONS_F32;
+    if (runs_source(tensor, which))
+        return tensor->source_format->kind != NB_FORMAT_FLOAT;
+    return tensor->quantizer.format->kind != NB_FORMAT_FLOAT && tensor->quantizer.activations != NB_ACTIVATIONS_F32;
 }
 
 void nb_tensor_lookup(const nb_tensor *tensor, nb_weights which, size_t row, float *out)
@@ -47,7 +48,7 @@ static nb_packed *kept_original(nb_model *model, const nb_tensor *tensor)
         return *kept;
     const size_t budget = nb_min_size(ORIGINALS_MAX_BYTES, nb_model_comfort_bytes(model) / 2);
     const size_t estimate =
-        nb_round_up(tensor->n_rows, NB_ROWS) * tensor->n_cols * (tensor->source_format->bits / 8);
+        nb_round_up(tensor->n_rows, NB_ROWS) * nb_format_row_bytes(tensor->source_format, tensor->n_cols);
     if (model->originals_bytes + estimate > budget)
         return NULL;
     const nb_quantizer quantizer = nb_quantizer_of_source(tensor->source_format);
@@ -69,7 +70,7 @@ static nb_status fit_tile(nb_model *model, const nb_tensor *tensor, nb_error *er
         model->tile->quantizer.format == quantizer.format)
         return NB_OK;
     nb_packed_destroy(&model->tile);
-    const size_t group_bytes = NB_ROWS * tensor->n_cols * (quantizer.format->bits / 8);
+    const size_t group_bytes = NB_ROWS * nb_format_row_bytes(quantizer.format, tensor->n_cols);
     const size_t n_groups = nb_max_size(1, TILE_BYTES / group_bytes);
     return nb_packed_create(&quantizer, n_groups * NB_ROWS, tensor->n_cols, &model->tile, error);
 }

@@ -5,6 +5,7 @@
 #include "eval/evaluate.h"
 #include "quant/affine.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 /* Work goes by row groups of 16. Each leaves a part here; parts are put together in order, so that neither
  * the sums nor the first complaint depends on who computed what. */
 
-typedef enum problem { FINE, NOT_FINITE, TOO_LARGE, SCALE_TOO_LARGE, ZERO_OUTSIDE } problem;
+typedef enum problem { FINE, NOT_FINITE, TOO_LARGE, BLOCK_TOO_LARGE, SCALE_TOO_LARGE, ZERO_OUTSIDE } problem;
 
 typedef struct part {
     nb_error_sums sums;
@@ -25,7 +26,7 @@ typedef struct part {
 
 typedef struct scratch {
     float *x, *w;   /* [n_cols]: a row, and what it becomes */
-    uint8_t *codes; /* [16][n_cols] INT, [16][row_bytes] FLOAT */
+    uint8_t *codes; /* [16][n_cols] INT, [16][row_bytes] FLOAT and BLOCK */
     float *scales;  /* [16][n_scales] INT */
     uint8_t *zeros; /* [16][n_scales] INT */
 } scratch;
@@ -124,6 +125,9 @@ static nb_status complain(const job *j, const char *what, const part *p, nb_erro
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: %s is %s, more than %s can hold (%s); try %s", what,
                        place, value, format, nb_print_general(high, sizeof high, q->format->max_finite, 6),
                        q->format == &nb_format_f16 ? "bf16" : "f32");
+    case BLOCK_TOO_LARGE:
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s: %s is %s: its block needs a scale that %s cannot hold; try bf16", what, place, value, format);
     case SCALE_TOO_LARGE:
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "%s: %s, from %s to %s, needs a scale of %s, more than %s holds; try %s", what, place,
@@ -282,6 +286,62 @@ static void encode_float(void *user, size_t begin, size_t end, unsigned thread)
     }
 }
 
+/* ---- blocks ---- */
+
+/* One row as blocks; false if something was wrong with it. */
+static bool encode_block_row(const job *j, scratch *s, part *p, size_t row, uint8_t *blocks)
+{
+    const nb_format *format = j->quantizer->format;
+    const size_t n_cols = j->source->n_cols;
+    read_row(j, row, s->x);
+    nb_range range = nb_range_empty();
+    nb_range_add(&range, s->x, n_cols);
+    if (!nb_range_is_finite(&range)) {
+        blame_not_finite(p, row, s->x, n_cols);
+        return false;
+    }
+    format->encode_blocks(s->x, n_cols, NULL, blocks);
+    nb_format_decode_row(format, blocks, n_cols, s->w);
+    for (size_t i = 0; i < n_cols; i++)
+        if (!isfinite(s->w[i])) {
+            p->problem = BLOCK_TOO_LARGE;
+            p->row = row;
+            p->first_column = i;
+            p->n_columns = 1;
+            p->value = s->x[i];
+            return false;
+        }
+    return true;
+}
+
+static void encode_block(void *user, size_t begin, size_t end, unsigned thread)
+{
+    job *j = user;
+    scratch *s = &j->scratch[thread];
+    const size_t n_cols = j->source->n_cols, row_bytes = nb_format_row_bytes(j->quantizer->format, n_cols);
+    const bool as_it_is = j->source->format == j->quantizer->format && !j->source->transforms;
+    for (size_t i = begin; i < end; i++) {
+        size_t row_group = j->first_row_group + i;
+        part *p = &j->parts[row_group];
+        bool fine = true;
+        for (size_t row = row_group * NB_ROWS; fine && row < row_end(j, row_group); row++) {
+            if (as_it_is) {
+                read_row(j, row, s->x);
+                memcpy(s->w, s->x, n_cols * sizeof *s->w);
+            } else {
+                fine = encode_block_row(j, s, p, row, s->codes + row % NB_ROWS * row_bytes);
+            }
+            if (fine && j->want_stats) {
+                nb_error_sums_add(&p->sums, s->x, s->w, n_cols);
+                p->n_zero += count_zeros(s->w, n_cols);
+            }
+        }
+        if (fine)
+            nb_packed_set_blocks(j->packed, row_group, as_it_is ? source_row(j, row_group * NB_ROWS) : s->codes,
+                                 row_bytes);
+    }
+}
+
 /* ---- the whole matrix ---- */
 
 static void free_scratch(nb_context *context, job *j)
@@ -301,8 +361,9 @@ static bool create_scratch(nb_context *context, job *j)
 {
     const nb_format *format = j->quantizer->format;
     bool is_int = format->kind == NB_FORMAT_INT;
-    size_t n_cols = j->source->n_cols, code_bytes = is_int ? 1 : format->bits / 8, n_codes, n_scales = 0;
-    if (!nb_mul_size(n_cols, NB_ROWS * code_bytes, &n_codes) ||
+    size_t n_cols = j->source->n_cols, row_bytes = is_int ? n_cols : nb_format_row_bytes(format, n_cols);
+    size_t n_codes, n_scales = 0;
+    if (!nb_mul_size(row_bytes, NB_ROWS, &n_codes) ||
         (is_int && !nb_mul_size(j->packed->n_scales, NB_ROWS, &n_scales)))
         return false;
     j->parts = nb_aligned_calloc(j->packed->n_row_groups, sizeof *j->parts);
@@ -370,7 +431,7 @@ static nb_status choose_tensor_scale(nb_context *context, job *j, const char *wh
 
 static nb_status quantize(nb_context *context, job *j, const char *what, nb_error *error)
 {
-    bool is_int = j->quantizer->format->kind == NB_FORMAT_INT;
+    const nb_format_kind kind = j->quantizer->format->kind;
     uint64_t n_bytes = (uint64_t)j->source_row_bytes * j->source->n_rows, done = 0;
     uint64_t total = j->one_scale ? 2 * n_bytes : n_bytes;
     if (!create_scratch(context, j))
@@ -381,7 +442,10 @@ static nb_status quantize(nb_context *context, job *j, const char *what, nb_erro
         if (status != NB_OK)
             return status;
     }
-    return run(context, j, what, is_int ? encode_int : encode_float, &done, total, error);
+    return run(context, j, what, kind == NB_FORMAT_INT     ? encode_int
+               : kind == NB_FORMAT_BLOCK ? encode_block
+                                         : encode_float,
+               &done, total, error);
 }
 
 static void add_up(const job *j, nb_rtn_stats *stats)
@@ -408,8 +472,16 @@ nb_status nb_rtn_quantize(nb_context *context, const char *what, const nb_source
     if (source->n_rows == 0 || source->n_cols == 0)
         return nb_fail(error, NB_ERR_ARGUMENT, "%s has no numbers to quantize", what);
     job j = {.source = source, .quantizer = quantizer, .want_stats = stats != NULL, .tensor_scale = 1};
+    const nb_format *format = quantizer->format;
+    if (format->kind == NB_FORMAT_BLOCK && source->n_cols % format->block_size != 0)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s: %s packs %u numbers to a block, and rows of %zu are no multiple of that; try %s", what,
+                       format->name, (unsigned)format->block_size, source->n_cols,
+                       source->n_cols % NB_BLOCK == 0 ? "q4_0 or q8_0, whose blocks have 32"
+                                                      : "int4 or int8, which take any");
     size_t n_bytes;
-    if (!nb_mul_size(source->n_cols, source->format->bits / 8, &j.source_row_bytes) ||
+    j.source_row_bytes = nb_format_row_bytes(source->format, source->n_cols);
+    if (!nb_mul_size(source->n_cols, sizeof(float), &n_bytes) ||
         !nb_mul_size(source->n_rows, j.source_row_bytes, &n_bytes))
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: %zu rows of %zu numbers are more than memory can hold",
                        what, source->n_rows, source->n_cols);
@@ -458,6 +530,7 @@ void nb_rtn_group(const float *x, size_t n, const nb_quantizer *quantizer, float
         float_group(x, n, quantizer->format, scale, codes, values);
         return;
     }
+    assert(quantizer->format->kind == NB_FORMAT_INT);
     nb_affine affine = {0};
     nb_range range = nb_range_empty();
     nb_range_add(&range, x, n);

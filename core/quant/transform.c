@@ -63,6 +63,11 @@ static nb_status add_columns(rewrite *r, nb_tensor *t, const float *columns, nb_
     nb_status status = nb_change_check_source(r->model, t, error);
     if (status != NB_OK)
         return status;
+    if (t->source_format && t->source_format->kind == NB_FORMAT_BLOCK)
+        return nb_fail(error, NB_ERR_UNSUPPORTED,
+                       "%s came as %s, which cannot hold other numbers without being quantized again; load the model "
+                       "in f16 or bf16 to transform it",
+                       t->name, t->source_format->name);
     const nb_transform *transform =
         nb_transform_create(t->transforms, r->what, columns, t->n_cols, NULL, 0, &r->made);
     if (!transform)

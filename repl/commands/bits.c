@@ -90,6 +90,10 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         if (status != NB_OK)
             return status;
     }
+    if (format->kind == NB_FORMAT_BLOCK)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "no number stands alone in %s: %u share a block, with its scales; range %s shows one", format->name,
+                       (unsigned)format->block_size, format->name);
     nb_anatomy anatomy;
     nb_anatomy_of(value, format, &anatomy);
     nb_items_text(out, "%s in %s is " NB_STRONG "%s" NB_END, call->arguments[0], format->name,

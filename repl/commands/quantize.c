@@ -76,6 +76,10 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
     } else {
         static const char *const for_int[] = {"bits", "per", "scales", "convention"};
         for (size_t i = 0; i < sizeof for_int / sizeof *for_int; i++) {
+            if (nb_call_has(call, for_int[i]) && format->kind == NB_FORMAT_BLOCK)
+                return nb_fail(error, NB_ERR_ARGUMENT,
+                               "--%s is for absmax and zeropoint: %s has its scales in blocks of %u, always", for_int[i],
+                               format->name, (unsigned)format->block_size);
             if (nb_call_has(call, for_int[i]))
                 return nb_fail(error, NB_ERR_ARGUMENT,
                                "--%s is for absmax and zeropoint: every number in %s stands alone",
@@ -211,7 +215,7 @@ static void report(nb_notebook *notebook, const nb_scope *scope, const nb_quanti
     }
     if (*scope->left)
         nb_items_text(out, "In high precision stay: %s.", scope->left);
-    if (q->format->kind == NB_FORMAT_INT && q->activations == NB_ACTIVATIONS_F32)
+    if (q->format->kind != NB_FORMAT_FLOAT && q->activations == NB_ACTIVATIONS_F32)
         nb_items_text(
             out,
             "Weights only: they are decoded and multiplied in f32, which is slower than int8 activations.");

@@ -16,6 +16,29 @@ static void add_number(nb_items *out, const char *name, double value)
     nb_items_cell(out, 1, "%s", nb_general(value, 9).text);
 }
 
+/* A block's bytes, field by field. */
+static nb_status show_block(const nb_format *format, nb_items *out)
+{
+    static const nb_column block_columns[] = {
+        {"bytes", NB_COLUMN_LEFT}, {"field", NB_COLUMN_LEFT}, {"what it is", NB_COLUMN_FLOW}};
+    nb_items_text(out, NB_STRONG "%s" NB_END " · %s", format->name, format->summary);
+    nb_items_table(out, block_columns, 3);
+    for (size_t i = 0; i < format->n_fields; i++) {
+        const nb_block_field *field = &format->fields[i];
+        nb_items_row(out);
+        if (field->n_bytes == 1)
+            nb_items_cell(out, 0, NB_MUTED "%u" NB_END, field->offset);
+        else
+            nb_items_cell(out, 0, NB_MUTED "%u to %u" NB_END, field->offset, field->offset + field->n_bytes - 1);
+        nb_items_cell(out, 1, NB_STRONG "%s" NB_END, field->name);
+        nb_items_cell(out, 2, "%s", field->what);
+    }
+    nb_items_text(out, "%u bytes for %u weights: %s bits a weight, with everything.", (unsigned)format->block_bytes,
+                  (unsigned)format->block_size,
+                  nb_general(8.0 * format->block_bytes / format->block_size, 6).text);
+    return NB_OK;
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     (void)notebook;
@@ -23,6 +46,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_status status = nb_notebook_format(call->arguments[0], &format, error);
     if (status != NB_OK)
         return status;
+    if (format->kind == NB_FORMAT_BLOCK)
+        return show_block(format, out);
     nb_format_range range;
     nb_format_range_of(format, &range);
     nb_items_text(out, NB_STRONG "%s" NB_END " · %s", format->name, format->summary);

@@ -9,7 +9,10 @@ static void table(void **state)
 {
     (void)state;
     static const char *const names[] = {"f32",  "f16",  "bf16", "f8_e4m3", "f8_e5m2", "int8",
-                                        "int7", "int6", "int5", "int4",    "int3",    "int2"};
+                                        "int7", "int6", "int5", "int4",    "int3",    "int2",
+                                        "q8_0", "q5_1", "q5_0", "q4_1",    "q4_0",    "q6_k",
+                                        "q5_k", "q4_k", "q3_k", "q2_k",    "iq4_nl",  "iq4_xs",
+                                        "mxfp4", "nvfp4", "tq2_0", "tq1_0"};
     assert_int_equal(nb_format_count(), sizeof names / sizeof *names);
     for (size_t i = 0; i < nb_format_count(); i++) {
         const nb_format *format = nb_format_at(i);
@@ -19,6 +22,12 @@ static void table(void **state)
         if (format->kind == NB_FORMAT_INT) {
             assert_ptr_equal(nb_format_int(format->bits), format);
             assert_true(format->max_finite == (1 << (format->bits - 1)) - 1);
+        } else if (format->kind == NB_FORMAT_BLOCK) {
+            assert_true(format->encode_blocks && format->decode_row && format->gguf_type >= 0);
+            size_t end = 0; /* the fields are the block, without a gap */
+            for (size_t k = 0; k < format->n_fields; k++, end += format->fields[k - 1].n_bytes)
+                assert_int_equal(format->fields[k].offset, end);
+            assert_int_equal(end, format->block_bytes);
         } else {
             assert_int_equal(1 + format->exponent_bits + format->mantissa_bits, format->bits);
             assert_true(format->encode && format->decode && format->encode_row && format->decode_row);
@@ -29,7 +38,7 @@ static void table(void **state)
         }
     }
     assert_null(nb_format_at(nb_format_count()));
-    static const char *const none[] = {"", "int", "int1", "int9", "int16", "F16", "f16 ", "q4_0"};
+    static const char *const none[] = {"", "int", "int1", "int9", "int16", "F16", "f16 ", "q4_9", "Q4_0"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         assert_null(nb_format_find(none[i]));
     assert_null(nb_format_int(0));
@@ -67,7 +76,12 @@ static void keeps_its_error_bound(void **state)
         if (format->kind == NB_FORMAT_INT)
             q = (nb_quantizer){format, NB_SCHEME_ABSMAX, NB_PER_GROUP, GROUP, false, 0, 0};
         size_t step = format->kind == NB_FORMAT_INT ? GROUP : N;
-        for (size_t i = 0; i < N; i += step)
+        static uint8_t blocks[2 * N];
+        if (format->kind == NB_FORMAT_BLOCK) {
+            format->encode_blocks(x, N, NULL, blocks);
+            format->decode_row(blocks, N, y);
+        }
+        for (size_t i = 0; i < N && format->kind != NB_FORMAT_BLOCK; i += step)
             nb_rtn_group(x + i, step, &q, NULL, NULL, NULL, y + i);
         double signal = 0, noise = 0;
         for (size_t i = 0; i < N; i++) {

@@ -96,7 +96,7 @@ static void text_there_and_back(void **state)
                                           (nb_granularity)granularity,
                                           g < 0 ? 0 : groups[g],
                                           variant & 1,
-                                          variant & 2 && nb_format_at(f)->kind == NB_FORMAT_INT
+                                          variant & 2 && nb_format_at(f)->kind != NB_FORMAT_FLOAT
                                               ? NB_ACTIVATIONS_F32
                                               : NB_ACTIVATIONS_DEFAULT,
                                           variant & 4 ? NB_CONVENTION_LABONNE : NB_CONVENTION_DIVIDE};
@@ -111,7 +111,7 @@ static void text_there_and_back(void **state)
                         assert_true(nb_quantizer_equal(&q, &back));
                         all[n++] = q;
                     }
-    assert_int_equal(n, 5 + 7 * 2 * (2 + 4) * 8);
+    assert_int_equal(n, 5 + 16 * 2 + 7 * 2 * (2 + 4) * 8);
     assert_in_range(longest, 60, 79);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++) {

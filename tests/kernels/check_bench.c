@@ -34,6 +34,21 @@ static const bench_row rows[] = {
     {"matmul_int7", "int7 absmax/group:32"},
     {"matmul_int8_f32", "int8 absmax/channel, f32 activations"},
     {"matmul_int4_f32", "int4 absmax/group:32, f32 activations"},
+    {"matmul_q8_0", "q8_0"},
+    {"matmul_q5_1", "q5_1"},
+    {"matmul_q4_1", "q4_1"},
+    {"matmul_q4_0", "q4_0"},
+    {"matmul_q6_k", "q6_k"},
+    {"matmul_q5_k", "q5_k"},
+    {"matmul_q4_k", "q4_k"},
+    {"matmul_q3_k", "q3_k"},
+    {"matmul_q2_k", "q2_k"},
+    {"matmul_iq4_nl", "iq4_nl"},
+    {"matmul_iq4_xs", "iq4_xs"},
+    {"matmul_mxfp4", "mxfp4"},
+    {"matmul_nvfp4", "nvfp4"},
+    {"matmul_tq2_0", "tq2_0"},
+    {"matmul_q4_k_f32", "q4_k, f32 activations"},
 };
 
 typedef struct {
@@ -65,6 +80,10 @@ static void fill_weights(nb_check *check, nb_packed *w)
         uint64_t codes = nb_random_u64(&check->random);
         memcpy(w->codes + i, &codes, sizeof codes);
     }
+    if (w->layout != NULL) { /* 0x2424 is a small f16, and any byte a scale */
+        memset(w->scales, 0x24, w->n_row_groups * w->record_stride);
+        return;
+    }
     const size_t n_scales = w->scale_stride == 0 ? NB_ROWS : w->n_row_groups * w->scale_stride;
     for (size_t i = 0; i < n_scales; i++)
         ((uint16_t *)w->scales)[i] = nb_f16_from_f32(0.01f);
@@ -73,7 +92,7 @@ static void fill_weights(nb_check *check, nb_packed *w)
 static double time_tokens(nb_check *check, matmul_job *job, const float *x, size_t n_tokens)
 {
     const nb_quantizer *q = &job->w->quantizer;
-    const bool int8 = q->format->kind == NB_FORMAT_INT && q->activations != NB_ACTIVATIONS_F32;
+    const bool int8 = q->format->kind != NB_FORMAT_FLOAT && q->activations != NB_ACTIVATIONS_F32;
     (void)check;
     if (nb_acts_prepare(job->context, &job->acts, x, n_tokens, job->w->n_cols, job->w->n_cols, int8, NULL) !=
         NB_OK)
@@ -99,7 +118,7 @@ static void bench(nb_check *check, const bench_row *row, nb_context *context, si
         fill_weights(check, job.w);
         nb_check_fill(check, x, n_tokens * n_cols, NB_FILL_PLAIN);
         const bool int8 =
-            quantizer.format->kind == NB_FORMAT_INT && quantizer.activations != NB_ACTIVATIONS_F32;
+            quantizer.format->kind != NB_FORMAT_FLOAT && quantizer.activations != NB_ACTIVATIONS_F32;
         const double decode = (double)job.w->n_bytes / time_tokens(check, &job, x, 1);
         const double bandwidth = nb_measure_read_bandwidth(context, job.w->n_bytes);
         printf("%-38s %6.1f GB/s %3.0f%%", row->quantizer, decode / 1e9, 100 * decode / bandwidth);

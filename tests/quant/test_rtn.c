@@ -413,6 +413,67 @@ static void refuses_with_the_place(void **state)
     nb_context_destroy(&context);
 }
 
+/* ---- blocks ---- */
+
+/* What is packed is what the format's encoder says, for any number of threads; its own blocks stay as they are. */
+static void blocks_are_the_encoders(void **state)
+{
+    (void)state;
+    enum { ROWS = 37, COLS = 512 };
+    static float x[ROWS * COLS], w[COLS];
+    static uint8_t want[ROWS * COLS * 2], got[ROWS * COLS * 2];
+    nb_random random;
+    nb_random_seed(&random, 5);
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        x[i] = (float)nb_random_normal(&random);
+    nb_context *contexts[] = {context_of(1), context_of(3)};
+    for (size_t f = 0; f < nb_format_count(); f++) {
+        const nb_format *format = nb_format_at(f);
+        if (format->kind != NB_FORMAT_BLOCK)
+            continue;
+        const nb_quantizer q = {.format = format};
+        const size_t row_bytes = nb_format_row_bytes(format, COLS);
+        double noise = 0;
+        for (size_t row = 0; row < ROWS; row++) {
+            format->encode_blocks(x + row * COLS, COLS, NULL, want + row * row_bytes);
+            format->decode_row(want + row * row_bytes, COLS, w);
+            for (size_t k = 0; k < COLS; k++)
+                noise += ((double)x[row * COLS + k] - (double)w[k]) * ((double)x[row * COLS + k] - (double)w[k]);
+        }
+        for (size_t c = 0; c < 3; c++) { /* one thread; three; from blocks */
+            const nb_source source = {c < 2 ? &nb_format_f32 : format, c < 2 ? (void *)x : (void *)want, ROWS, COLS, NULL};
+            nb_packed *packed;
+            nb_rtn_stats stats;
+            assert_int_equal(nb_rtn_quantize(contexts[c % 2], "w", &source, &q, &packed, &stats, NULL), NB_OK);
+            memset(got, 0, sizeof got);
+            for (size_t group = 0; group < packed->n_row_groups; group++)
+                nb_packed_get_rows(packed, group, got + group * NB_ROWS * row_bytes, row_bytes);
+            assert_memory_equal(got, want, ROWS * row_bytes);
+            assert_true(fabs(stats.noise - (c < 2 ? noise : 0)) <= 1e-9 * noise);
+            nb_packed_destroy(&packed);
+        }
+    }
+    nb_context_destroy(&contexts[0]);
+    nb_context_destroy(&contexts[1]);
+}
+
+static void blocks_refuse_with_the_place(void **state)
+{
+    (void)state;
+    enum { ROWS = 20, COLS = 288 };
+    static float x[ROWS * COLS];
+    const nb_quantizer q4_k = {.format = nb_format_find("q4_k")}, q4_0 = {.format = nb_format_find("q4_0")};
+    const nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL}, odd = {&nb_format_f32, x, ROWS, 48, NULL};
+    nb_context *context = context_of(3);
+    refused(context, &source, &q4_k, (const char *const[]){"blk.0.w", "256", "288", "q4_0", NULL});
+    refused(context, &odd, &q4_0, (const char *const[]){"blk.0.w", "32", "48", "int4", NULL});
+    x[17 * COLS + 40] = NAN;
+    refused(context, &source, &q4_0, (const char *const[]){"row 17, column 40", "nan", "q4_0", NULL});
+    x[17 * COLS + 40] = 1e30f;
+    refused(context, &source, &q4_0, (const char *const[]){"row 17, column", "scale", "q4_0", "bf16", NULL});
+    nb_context_destroy(&context);
+}
+
 /* ---- edges of a group ---- */
 
 static void all_zero_and_tiny_groups(void **state)
@@ -590,6 +651,8 @@ int main(void)
         cmocka_unit_test(same_for_any_threads),
         cmocka_unit_test(floats),
         cmocka_unit_test(refuses_with_the_place),
+        cmocka_unit_test(blocks_are_the_encoders),
+        cmocka_unit_test(blocks_refuse_with_the_place),
         cmocka_unit_test(all_zero_and_tiny_groups),
         cmocka_unit_test(group_of_floats),
         cmocka_unit_test(counts_what_was_clipped),
