@@ -259,10 +259,10 @@ static void what_is_wrong_is_said(void **state)
         nb_status status;
         const char *words;
     } cases[] = {
-        {{.retype = "blk.0.attn_q.weight", .type = 2}, NB_ERR_UNSUPPORTED, "blk.0.attn_q is Q4_0"},
-        {{.retype = "blk.0.attn_q.weight", .type = 2},
+        {{.retype = "blk.0.attn_q.weight", .type = 24}, NB_ERR_UNSUPPORTED, "blk.0.attn_q is I8"},
+        {{.retype = "blk.0.attn_q.weight", .type = 24},
          NB_ERR_UNSUPPORTED,
-         "nibble reads f32, f16 and bf16 tensors so far"},
+         "nibble cannot compute with that type"},
         {{.skip_tensor = "blk.0.ffn_up.weight"}, NB_ERR_FILE, "blk.0.ffn_up.weight is missing"},
         {{.skip_tensor = "blk.0.ffn_norm.weight"}, NB_ERR_FILE, "blk.0.ffn_norm.weight is missing"},
         {{.transpose = "blk.0.ffn_up.weight"}, NB_ERR_FILE, "blk.0.ffn_up is 64 x 32 and should be 32 x 64"},
