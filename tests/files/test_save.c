@@ -124,6 +124,35 @@ static void floats_come_back(void **state)
         }
 }
 
+/* As plain tensors of their GGUF types. */
+static void blocks_come_back(void **state)
+{
+    (void)state;
+    const char *saved = temporary_path("saved.gguf");
+    nb_synthetic s = ragged_shape;
+    s.n_embd = 256;
+    s.n_heads = s.n_kv_heads = 8;
+    s.head_size = 32;
+    s.n_ff = 256;
+    const char *source = make_gguf("source.gguf", &s);
+    for (size_t i = 0; i < nb_format_count(); i++) {
+        const nb_format *format = nb_format_at(i);
+        if (format->kind != NB_FORMAT_BLOCK)
+            continue;
+        nb_model *model = load_file(source, NULL), *back;
+        test_quantize(model, "all,embeddings,head", format->name);
+        save_file(model, saved);
+        back = load_file(saved, NULL);
+        same_model(model, back);
+        const nb_packed *a = nb_model_tensor(model, (size_t)nb_model_find_tensor(model, "blk.0.attn_q"))->packed;
+        const nb_packed *b = nb_model_tensor(back, (size_t)nb_model_find_tensor(back, "blk.0.attn_q"))->packed;
+        assert_true(b->quantizer.format == format);
+        assert_memory_equal(a->scales, b->scales, a->n_row_groups * a->record_stride);
+        nb_model_destroy(&model);
+        nb_model_destroy(&back);
+    }
+}
+
 /* Every key and every tensor's bytes as they were, in their order, and one key more; saved again, the same
  * file. */
 static void a_plain_file_stays_plain(void **state)
@@ -377,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_quantizer_comes_back),
         cmocka_unit_test(floats_come_back),
+        cmocka_unit_test(blocks_come_back),
         cmocka_unit_test(a_plain_file_stays_plain),
         cmocka_unit_test(keys_are_carried_over),
         cmocka_unit_test(a_llama2c_model_becomes_a_gguf),
