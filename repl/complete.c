@@ -176,6 +176,11 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
         for (size_t i = 0; nb_transform_name(i); i++)
             offer(t, nb_transform_name(i));
         break;
+    case NB_WORD_RECIPE:
+        for (size_t i = 0; i < nb_mixture_count(); i++)
+            offer(t, nb_mixture_at(i)->name);
+        offer_files(t);
+        break;
     case NB_WORD_PER:
         offer_list(t, "tensor channel group:32 group:64 group:128");
         break;

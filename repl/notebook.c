@@ -44,6 +44,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
     if (!gone)
         return;
     nb_notebook_forget_chat(gone);
+    nb_importance_destroy(&gone->importance);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
     for (size_t i = 0; i < gone->n_cells; i++)

@@ -41,6 +41,7 @@ typedef struct nb_notebook {
     size_t n_undo_lines;
     nb_conversation chat;
     nb_speed original_speed; /* of the model as loaded, taken before its first change */
+    nb_importance *importance; /* what errors are weighed by; NULL: nothing */
     bool leave;              /* exit was asked for */
 
     /* A confined notebook runs no shell and touches files in `folder` only. */

@@ -1,5 +1,6 @@
 /* nibble quantize. */
 #include "repl/commands/quantize.h"
+#include "repl/commands/recipe.h"
 #include "repl/describe.h"
 #include "repl/numbers.h"
 #include "repl/subcommands.h"
@@ -40,11 +41,27 @@ static nb_status quantize_model(nb_notebook *notebook, const nb_call *call, cons
     return status;
 }
 
+/* As llama-quantize does it: the whole file, embeddings and head too. */
+static nb_status follow_recipe(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    nb_recipe *recipe = NULL;
+    nb_status status = nb_recipe_read(notebook, call->arguments[2], call, &recipe, error);
+    if (status == NB_OK)
+        status = nb_recipe_apply(notebook, recipe, NULL, call, out, error);
+    if (status == NB_OK)
+        status = nb_model_save(notebook->model, call->arguments[1], error);
+    nb_recipe_destroy(&recipe);
+    return status;
+}
+
 static nb_status run_quantize(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
-    nb_quantizer quantizer;
+    nb_quantizer quantizer = {0};
     char *path = NULL;
-    nb_status status = nb_quantizer_read(call->arguments[2], call, &quantizer, error);
+    const bool is_recipe = !nb_call_has(call, "scope") && nb_is_recipe(call->arguments[2]);
+    nb_status status = is_recipe ? NB_OK : nb_recipe_check_options(call, error);
+    if (status == NB_OK && !is_recipe)
+        status = nb_quantizer_read(call->arguments[2], call, &quantizer, error);
     if (status == NB_OK)
         status = nb_notebook_path(notebook, call->arguments[0], true, &path, error);
     if (status == NB_OK && nb_same_file(path, call->arguments[1]))
@@ -55,14 +72,18 @@ static nb_status run_quantize(nb_notebook *notebook, const nb_call *call, nb_ite
     if (status == NB_OK)
         status = nb_model_load(notebook->context, path, &options, &notebook->model, error);
     free(path);
-    return status == NB_OK ? quantize_model(notebook, call, &quantizer, out, error) : status;
+    if (status != NB_OK)
+        return status;
+    return is_recipe ? follow_recipe(notebook, call, out, error)
+                     : quantize_model(notebook, call, &quantizer, out, error);
 }
 
 const nb_command nb_subcommand_quantize = {
     .name = "quantize",
     .usage =
         "nibble quantize IN OUT absmax|zeropoint [--bits N] [--per tensor|channel|group:N] [--scope SCOPE]\n"
-        "nibble quantize IN OUT f16|bf16|f8_e4m3|f8_e5m2",
+        "nibble quantize IN OUT f16|bf16|f8_e4m3|f8_e5m2 [--scope SCOPE]\n"
+        "nibble quantize IN OUT q4_k_m|...|FILE.recipe [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]",
     .summary = "write a model in fewer bits",
     .examples = {"nibble quantize model.gguf small.gguf absmax --bits 4 --per group:32",
                  "nibble quantize model.gguf half.gguf f16"},
@@ -75,7 +96,7 @@ const nb_command nb_subcommand_quantize = {
           .kind = NB_WORD_SCOPE,
           .value = "SCOPE",
           .summary = "which tensors; all unless said"},
-         {.name = "keep", .kind = NB_WORD_SCOPE, .value = "SCOPE", .summary = "leave these as they are"},
+         NB_RECIPE_OPTIONS,
          {.name = "tokenizer",
           .kind = NB_WORD_FILE,
           .value = "FILE",

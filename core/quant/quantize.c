@@ -26,12 +26,12 @@ static nb_status check_scope(const nb_model *model, const nb_scope *scope, nb_er
     return status;
 }
 
-nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
-                            nb_tensor_loss *losses, nb_error *error)
+static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers, size_t step,
+                               nb_tensor_loss *losses, nb_error *error)
 {
-    nb_status status = nb_quantizer_check(quantizer, error);
-    if (status == NB_OK)
-        status = check_scope(model, scope, error);
+    nb_status status = check_scope(model, scope, error);
+    for (size_t i = 0; i < scope->count && status == NB_OK; i++)
+        status = nb_quantizer_check(&quantizers[i * step], error);
     if (status != NB_OK)
         return status;
     nb_change *changes = nb_calloc(scope->count, sizeof *changes);
@@ -41,7 +41,7 @@ nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_qua
     for (size_t i = 0; i < scope->count; i++) {
         nb_tensor *t = &model->tensors[scope->tensors[i]];
         changes[i] = (nb_change){.tensor = t,
-                                 .quantizer = *quantizer,
+                                 .quantizer = quantizers[i * step],
                                  .transforms = t->transforms,
                                  .measured = true,
                                  .loss = losses ? &losses[i] : NULL};
@@ -49,6 +49,18 @@ nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_qua
     status = nb_model_change(model, "quantizing", changes, scope->count, NULL, error);
     free(changes);
     return status;
+}
+
+nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
+                            nb_tensor_loss *losses, nb_error *error)
+{
+    return quantize_each(model, scope, quantizer, 0, losses, error);
+}
+
+nb_status nb_model_quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers,
+                                 nb_tensor_loss *losses, nb_error *error)
+{
+    return quantize_each(model, scope, quantizers, 1, losses, error);
 }
 
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error)

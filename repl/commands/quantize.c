@@ -1,5 +1,6 @@
 #include "repl/commands/quantize.h"
 
+#include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/nearest.h"
@@ -261,11 +262,31 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
     return status;
 }
 
+/* WHAT is a mixture: of `all`, the recipe decides everything, embeddings and head too. */
+static nb_status run_recipe(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    nb_recipe *recipe = NULL;
+    nb_scope scope = {0};
+    const bool whole = strcmp(call->arguments[0], "all") == 0;
+    nb_status status = nb_recipe_read(notebook, call->arguments[1], call, &recipe, error);
+    if (status == NB_OK && !whole)
+        status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
+    if (status == NB_OK)
+        status = nb_recipe_apply(notebook, recipe, whole ? NULL : &scope, call, out, error);
+    nb_scope_free(&scope);
+    nb_recipe_destroy(&recipe);
+    return status;
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
+    if (!nb_format_find(call->arguments[1]) && nb_is_recipe(call->arguments[1]))
+        return run_recipe(notebook, call, out, error);
     nb_quantizer quantizer;
     nb_scope scope = {0}, keep = {0};
-    nb_status status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
+    nb_status status = nb_recipe_check_options(call, error);
+    if (status == NB_OK)
+        status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
     if (status == NB_OK)
         status = nb_quantizer_read(call->arguments[1], call, &quantizer, error);
     const char *kept = nb_call_text(call, "keep", NULL);
@@ -284,7 +305,8 @@ const nb_command nb_command_quantize = {
     .name = "quantize",
     .group = "Changing it",
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
-             "quantize SCOPE f16|bf16|f8_e4m3|f8_e5m2",
+             "quantize SCOPE f16|bf16|f8_e4m3|f8_e5m2\n"
+             "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]",
     .summary = "store tensors in fewer bits; undo brings them back",
     .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from "
                "min to max. It always starts from the original numbers, so int4 after int2 is int4 of the "
@@ -296,8 +318,7 @@ const nb_command nb_command_quantize = {
               "Neural Network Quantization, arXiv 2106.08295",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}},
     .options =
-        {NB_QUANTIZER_OPTIONS,
-         {.name = "keep", .kind = NB_WORD_SCOPE, .value = "SCOPE", .summary = "leave these as they are"}},
+        {NB_QUANTIZER_OPTIONS, NB_RECIPE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,
 };

@@ -1,0 +1,352 @@
+#include "repl/commands/recipe.h"
+
+#include "base/file.h"
+#include "repl/commands/table.h"
+#include "repl/describe.h"
+#include "repl/nearest.h"
+#include "repl/numbers.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which recipe ---- */
+
+static nb_status unknown(const char *what, nb_error *error)
+{
+    nb_nearest nearest;
+    nb_nearest_start(&nearest, what);
+    for (size_t i = 0; i < nb_mixture_count(); i++)
+        nb_nearest_offer(&nearest, nb_mixture_at(i)->name);
+    if (nearest.best)
+        return nb_fail(error, NB_ERR_ARGUMENT, "no recipe is called \"%.60s\": did you mean %s?", what,
+                       nearest.best);
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "no recipe and no file is called \"%.60s\": recipe lists those that nibble has", what);
+}
+
+/* "SCOPE=FORMAT ...": in `list`, which is cut up. */
+static nb_status overrule(nb_recipe *recipe, char *list, nb_error *error)
+{
+    nb_status status = NB_OK;
+    for (char *item = list + strspn(list, " "); *item && status == NB_OK;) {
+        char *end = item + strcspn(item, " "), *next = end + strspn(end, " ");
+        *end = 0;
+        char *equals = strchr(item, '=');
+        if (!equals)
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "--tensor-type takes SCOPE=FORMAT, such as attention=q8_0, not \"%.60s\"", item);
+        *equals = 0;
+        status = nb_recipe_add(recipe, item, equals + 1, error);
+        item = next;
+    }
+    return status;
+}
+
+bool nb_is_recipe(const char *what)
+{
+    return nb_mixture_find(what) || strpbrk(what, "./");
+}
+
+nb_status nb_recipe_check_options(const nb_call *call, nb_error *error)
+{
+    if (nb_call_has(call, "pure") || nb_call_has(call, "tensor-type"))
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "--pure and --tensor-type change a recipe, such as q4_k_m; a format is stored as it is said");
+    return NB_OK;
+}
+
+nb_status nb_recipe_read(const nb_notebook *notebook, const char *what, const nb_call *call, nb_recipe **out,
+                         nb_error *error)
+{
+    const nb_mixture *mixture = nb_mixture_find(what);
+    *out = NULL;
+    if (!nb_is_recipe(what))
+        return unknown(what, error);
+    char *path = NULL;
+    nb_status status = mixture ? nb_recipe_create(what, mixture, out, error)
+                               : nb_notebook_path(notebook, what, true, &path, error);
+    if (status == NB_OK && !mixture)
+        status = nb_recipe_open(path, out, error);
+    free(path);
+    if (status == NB_OK && nb_call_has(call, "pure"))
+        (*out)->pure = true;
+    const char *types = nb_call_text(call, "tensor-type", NULL), *keep = nb_call_text(call, "keep", NULL);
+    if (status == NB_OK && types) {
+        nb_draft list = {0};
+        nb_draft_add(&list, types);
+        status = list.failed ? nb_fail(error, NB_ERR_MEMORY, "no memory for --tensor-type")
+                             : overrule(*out, list.text, error);
+        nb_draft_free(&list);
+    }
+    if (status == NB_OK && keep)
+        status = nb_recipe_add(*out, keep, "keep", error);
+    if (status != NB_OK)
+        nb_recipe_destroy(out);
+    return status;
+}
+
+static nb_status plan(const nb_notebook *notebook, const nb_recipe *recipe, nb_recipe_choice **out, nb_error *error)
+{
+    *out = nb_calloc(nb_model_tensor_count(notebook->model), sizeof **out);
+    if (!*out)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for what each tensor gets");
+    return nb_recipe_plan(recipe, notebook->model, false, *out, error);
+}
+
+/* ---- apply ---- */
+
+/* The tensors that get something, and what: `scope` and `quantizers` are allocated. */
+static nb_status gather(const nb_model *model, const nb_recipe_choice *choices, const nb_scope *within,
+                        nb_scope *scope, nb_quantizer **quantizers, nb_error *error)
+{
+    const size_t n = within ? within->count : nb_model_tensor_count(model);
+    scope->tensors = nb_calloc(n, sizeof *scope->tensors);
+    *quantizers = nb_calloc(n, sizeof **quantizers);
+    if (!scope->tensors || !*quantizers)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for a list of tensors");
+    for (size_t i = 0; i < n; i++) {
+        const size_t index = within ? within->tensors[i] : i;
+        if (!choices[index].quantizer.format)
+            continue;
+        (*quantizers)[scope->count] = choices[index].quantizer;
+        scope->tensors[scope->count++] = index;
+    }
+    return scope->count ? NB_OK : nb_fail(error, NB_ERR_ARGUMENT, "the recipe changes none of these tensors");
+}
+
+static void report(const nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *scope, uint64_t before,
+                   nb_items *out)
+{
+    const uint64_t after = nb_model_n_bytes(notebook->model);
+    nb_draft storage = {0};
+    nb_describe_model_storage(notebook->model, &storage);
+    nb_items_text(out, "recipe %s · %zu tensors · %s -> %s (%s bits a weight, everything counted)", recipe->name,
+                  scope->count, nb_bytes(before).text, nb_bytes(after).text,
+                  nb_fixed(nb_bits_per_weight(after, nb_model_n_parameters(notebook->model)), 2).text);
+    nb_items_text(out, "%s.   " NB_COMMAND "recipe show %s" NB_END "   says which tensor got what, and why",
+                  nb_draft_text(&storage), recipe->name);
+    nb_draft_free(&storage);
+}
+
+nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *within,
+                          const nb_call *call, nb_items *out, nb_error *error)
+{
+    nb_recipe_choice *choices = NULL;
+    nb_scope scope = {0};
+    nb_quantizer *quantizers = NULL;
+    const uint64_t before = nb_model_n_bytes(notebook->model);
+    nb_status status = plan(notebook, recipe, &choices, error);
+    if (status == NB_OK)
+        status = gather(notebook->model, choices, within, &scope, &quantizers, error);
+    if (status == NB_OK && notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
+        status = nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
+    if (status == NB_OK)
+        status = nb_model_quantize_each(notebook->model, &scope, quantizers, NULL, error);
+    if (status == NB_OK) {
+        nb_notebook_note_undo(notebook, call);
+        report(notebook, recipe, &scope, before, out);
+    }
+    free(choices);
+    free(quantizers);
+    free(scope.tensors);
+    return status;
+}
+
+/* ---- show ---- */
+
+static const nb_column columns[] = {{"tensors", NB_COLUMN_LEFT},
+                                    {"columns", NB_COLUMN_RIGHT},
+                                    {"get", NB_COLUMN_LEFT},
+                                    {"because of", NB_COLUMN_FLOW}};
+
+/* "attn_v" of "blk.3.attn_v"; the whole name of a tensor outside the blocks. */
+static const char *part_of(const nb_tensor *tensor)
+{
+    const char *at = tensor->name;
+    if (tensor->layer < 0 || strncmp(at, "blk.", 4) != 0)
+        return at;
+    for (at += 4; isdigit((unsigned char)*at);)
+        at++;
+    return *at == '.' ? at + 1 : tensor->name;
+}
+
+static bool same_choice(const nb_recipe_choice *a, const nb_recipe_choice *b)
+{
+    return nb_quantizer_equal(&a->quantizer, &b->quantizer) && strcmp(a->why, b->why) == 0;
+}
+
+/* "blk.0-1,3.attn_v": the tensors that share a part and a choice with the first, which are then done. */
+static void name_together(const nb_model *model, const nb_recipe_choice *choices, size_t first, bool *done,
+                          nb_draft *name)
+{
+    const size_t n = nb_model_tensor_count(model);
+    const nb_tensor *head = nb_model_tensor(model, first);
+    const char *part = part_of(head);
+    if (part == head->name) {
+        nb_draft_add(name, head->name);
+        return;
+    }
+    int begin = -1, last = -2;
+    const char *comma = "blk.";
+    for (size_t i = first; i <= n; i++) {
+        const nb_tensor *t = i < n ? nb_model_tensor(model, i) : NULL;
+        const bool fits = t && strcmp(part_of(t), part) == 0 && same_choice(&choices[i], &choices[first]);
+        if (t && !fits)
+            continue;
+        if ((!t || t->layer != last + 1) && begin >= 0) {
+            nb_draft_addf(name, begin == last ? "%s%d" : "%s%d-%d", comma, begin, last);
+            comma = ",";
+            begin = -1;
+        }
+        if (t) {
+            begin = begin < 0 ? t->layer : begin;
+            last = t->layer;
+            done[i] = true;
+        }
+    }
+    nb_draft_addf(name, ".%s", part);
+}
+
+static nb_status show(nb_notebook *notebook, const nb_recipe *recipe, nb_items *out, nb_error *error)
+{
+    const nb_model *model = notebook->model;
+    const size_t n = nb_model_tensor_count(model);
+    nb_recipe_choice *choices = NULL;
+    bool *done = nb_calloc(n, sizeof *done);
+    nb_status status = done ? plan(notebook, recipe, &choices, error)
+                            : nb_fail(error, NB_ERR_MEMORY, "no memory for a table");
+    double bits = 0;
+    if (status == NB_OK)
+        nb_items_table(out, columns, 4);
+    for (size_t i = 0; i < n && status == NB_OK; i++) {
+        const nb_tensor *t = nb_model_tensor(model, i);
+        const nb_quantizer *q = choices[i].quantizer.format ? &choices[i].quantizer : NULL;
+        char text[96];
+        bits += q ? nb_quantizer_bits_per_weight(q, t->n_rows, t->n_cols) * (double)nb_tensor_n_weights(t)
+                  : 8 * (double)nb_tensor_n_bytes(t);
+        if (done[i] || t->is_vector)
+            continue;
+        nb_draft name = {0};
+        name_together(model, choices, i, done, &name);
+        nb_items_row(out);
+        nb_items_cell(out, 0, "%s", nb_draft_text(&name));
+        nb_items_cell(out, 1, "%zu", t->n_cols);
+        nb_items_cell(out, 2, "%s", q ? nb_quantizer_describe(q, text, sizeof text) : "stays");
+        nb_items_cell(out, 3, "%s", choices[i].why);
+        nb_draft_free(&name);
+    }
+    if (status == NB_OK)
+        nb_items_text(out, "%s bits a weight. Vectors stay f32.   " NB_COMMAND "recipe apply %s" NB_END,
+                      nb_fixed(bits / (double)nb_model_n_parameters(model), 2).text, recipe->name);
+    free(done);
+    free(choices);
+    return status;
+}
+
+/* ---- save ---- */
+
+/* How the model's matrices are stored now, as a recipe without a mixture. */
+static nb_status save(const nb_notebook *notebook, const char *typed, nb_items *out, nb_error *error)
+{
+    const nb_model *model = notebook->model;
+    nb_recipe *recipe = NULL;
+    nb_writer *writer = NULL;
+    char *path = NULL, *text = NULL, what[96];
+    nb_status status = nb_recipe_create(typed, NULL, &recipe, error);
+    for (size_t i = 0; status == NB_OK && i < nb_model_tensor_count(model); i++) {
+        const nb_tensor *t = nb_model_tensor(model, i);
+        if (t->changed && !t->is_vector)
+            status = nb_recipe_add(recipe, t->name, nb_quantizer_describe(&t->quantizer, what, sizeof what), error);
+    }
+    if (status == NB_OK && recipe->n_lines == 0)
+        status = nb_fail(error, NB_ERR_STATE, "nothing is quantized, so there is no recipe to save");
+    if (status == NB_OK)
+        status = nb_notebook_path(notebook, typed, false, &path, error);
+    if (status == NB_OK && !(text = nb_recipe_write(recipe)))
+        status = nb_fail(error, NB_ERR_MEMORY, "no memory for a recipe's text");
+    if (status == NB_OK)
+        status = nb_writer_open(path, &writer, error);
+    if (status == NB_OK) {
+        status = nb_writer_write(writer, text, strlen(text), error);
+        if (status == NB_OK)
+            status = nb_writer_commit(&writer, error);
+        else
+            nb_writer_abort(&writer);
+    }
+    if (status == NB_OK)
+        nb_items_text(out, "%s · %zu tensors.   " NB_COMMAND "recipe apply %s" NB_END "   does the same to a model",
+                      nb_file_name(path), recipe->n_lines, typed);
+    free(path);
+    free(text);
+    nb_recipe_destroy(&recipe);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static void list(nb_items *out)
+{
+    static const nb_column list_columns[] = {
+        {"recipe", NB_COLUMN_LEFT}, {"base", NB_COLUMN_LEFT}, {"and better ones for", NB_COLUMN_FLOW}};
+    nb_items_table(out, list_columns, 3);
+    for (size_t i = 0; i < nb_mixture_count(); i++) {
+        const nb_mixture *m = nb_mixture_at(i);
+        nb_draft better = {0};
+        for (size_t r = 0; r < sizeof m->rules / sizeof m->rules[0] && m->rules[r].format; r++)
+            nb_draft_addf(&better, "%s%s %s", r ? ", " : "", nb_part_name(m->rules[r].part), m->rules[r].format);
+        nb_items_row(out);
+        nb_items_cell(out, 0, "%s", m->name);
+        nb_items_cell(out, 1, "%s", m->base);
+        nb_items_cell(out, 2, "%s", nb_draft_text(&better));
+        nb_draft_free(&better);
+    }
+    nb_items_text(out, "The head gets q6_k, or q8_0 with q8_0.   " NB_COMMAND "recipe show q4_k_m" NB_END
+                       "   says what each tensor of the model would get, and why");
+}
+
+static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    const char *verb = call->n_arguments ? call->arguments[0] : "list", *what = call->arguments[1];
+    if (strcmp(verb, "list") == 0) {
+        list(out);
+        return NB_OK;
+    }
+    const bool shows = strcmp(verb, "show") == 0, applies = strcmp(verb, "apply") == 0;
+    if (!shows && !applies && strcmp(verb, "save") != 0)
+        return nb_fail(error, NB_ERR_ARGUMENT, "recipe can list, show, apply and save, not \"%.40s\"", verb);
+    if (!what)
+        return nb_fail(error, NB_ERR_ARGUMENT, "recipe %s needs a name: recipe %s %s", verb, verb,
+                       shows || applies ? "q4_k_m" : "mine.recipe");
+    if (!notebook->model)
+        return nb_fail(error, NB_ERR_STATE, "recipe %s speaks of a model's tensors: load story", verb);
+    if (!shows && !applies)
+        return save(notebook, what, out, error);
+    nb_recipe *recipe = NULL;
+    nb_status status = nb_recipe_read(notebook, what, call, &recipe, error);
+    if (status == NB_OK)
+        status = shows ? show(notebook, recipe, out, error)
+                       : nb_recipe_apply(notebook, recipe, NULL, call, out, error);
+    nb_recipe_destroy(&recipe);
+    return status;
+}
+
+const nb_command nb_command_recipe = {
+    .name = "recipe",
+    .group = "Changing it",
+    .usage = "recipe\n"
+             "recipe show|apply NAME|FILE [--tensor-type \"SCOPE=FORMAT ...\"] [--pure] [--keep SCOPE]\n"
+             "recipe save FILE",
+    .summary = "which format each tensor gets: llama.cpp's mixtures, or yours",
+    .details = "q4_k_m is no format but a recipe: q4_k, and q6_k for the tensors that mind most. show says which tensor "
+               "would get what and why; apply stores the whole model so, embeddings and head too. save writes how "
+               "the model is stored now into a text file of lines SCOPE FORMAT, which show and apply read; such a "
+               "file may begin with a built-in one: start q4_k_m.",
+    .examples = {"recipe show q4_k_m", "recipe apply q4_k_m --tensor-type \"blk.0.*=q8_0\"", "recipe save mine.recipe"},
+    .source = "llama.cpp, llama-quantize",
+    .arguments = {{"WHAT", NB_WORD_TEXT, true}, {"NAME", NB_WORD_RECIPE, true}},
+    .options = {NB_RECIPE_OPTIONS},
+    .needs = NB_UNDOABLE | NB_WRITES_FILES,
+    .run = run,
+};
