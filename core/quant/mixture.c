@@ -156,7 +156,7 @@ static const char *const part_names[] = {
 };
 static const char *const when_reasons[] = {
     [NB_ALWAYS] = "",
-    [NB_MORE_BITS] = ", in the first and last eighth of the layers and every third between",
+    [NB_MORE_BITS] = ", in the first and last eighth of the layers and each third between",
     [NB_FIRST_TWO] = ", in the first two layers",
     [NB_FIRST_FOUR] = ", in the first four layers",
     [NB_FIRST_SIXTEENTH] = ", in the first sixteenth of the layers",

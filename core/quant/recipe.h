@@ -53,7 +53,7 @@ const nb_mixture *nb_mixture_find(const char *name);
 /* What one tensor gets. */
 typedef struct nb_recipe_choice {
     nb_quantizer quantizer; /* format NULL: the tensor stays as it is */
-    char why[80];
+    char why[112];
 } nb_recipe_choice;
 
 /* A recipe: a mixture or nothing, then lines that overrule it, the last that names a tensor. */

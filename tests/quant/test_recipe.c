@@ -2,7 +2,7 @@
  * learner's own as text. */
 #include "quant/recipe.h"
 
-#include "tests/support/models.h"
+#include "tests/support/shapes.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -56,44 +56,47 @@ static double bits_of(const char *format)
     return nb_quantizer_bits_per_weight(&q, 1, 256);
 }
 
-/* As llama-quantize prints it: all matrices, norms left out. */
-static double bits_per_weight_of_7b(const char *mixture)
+static double bits_per_weight_of_8b(const char *mixture, bool guided)
 {
     static const struct {
         const char *name;
-        double n_weights;
-        size_t n_cols;
-    } parts[] = {{"blk.0.attn_q", 4096. * 4096, 4096},    {"blk.0.attn_k", 4096. * 4096, 4096},
-                 {"blk.0.attn_v", 4096. * 4096, 4096},    {"blk.0.attn_output", 4096. * 4096, 4096},
-                 {"blk.0.ffn_gate", 4096. * 11008, 4096}, {"blk.0.ffn_up", 4096. * 11008, 4096},
-                 {"blk.0.ffn_down", 4096. * 11008, 11008}};
-    const double frame = 32000. * 4096;
-    double bits = frame * (bits_of(choice(mixture, llama_7b, "token_embd", -1)) +
-                           bits_of(choice(mixture, llama_7b, "output", -1))),
-           n = 2 * frame;
+        size_t n_rows, n_cols;
+    } parts[] = {{"blk.0.attn_q", 4096, 4096},    {"blk.0.attn_k", 1024, 4096},   {"blk.0.attn_v", 1024, 4096},
+                 {"blk.0.attn_output", 4096, 4096}, {"blk.0.ffn_gate", 14336, 4096}, {"blk.0.ffn_up", 14336, 4096},
+                 {"blk.0.ffn_down", 4096, 14336}};
+    nb_mixture_case about = llama_7b;
+    about.n_kv_heads = 8;
+    about.guided = guided;
+    const double frame = 128256. * 4096, norms = 65 * 4096;
+    double n = 2 * frame + norms, bits = 32 * norms;
+    bits += frame * (bits_of(choice(mixture, about, "token_embd", -1)) + bits_of(choice(mixture, about, "output", -1)));
     for (int layer = 0; layer < 32; layer++) {
         for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-            nb_mixture_case about = llama_7b;
+            const double weights = (double)parts[i].n_rows * (double)parts[i].n_cols;
             about.n_cols = parts[i].n_cols;
-            bits += parts[i].n_weights * bits_of(choice(mixture, about, parts[i].name, layer));
-            n += parts[i].n_weights;
+            bits += weights * bits_of(choice(mixture, about, parts[i].name, layer));
+            n += weights;
         }
     }
     return bits / n;
 }
 
+/* The table for Llama 3.1 8B in llama.cpp's tools/quantize/README.md. */
 static void published_bits_per_weight(void **state)
 {
     (void)state;
     static const struct {
         const char *mixture;
         double published;
-    } rows[] = {{"q2_k", 3.35},   {"q3_k_s", 3.50}, {"q3_k_m", 3.91}, {"q3_k_l", 4.27}, {"q4_k_s", 4.58},
-                {"q4_k_m", 4.84}, {"q5_k_s", 5.52}, {"q5_k_m", 5.68}, {"q6_k", 6.56}};
+        bool guided;
+    } rows[] = {{"iq4_xs", 4.4597, false}, {"iq4_nl", 4.6818, false}, {"q2_k_s", 2.9697, true}, {"q2_k", 3.1593, false},
+                {"q3_k_s", 3.6429, false}, {"q3_k_l", 4.2979, false}, {"q4_k_s", 4.6672, false}, {"q4_k_m", 4.8944, false},
+                {"q5_k_s", 5.5704, false}, {"q5_k_m", 5.7036, false}, {"q6_k", 6.5633, false},   {"q8_0", 8.5008, false},
+                {"f16", 16.0005, false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const double ours = bits_per_weight_of_7b(rows[i].mixture);
-        if (fabs(ours - rows[i].published) > 0.0151)
-            fail_msg("%s: %.3f bits a weight, published %.2f", rows[i].mixture, ours, rows[i].published);
+        const double ours = bits_per_weight_of_8b(rows[i].mixture, rows[i].guided);
+        if (fabs(ours - rows[i].published) > 0.0002)
+            fail_msg("%s: %.4f bits a weight, published %.4f", rows[i].mixture, ours, rows[i].published);
     }
 }
 
@@ -205,8 +208,8 @@ static void bad_text(void **state)
 static void later_lines_win(void **state)
 {
     (void)state;
-    nb_context *context;
-    nb_model *model = test_small_model(&context);
+    nb_context *context = test_context(NULL, 1);
+    nb_model *model = test_model(context, &test_shapes[0].shape, &nb_format_f32);
     nb_recipe *recipe = parse("nibble recipe 1\nall int8 absmax/channel\nblk.0.* bf16\nblk.0.attn_q keep\n");
     const size_t n = nb_model_tensor_count(model);
     nb_recipe_choice *choices = calloc(n, sizeof *choices);
