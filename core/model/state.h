@@ -22,6 +22,9 @@ typedef struct nb_undo_step {
 } nb_undo_step;
 void nb_undo_step_free(nb_undo_step *step);
 
+/* x->f32 is what all of these tensors are about to multiply. */
+typedef void nb_observe_fn(void *observer, nb_tensor *const *tensors, size_t n_tensors, const nb_acts *x);
+
 struct nb_model {
     nb_context *context;
     const nb_architecture *architecture;
@@ -37,6 +40,9 @@ struct nb_model {
     const nb_mapping *mapping; /* NULL: the sources are not in a file */
     uint64_t source_bytes;
     uint64_t generation; /* counts changes of the weights */
+    /* Called with what flows into matrices, before each product; NULL: nobody looks. */
+    nb_observe_fn *observe;
+    void *observer;
     size_t n_lost;       /* tensors whose numbers are gone because a change could not be taken back */
 
     nb_undo_step *undo;

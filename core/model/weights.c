@@ -100,9 +100,16 @@ static const nb_packed *whole(nb_model *model, const nb_tensor *tensor, nb_weigh
     return runs_source(tensor, which) ? kept_original(model, tensor) : tensor->packed;
 }
 
+static void observe(const nb_model *model, nb_tensor *const *tensors, size_t n_tensors, const nb_acts *x)
+{
+    if (model->observe)
+        model->observe(model->observer, tensors, n_tensors, x);
+}
+
 nb_status nb_tensor_matmul(nb_model *model, nb_tensor *tensor, nb_weights which, const nb_acts *x, float *y,
                            size_t y_stride, nb_error *error)
 {
+    observe(model, &tensor, 1, x);
     const nb_packed *packed = whole(model, tensor, which);
     if (!packed)
         return matmul_by_tiles(model, tensor, x, y, y_stride, error);
@@ -116,6 +123,7 @@ nb_status nb_tensors_matmul(nb_model *model, nb_tensor *const *tensors, size_t n
     nb_matmul_part parts[NB_TENSORS_AT_ONCE];
     size_t n_parts = 0;
     nb_status status = NB_OK;
+    observe(model, tensors, n_tensors, x);
     for (size_t i = 0; i < n_tensors && status == NB_OK; i++) {
         const nb_packed *packed = whole(model, tensors[i], which);
         if (packed)
