@@ -92,13 +92,14 @@ static nb_status run_perplexity(nb_notebook *notebook, const nb_call *call, nb_i
     nb_perplexity ppl = {0};
     if (!nb_call_has(call, "file"))
         return nb_fail(error, NB_ERR_ARGUMENT, "perplexity needs a text: -f FILE");
+    const nb_reading reading = nb_reading_of(call, (size_t)nb_call_number(call, "n", 0));
     nb_status status =
         nb_notebook_text(notebook, nb_call_text(call, "file", NULL), "perplexity", &text, error);
     if (status == NB_OK)
         status = nb_subcommand_load(notebook, call, error);
     if (status == NB_OK)
-        status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data,
-                                       text->size, (size_t)nb_call_number(call, "n", 0), &ppl, error);
+        status = nb_perplexity_measure_as(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data,
+                                          text->size, &reading, &ppl, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
     if (status == NB_OK) {
@@ -114,7 +115,7 @@ static nb_status run_perplexity(nb_notebook *notebook, const nb_call *call, nb_i
 
 const nb_command nb_subcommand_perplexity = {
     .name = "perplexity",
-    .usage = "nibble perplexity -m FILE -f TEXT [-n N] [-t N]",
+    .usage = "nibble perplexity -m FILE -f TEXT [-n N] [-t N] [--protocol nibble|llama.cpp] [-c N]",
     .summary = "perplexity of a model on a text, with its standard error",
     .examples = {"nibble perplexity -m stories260K.bin -f tinystories-sample.txt"},
     .options = {NB_MODEL_OPTIONS,
@@ -131,7 +132,8 @@ const nb_command nb_subcommand_perplexity = {
                  .value = "N",
                  .low = 0,
                  .high = 1e15,
-                 .summary = "of the text's beginning; all unless said"}},
+                 .summary = "of the text's beginning; all unless said"},
+                NB_PROTOCOL_OPTIONS},
     .run = run_perplexity,
 };
 

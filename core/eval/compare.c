@@ -132,7 +132,8 @@ nb_status nb_compare(nb_model *model, const char *text, size_t n_bytes, size_t m
     *out = (nb_comparison){0};
     nb_scored_text scored;
     nb_session *sessions[2] = {NULL, NULL};
-    nb_status status = nb_scored_text_create(model, text, n_bytes, max_tokens, &scored, error);
+    const nb_reading reading = {.max_tokens = max_tokens};
+    nb_status status = nb_scored_text_create(model, text, n_bytes, &reading, &scored, error);
     const size_t scratch_bytes = nb_model_comfort_bytes(model) / 2;
     if (status == NB_OK)
         status = nb_session_create_within(model, NB_WEIGHTS_ORIGINAL, scored.window, scratch_bytes,

@@ -7,6 +7,21 @@
 /* nibble's protocol: BOS, non-overlapping windows of min(context, 512), every position scored. A text that is parted
  * into documents (text/documents.h) has windows that do not cross from one into the next; of each document
  * the end is scored too, as EOS, if the tokenizer has one and a window has room for it after the text. */
+typedef enum nb_protocol {
+    NB_PROTOCOL_NIBBLE,
+    /* llama-perplexity's: the text as one run of tokens, in chunks of `window` whose first token BOS replaces if the model
+     * wants one; the second half of each is scored; what does not fill a chunk is left out.
+     * Source: llama.cpp, tools/perplexity. */
+    NB_PROTOCOL_LLAMA_CPP,
+} nb_protocol;
+
+/* How a text is read. Zeros: by nibble's protocol, all of it. */
+typedef struct nb_reading {
+    size_t max_tokens; /* scored; 0: the whole text */
+    size_t window;     /* 0: min(context, 512) */
+    nb_protocol protocol;
+} nb_reading;
+
 typedef struct nb_perplexity {
     double ppl, standard_error;     /* of the perplexity, by the delta method from the per-token losses */
     double mean_loss;               /* nats per token */
@@ -21,6 +36,8 @@ void nb_perplexity_free(nb_perplexity *ppl);
 /* `max_tokens` 0: the whole text. */
 nb_status nb_perplexity_measure(nb_model *model, nb_weights weights, const char *text, size_t n_bytes, size_t max_tokens,
                                 nb_perplexity *out, nb_error *error);
+nb_status nb_perplexity_measure_as(nb_model *model, nb_weights weights, const char *text, size_t n_bytes,
+                                   const nb_reading *reading, nb_perplexity *out, nb_error *error);
 
 /* Mean of b - a per token and its standard error (sample standard deviation / sqrt(n)): the fair way to compare two
  * models on one text. NaN where n is too small for one. */

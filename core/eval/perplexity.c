@@ -73,10 +73,17 @@ static void take_losses(void *user, size_t first, size_t count, const float *con
 nb_status nb_perplexity_measure(nb_model *model, nb_weights weights, const char *text, size_t n_bytes,
                                 size_t max_tokens, nb_perplexity *out, nb_error *error)
 {
+    const nb_reading reading = {.max_tokens = max_tokens};
+    return nb_perplexity_measure_as(model, weights, text, n_bytes, &reading, out, error);
+}
+
+nb_status nb_perplexity_measure_as(nb_model *model, nb_weights weights, const char *text, size_t n_bytes,
+                                   const nb_reading *reading, nb_perplexity *out, nb_error *error)
+{
     *out = (nb_perplexity){0};
     nb_scored_text scored;
     nb_session *session = NULL;
-    nb_status status = nb_scored_text_create(model, text, n_bytes, max_tokens, &scored, error);
+    nb_status status = nb_scored_text_create(model, text, n_bytes, reading, &scored, error);
     if (status == NB_OK)
         status = nb_session_create(model, weights, scored.window, &session, error);
     if (status == NB_OK) {

@@ -3,15 +3,16 @@
 #ifndef NB_EVAL_SCORING_H
 #define NB_EVAL_SCORING_H
 
-#include "model/model.h"
+#include "eval/evaluate.h"
 
 #include <stdbool.h>
 
 /* Targets [begin, end), each predicted from `before` and the targets of the window that precede it. */
 typedef struct nb_window {
     size_t begin, end;
-    int32_t before; /* BOS; without one the token before the window */
-    bool opens;     /* a document, or the text if it has none */
+    int32_t before;      /* BOS; without one the token before the window */
+    bool opens;          /* a document, or the text if it has none */
+    size_t lead, n_lead; /* tokens of `leads` that are read between `before` and the targets, and not scored */
 } nb_window;
 
 /* The protocol of evaluate.h. A tokenizer without BOS has the token before a window in its place, so then the
@@ -19,14 +20,15 @@ typedef struct nb_window {
 typedef struct nb_scored_text {
     int32_t *targets; /* [n_targets] */
     size_t n_targets;
+    int32_t *leads;
     nb_window *windows; /* [n_windows], which hold all targets in order */
     size_t n_windows;
-    size_t window;      /* targets of the longest that a window may be */
+    size_t window;      /* tokens that a session reads at most */
     size_t n_documents; /* 0: the text is not parted into any */
     size_t n_bytes;     /* of text that the targets stand for */
 } nb_scored_text;
 
-nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t n_bytes, size_t max_tokens,
+nb_status nb_scored_text_create(const nb_model *model, const char *text, size_t n_bytes, const nb_reading *reading,
                                 nb_scored_text *out, nb_error *error);
 void nb_scored_text_free(nb_scored_text *text);
 

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 int nb_error_digits(double standard_error)
 {
@@ -15,6 +16,14 @@ int nb_error_digits(double standard_error)
     for (double scaled = standard_error; digits < 6 && scaled < 10; scaled *= 10)
         digits++;
     return digits;
+}
+
+nb_reading nb_reading_of(const nb_call *call, size_t max_tokens)
+{
+    const bool llama_cpp = strcmp(nb_call_text(call, "protocol", "nibble"), "llama.cpp") == 0;
+    return (nb_reading){.max_tokens = max_tokens,
+                        .window = (size_t)nb_call_number(call, "window", 0),
+                        .protocol = llama_cpp ? NB_PROTOCOL_LLAMA_CPP : NB_PROTOCOL_NIBBLE};
 }
 
 nb_extent nb_text_extent(const nb_perplexity *measured)
@@ -35,10 +44,11 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     size_t n_tokens = (size_t)nb_call_number(call, "tokens", NB_PPL_TOKENS);
     nb_mapping *text = NULL;
     nb_perplexity ppl = {0};
+    const nb_reading reading = nb_reading_of(call, n_tokens);
     nb_status status = nb_notebook_text(notebook, typed, "ppl", &text, error);
     if (status == NB_OK)
-        status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data,
-                                       text->size, n_tokens, &ppl, error);
+        status = nb_perplexity_measure_as(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data,
+                                          text->size, &reading, &ppl, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
     if (status == NB_OK) {
@@ -64,18 +74,19 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_ppl = {
     .name = "ppl",
     .group = "Running it",
-    .usage = "ppl [--text FILE] [--tokens N]",
+    .usage = "ppl [--text FILE] [--tokens N] [--protocol nibble|llama.cpp] [--window N]",
     .summary = "perplexity on a text, with its standard error",
     .details =
         "How many tokens the model hesitates between, on average: lower is better. Each window of 512 "
         "tokens (or the context, if that is less) starts with BOS and every position is scored. Lines that "
         "say <|endoftext|> part a text into documents: each is read on its own, and the model has to "
-        "know where it ends. The text is remembered for the next time. Compare perplexities on the "
-        "same text only.",
+        "know where it ends. --protocol llama.cpp cuts the text into chunks, reads the first half of each and "
+        "scores the second, as llama-perplexity does. The text is remembered for the next time. Compare "
+        "perplexities on the same text and by the same protocol only.",
     .examples = {"ppl --text tinystories-sample.txt", "ppl --tokens 0"},
     .source = "Jelinek et al., Perplexity: a measure of the difficulty of speech recognition tasks, 1977",
     .arguments = {{"FILE", NB_WORD_FILE, true}},
-    .options = {NB_TEXT_OPTIONS('n')},
+    .options = {NB_TEXT_OPTIONS('n'), NB_PROTOCOL_OPTIONS},
     .needs = NB_NEEDS_MODEL,
     .run = run,
 };

@@ -18,6 +18,19 @@ enum { NB_PPL_TOKENS = 20480 }; /* of a text, unless told otherwise: forty windo
         .summary = "of the text's beginning; 20,480 unless said, 0: all"                                     \
     }
 
+/* How the text is read: options that nb_reading_of looks at. */
+#define NB_PROTOCOL_OPTIONS                                                                                  \
+    {.name = "protocol",                                                                                     \
+     .kind = NB_WORD_CHOICE,                                                                                 \
+     .value = "nibble|llama.cpp",                                                                            \
+     .choices = "nibble llama.cpp",                                                                          \
+     .summary = "llama.cpp: chunks, of which the second half is scored"},                                    \
+    {                                                                                                        \
+        .name = "window", .alias = "ctx", .letter = 'c', .kind = NB_WORD_COUNT, .value = "N", .low = 2,      \
+        .high = 512, .summary = "tokens that are read together; 512 or the context unless said"              \
+    }
+nb_reading nb_reading_of(const nb_call *call, size_t max_tokens);
+
 /* "20,480 tokens", "20,480 tokens in 97 documents" */
 typedef struct nb_extent {
     char text[112];

@@ -146,6 +146,43 @@ static void test_perplexity(void **state)
     nb_perplexity_free(&part);
 }
 
+/* Chunks of 8 with BOS in the place of their first token; tokens 5, 6 and 7 of each are scored. */
+static void test_protocol_of_llama_cpp(void **state)
+{
+    enum { CHUNK = 8, FIRST = CHUNK / 2 };
+    const fixture *f = *state;
+    nb_error error;
+    nb_perplexity ppl;
+    nb_tokens tokens = {0};
+    const nb_tokenizer *tokenizer = nb_model_tokenizer(f->model);
+    const nb_reading reading = {.window = CHUNK, .protocol = NB_PROTOCOL_LLAMA_CPP};
+    assert_int_equal(nb_perplexity_measure_as(f->model, NB_WEIGHTS_CURRENT, text, strlen(text), &reading, &ppl, &error),
+                     NB_OK);
+    assert_int_equal(nb_tokenizer_encode(tokenizer, text, strlen(text), true, false, &tokens, &error), NB_OK);
+    assert_true(nb_tokenizer_adds_bos(tokenizer));
+    const size_t n_chunks = tokens.count / CHUNK;
+    assert_true(n_chunks > 3 && tokens.count % CHUNK != 0);
+    assert_int_equal(ppl.n_tokens, n_chunks * (CHUNK - 1 - FIRST));
+    size_t at = 0;
+    for (size_t c = 0; c < n_chunks; c++) {
+        int32_t chunk[CHUNK];
+        memcpy(chunk, tokens.ids + c * CHUNK, sizeof chunk);
+        chunk[0] = nb_tokenizer_bos(tokenizer);
+        float *logits = test_logits(f->model, NB_WEIGHTS_CURRENT, chunk, CHUNK);
+        for (size_t i = FIRST; i + 1 < CHUNK; i++, at++)
+            assert_true(near((double)ppl.losses[at], loss_of(logits + i * f->n_vocab, f->n_vocab, chunk[i + 1]), 1e-6));
+        free(logits);
+    }
+    nb_perplexity_free(&ppl);
+    const nb_reading long_window = {.window = f->window + 1};
+    assert_int_equal(nb_perplexity_measure_as(f->model, NB_WEIGHTS_CURRENT, text, strlen(text), &long_window, &ppl, &error),
+                     NB_ERR_ARGUMENT);
+    assert_int_equal(nb_perplexity_measure_as(f->model, NB_WEIGHTS_CURRENT, "a b", 3, &reading, &ppl, &error),
+                     NB_ERR_ARGUMENT);
+    assert_non_null(strstr(error.text, "does not fill one chunk of 8"));
+    nb_tokens_free(&tokens);
+}
+
 static void test_perplexity_refusals(void **state)
 {
     const fixture *f = *state;
@@ -384,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formulas_of_this_test),
         cmocka_unit_test(test_perplexity),
+        cmocka_unit_test(test_protocol_of_llama_cpp),
         cmocka_unit_test(test_perplexity_refusals),
         cmocka_unit_test(test_comparison),
         cmocka_unit_test(test_comparison_with_itself),
