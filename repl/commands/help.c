@@ -18,7 +18,7 @@ static void list_plain(nb_items *out)
         if (strcmp(command->group, plain_group) == 0)
             nb_draft_addf(&names, "%s" NB_COMMAND "%s" NB_END, names.n_bytes ? "  " : "", command->name);
     }
-    nb_items_cell(out, 2, "%s", nb_draft_text(&names));
+    nb_items_cell(out, 2, "%s" NB_MUTED "   ?NAME tells more" NB_END, nb_draft_text(&names));
     nb_draft_free(&names);
 }
 
@@ -43,9 +43,6 @@ static void list_commands(nb_items *out)
             nb_items_cell(out, 2, "%s", command->summary);
         }
     }
-    nb_items_text(out,
-                  NB_COMMAND "?quantize" NB_END " or " NB_COMMAND "help quantize" NB_END
-                             " tells more   " NB_COMMAND "!ls" NB_END " runs your shell   Tab completes");
 }
 
 static void list_options(const nb_command *command, nb_items *out)

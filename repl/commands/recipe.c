@@ -338,7 +338,7 @@ const nb_command nb_command_recipe = {
     .usage = "recipe\n"
              "recipe show|apply NAME|FILE [--tensor-type \"SCOPE=FORMAT ...\"] [--pure] [--keep SCOPE]\n"
              "recipe save FILE",
-    .summary = "which format each tensor gets: llama.cpp's mixtures, or yours",
+    .summary = "which tensor gets which format: q4_k_m and its kin",
     .details = "q4_k_m is no format but a recipe: q4_k, and q6_k for the tensors that mind most. show says which tensor "
                "would get what and why; apply stores the whole model so, embeddings and head too. save writes how "
                "the model is stored now into a text file of lines SCOPE FORMAT, which show and apply read; such a "

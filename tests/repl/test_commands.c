@@ -625,7 +625,7 @@ static void test_completion(void **state)
     completes(d, "quantize a", "all attention");
     completes(d, "quantize attention,m", "attention,mlp");
     completes(d, "quantize attention z", "zeropoint");
-    completes(d, "quantize attention absmax --p", "--per");
+    completes(d, "quantize attention absmax --p", "--per --pure");
     completes(d, "quantize attention absmax --per c", "channel");
     completes(d, "quantize attention absmax --activations ", "f32 int8");
     completes(d, "quantize attention absmax --bits 4 --keep blk.0.attn_o", "blk.0.attn_output");
