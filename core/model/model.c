@@ -170,6 +170,9 @@ static void release_contents(nb_model *model)
     for (size_t i = 0; i < model->n_undo; i++)
         nb_undo_step_free(&model->undo[i]);
     free(model->undo);
+    for (size_t i = 0; i < model->n_importances; i++)
+        free(model->importances[i]);
+    free(model->importances);
     if (model->originals)
         nb_model_forget_originals(model);
     free(model->originals);

@@ -61,6 +61,7 @@ typedef struct nb_tensor {
                                        only in a quantized form (then restore is refused) */
     const void *source;
     const nb_transform *transforms; /* the last one; NULL: none */
+    const float *importance;        /* [n_cols]: what its errors were weighed by; NULL: nothing */
     nb_quantizer quantizer;         /* how it is stored now */
     nb_packed *packed;              /* matrices */
     float *vector;                  /* vectors */

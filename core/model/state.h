@@ -13,6 +13,7 @@ typedef struct nb_tensor_past {
     double sqnr;
     bool changed;
     const nb_transform *transforms;
+    const float *importance;
 } nb_tensor_past;
 
 typedef struct nb_undo_step {
@@ -45,6 +46,8 @@ struct nb_model {
     void *observer;
     size_t n_lost;       /* tensors whose numbers are gone because a change could not be taken back */
 
+    float **importances; /* [n_importances]: what tensors point to, now or in a step to be undone */
+    size_t n_importances;
     nb_undo_step *undo;
     size_t n_undo;
 

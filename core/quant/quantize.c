@@ -26,8 +26,28 @@ static nb_status check_scope(const nb_model *model, const nb_scope *scope, nb_er
     return status;
 }
 
+/* What the importance matrix says of a tensor, as the model keeps it until it is gone. */
+static nb_status keep_importance(nb_model *model, const nb_tensor *t, const nb_importance *importance,
+                                 const float **out, nb_error *error)
+{
+    bool known = false;
+    float **grown = nb_realloc(model->importances, model->n_importances + 1, sizeof *grown);
+    if (grown)
+        model->importances = grown;
+    float *means = grown ? nb_calloc(t->n_cols, sizeof *means) : NULL;
+    if (!means)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for the importance of %zu columns", t->n_cols);
+    nb_status status = nb_importance_means(importance, t->name, t->n_cols, means, &known, error);
+    if (status != NB_OK || !known) {
+        free(means);
+        return status;
+    }
+    *out = model->importances[model->n_importances++] = means;
+    return NB_OK;
+}
+
 static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers, size_t step,
-                               nb_tensor_loss *losses, nb_error *error)
+                               const nb_importance *importance, nb_tensor_loss *losses, nb_error *error)
 {
     nb_status status = check_scope(model, scope, error);
     for (size_t i = 0; i < scope->count && status == NB_OK; i++)
@@ -45,8 +65,11 @@ static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_
                                  .transforms = t->transforms,
                                  .measured = true,
                                  .loss = losses ? &losses[i] : NULL};
+        if (status == NB_OK && importance && changes[i].quantizer.format->kind == NB_FORMAT_BLOCK)
+            status = keep_importance(model, t, importance, &changes[i].importance, error);
     }
-    status = nb_model_change(model, "quantizing", changes, scope->count, NULL, error);
+    if (status == NB_OK)
+        status = nb_model_change(model, "quantizing", changes, scope->count, NULL, error);
     free(changes);
     return status;
 }
@@ -54,13 +77,13 @@ static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_
 nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
                             nb_tensor_loss *losses, nb_error *error)
 {
-    return quantize_each(model, scope, quantizer, 0, losses, error);
+    return quantize_each(model, scope, quantizer, 0, NULL, losses, error);
 }
 
 nb_status nb_model_quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers,
-                                 nb_tensor_loss *losses, nb_error *error)
+                                 const nb_importance *importance, nb_tensor_loss *losses, nb_error *error)
 {
-    return quantize_each(model, scope, quantizers, 1, losses, error);
+    return quantize_each(model, scope, quantizers, 1, importance, losses, error);
 }
 
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error)

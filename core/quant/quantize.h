@@ -5,6 +5,7 @@
 
 #include "model/model.h"
 #include "model/scope.h"
+#include "quant/importance.h"
 
 typedef struct nb_tensor_loss {
     double sqnr, mse, max_error; /* against the source */
@@ -17,9 +18,10 @@ typedef struct nb_tensor_loss {
  * step. */
 nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
                             nb_tensor_loss *losses, nb_error *error);
-/* The same with a quantizer for each tensor of the scope. */
+/* The same with a quantizer for each tensor of the scope. `importance` (NULL: none) is what BLOCK formats weigh
+ * their errors by; it may be destroyed afterwards. */
 nb_status nb_model_quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers,
-                                 nb_tensor_loss *losses, nb_error *error);
+                                 const nb_importance *importance, nb_tensor_loss *losses, nb_error *error);
 /* Back to the source's own format, with the tensors' transforms. Pushes one undo step, unless every tensor of the scope is in it already.
  */
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error);

@@ -300,7 +300,7 @@ static bool encode_block_row(const job *j, scratch *s, part *p, size_t row, uint
         blame_not_finite(p, row, s->x, n_cols);
         return false;
     }
-    format->encode_blocks(s->x, n_cols, NULL, blocks);
+    format->encode_blocks(s->x, n_cols, j->source->importance, blocks);
     nb_format_decode_row(format, blocks, n_cols, s->w);
     for (size_t i = 0; i < n_cols; i++)
         if (!isfinite(s->w[i])) {

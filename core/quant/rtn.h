@@ -12,6 +12,7 @@ typedef struct nb_source {
     const void *data;
     size_t n_rows, n_cols;
     const nb_transform *transforms; /* the last one; NULL: none */
+    const float *importance;        /* [n_cols]: what BLOCK formats weigh errors by; NULL: nothing */
 } nb_source;
 
 typedef struct nb_rtn_stats {
@@ -31,7 +32,7 @@ typedef struct nb_rtn_stats {
  *               m = (2^bits - 1) / (high - low), z = rint(-low * m - 2^(bits-1)), q = rint(x * m + z); s = 1
  * / m f8          s = max|x| / max_finite, code = encode(x / s)
  *
- *   BLOCK       as the format's encode_blocks says, without an importance; the source's own blocks stay as they are
+ *   BLOCK       as the format's encode_blocks says; the source's own blocks stay as they are
  *
  * all in f32, codes clamped. An f16 scale is rounded before codes are computed from it, and never to 0; an
  * all-zero group has s = 0, z = 0, q = 0. Refused with their place: NaN and infinity, a scale beyond f16, a

@@ -97,7 +97,8 @@ static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantiz
     if (!stats && is_as_loaded(t, quantizer)) {
         status = nb_tensor_pack_source(model, t, t->name, 0, tx->tensor_bytes, &t->packed, error);
     } else {
-        const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols, t->transforms};
+        const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols, t->transforms,
+                                  t->importance};
         status = nb_rtn_quantize(model->context, t->name, &source, quantizer, &t->packed, stats, error);
     }
     if (status == NB_OK && model->mapping) {
@@ -166,8 +167,10 @@ static nb_status replace(transaction *tx, const nb_change *c, nb_error *error)
     nb_tensor *t = c->tensor;
     replaced *entry = &tx->replaced[tx->count++];
     entry->past =
-        (nb_tensor_past){(size_t)(t - tx->model->tensors), t->quantizer, t->sqnr, t->changed, t->transforms};
+        (nb_tensor_past){(size_t)(t - tx->model->tensors), t->quantizer, t->sqnr, t->changed, t->transforms,
+                                   t->importance};
     t->transforms = c->transforms;
+    t->importance = c->importance;
     nb_status status =
         t->is_vector ? replace_vector(tx, entry, t, error) : replace_matrix(tx, entry, c, error);
     tx->done_bytes += nb_tensor_source_n_bytes(t);
@@ -188,6 +191,7 @@ static void go_back_with(transaction *tx, replaced *entry)
 {
     nb_tensor *t = &tx->model->tensors[entry->past.index];
     t->transforms = entry->past.transforms;
+    t->importance = entry->past.importance;
     if (t->is_vector) {
         free(t->vector);
         t->vector = entry->vector;
@@ -322,6 +326,7 @@ nb_status nb_model_undo(nb_model *model, nb_error *error)
         changes[i] = (nb_change){.tensor = &model->tensors[step->pasts[i].index],
                                  .quantizer = step->pasts[i].quantizer,
                                  .transforms = step->pasts[i].transforms,
+                                 .importance = step->pasts[i].importance,
                                  .sqnr = step->pasts[i].sqnr};
     transaction tx = {.model = model, .what = "going back"};
     nb_status status = run(&tx, changes, step->count, error);

@@ -75,6 +75,7 @@ static nb_status add_columns(rewrite *r, nb_tensor *t, const float *columns, nb_
     r->changes[r->n_changes++] = (nb_change){.tensor = t,
                                              .quantizer = t->quantizer,
                                              .transforms = transform,
+                                             .importance = t->importance,
                                              .sqnr = NAN,
                                              .measured = !t->is_vector && !isnan(t->sqnr)};
     return NB_OK;

@@ -240,6 +240,20 @@ static void measure_now(const nb_model *model, const nb_scope *scope, double *sq
     *bits = nb_bits_per_weight(n_bytes, n_weights);
 }
 
+/* All of the scope with one quantizer, and by the importance matrix if there is one. */
+static nb_status quantize_alike(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q,
+                                nb_tensor_loss *losses, nb_error *error)
+{
+    nb_quantizer *each = nb_calloc(scope->count, sizeof *each);
+    if (!each)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to quantize %zu tensors", scope->count);
+    for (size_t i = 0; i < scope->count; i++)
+        each[i] = *q;
+    nb_status status = nb_model_quantize_each(notebook->model, scope, each, notebook->importance, losses, error);
+    free(each);
+    return status;
+}
+
 static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
                                 const nb_quantizer *q, nb_items *out, nb_error *error)
 {
@@ -253,7 +267,7 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
         status =
             nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
     if (status == NB_OK)
-        status = nb_model_quantize(notebook->model, scope, q, losses, error);
+        status = quantize_alike(notebook, scope, q, losses, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         report(notebook, scope, q, losses, old_sqnr, old_bits, out);

@@ -92,7 +92,7 @@ static nb_status plan(const nb_notebook *notebook, const nb_recipe *recipe, nb_r
     *out = nb_calloc(nb_model_tensor_count(notebook->model), sizeof **out);
     if (!*out)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for what each tensor gets");
-    return nb_recipe_plan(recipe, notebook->model, false, *out, error);
+    return nb_recipe_plan(recipe, notebook->model, notebook->importance != NULL, *out, error);
 }
 
 /* ---- apply ---- */
@@ -143,7 +143,7 @@ nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const 
     if (status == NB_OK && notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
         status = nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
     if (status == NB_OK)
-        status = nb_model_quantize_each(notebook->model, &scope, quantizers, NULL, error);
+        status = nb_model_quantize_each(notebook->model, &scope, quantizers, notebook->importance, NULL, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         report(notebook, recipe, &scope, before, out);

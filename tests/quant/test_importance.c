@@ -1,6 +1,7 @@
 /* Importance matrices: sums that are computed here again from the model's own numbers, the same on every level and
  * thread count, and files of both forms. */
 #include "quant/importance.h"
+#include "quant/quantize.h"
 
 #include "tests/support/shapes.h"
 #include "tests/support/temporary.h"
@@ -201,12 +202,51 @@ static void what_cannot_be_collected(void **state)
     nb_context_destroy(&context);
 }
 
+/* A tensor's weighing is its own: it is there again when a later change is taken back, and without the matrix. */
+static void quantizing_by_it(void **state)
+{
+    (void)state;
+    nb_synthetic shape = test_shapes[0].shape;
+    shape.n_embd = 64, shape.n_heads = 4, shape.n_kv_heads = 2, shape.n_ff = 64, shape.head_size = 16;
+    nb_error error;
+    nb_context *context = test_context(NULL, 2);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_importance *importance = collect(model);
+    nb_scope scope;
+    assert_int_equal(nb_scope_resolve(model, "blk.0.attn_q", false, &scope, &error), NB_OK);
+    const nb_quantizer q = {.format = nb_format_find("q4_0")};
+    assert_int_equal(nb_model_quantize(model, &scope, &q, NULL, &error), NB_OK);
+    const uint64_t plain = test_state(model);
+    assert_int_equal(nb_model_quantize_each(model, &scope, &q, importance, NULL, &error), NB_OK);
+    const uint64_t weighed = test_state(model);
+    assert_true(plain != weighed);
+    nb_importance_destroy(&importance);
+    /* the row as the format's own encoder has it */
+    const nb_tensor *t = nb_model_tensor(model, scope.tensors[0]);
+    float x[64], stored[64], wanted[64], means[64];
+    uint8_t blocks[2 * 18];
+    memcpy(means, t->importance, sizeof means);
+    nb_tensor_source_row(t, 5, x);
+    nb_tensor_current_row(t, 5, stored);
+    q.format->encode_blocks(x, 64, means, blocks);
+    nb_format_decode_row(q.format, blocks, 64, wanted);
+    assert_memory_equal(stored, wanted, sizeof wanted);
+    assert_int_equal(nb_model_restore(model, &scope, &error), NB_OK);
+    assert_int_equal(nb_model_undo(model, &error), NB_OK);
+    assert_true(test_state(model) == weighed);
+    assert_int_equal(nb_model_undo(model, &error), NB_OK);
+    assert_true(test_state(model) == plain);
+    nb_scope_free(&scope);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_block_by_hand), cmocka_unit_test(same_bits_everywhere),
         cmocka_unit_test(saved_and_opened),    cmocka_unit_test(older_form_by_hand),
-        cmocka_unit_test(what_cannot_be_collected),
+        cmocka_unit_test(what_cannot_be_collected), cmocka_unit_test(quantizing_by_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
