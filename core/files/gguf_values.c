@@ -360,7 +360,7 @@ static bool skip(walk *w, uint32_t type, int depth)
 {
     uint64_t n = nb_gguf_type_size(type);
     const bool is_number = n > 0;
-    uint32_t inner;
+    uint32_t inner = 0;
     if (!is_number && !(type == NB_GGUF_STRING || (type == NB_GGUF_ARRAY && depth > 0)))
         return false;
     if (type == NB_GGUF_ARRAY && !take(w, &inner, sizeof inner))
