@@ -213,7 +213,7 @@ static void any_file_opens_all(void **state)
         assert_int_equal(gguf->n_tensors, 3);
         assert_true(nb_gguf_u64(gguf, "answer", &answer) && answer == 42);
         for (int k = 0; k < 3; k++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "t%d", k);
             const nb_gguf_tensor *t = nb_gguf_find_tensor(gguf, name);
             assert_non_null(t);
