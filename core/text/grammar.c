@@ -209,5 +209,6 @@ const char *nb_grammar_start(const nb_grammar *grammar, size_t index)
 void nb_story_free(nb_story *story)
 {
     free(story->text);
+    free(story->answers);
     *story = (nb_story){0};
 }

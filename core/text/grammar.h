@@ -25,6 +25,11 @@ void nb_grammar_close(nb_grammar **grammar);
 size_t nb_grammar_start_count(const nb_grammar *grammar);
 const char *nb_grammar_start(const nb_grammar *grammar, size_t index);
 
+/* Bytes of a text. */
+typedef struct nb_span {
+    size_t begin, end;
+} nb_span;
+
 typedef struct nb_story {
     char *text; /* terminated */
     size_t n_bytes;
@@ -34,7 +39,9 @@ typedef struct nb_story {
     /* Draws from a table of which nothing was written afterwards: `bits` counts them, but the text does not
      * tell. A good grammar has none. */
     size_t n_hidden;
-    size_t answer_begin, answer_end; /* bytes of the last <answer>; both n_bytes if there is none */
+    nb_span *answers; /* [n_answers]: every <answer>, in order; NULL if there is none */
+    size_t n_answers;
+    size_t answer_begin, answer_end; /* of the last; both n_bytes if there is none */
 } nb_story;
 void nb_story_free(nb_story *story);
 

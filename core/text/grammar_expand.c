@@ -30,7 +30,8 @@ typedef struct expansion {
     size_t n_hidden, n_steps;
     unsigned depth;
     bool in_answer;
-    size_t answer_begin, answer_end;
+    nb_span *answers;
+    size_t n_answers, answers_capacity;
 } expansion;
 
 bool nb_grammar_cell_passes(const nb_grammar *grammar, const nb_table_cell *cell, nb_test test, uint32_t text)
@@ -218,23 +219,38 @@ static nb_status alias(expansion *e, const nb_piece *piece)
     return status;
 }
 
+static nb_status begin_answer(expansion *e)
+{
+    nb_story_text_settle(&e->out);
+    if (e->n_answers == e->answers_capacity) {
+        const size_t capacity = e->answers_capacity ? 2 * e->answers_capacity : 8;
+        nb_span *grown = nb_realloc(e->answers, capacity, sizeof *grown);
+        if (!grown)
+            return nb_grammar_no_memory(e->error);
+        e->answers = grown;
+        e->answers_capacity = capacity;
+    }
+    e->answers[e->n_answers++] = (nb_span){e->out.n_bytes, e->out.n_bytes};
+    return NB_OK;
+}
+
+static nb_status end_answer(expansion *e, const nb_piece *piece)
+{
+    nb_span *answer = &e->answers[e->n_answers - 1];
+    answer->end = e->out.n_bytes;
+    if (answer->begin < 2 || answer->end == answer->begin || e->out.text[answer->begin - 1] != ' ')
+        return nb_grammar_fail(e->grammar, piece->place, e->error,
+                               "an answer stands after a space, and is not empty");
+    return NB_OK;
+}
+
 static nb_status answer(expansion *e, const nb_piece *piece)
 {
     bool begins = piece->kind == NB_PIECE_ANSWER_BEGIN;
     if (begins == e->in_answer)
         return nb_grammar_fail(e->grammar, piece->place, e->error, "an <answer> stands in another");
     e->in_answer = begins;
-    if (begins) {
-        nb_story_text_settle(&e->out);
-        e->answer_begin = e->out.n_bytes;
-        return NB_OK;
-    }
-    e->answer_end = e->out.n_bytes;
-    if (e->answer_begin < 2 || e->answer_end == e->answer_begin || e->out.text[e->answer_begin - 1] != ' ') {
-        return nb_grammar_fail(e->grammar, piece->place, e->error,
-                               "an answer stands after a space, and is not empty");
-    }
-    return NB_OK;
+    return begins ? begin_answer(e) : end_answer(e, piece);
 }
 
 static nb_status expand_rule(expansion *e, uint32_t index, nb_place place);
@@ -329,9 +345,12 @@ static nb_status finish(expansion *e, const nb_rule *rule, nb_story *story)
                         .n_bytes = n,
                         .bits = e->bits,
                         .n_hidden = e->n_hidden,
-                        .answer_begin = e->answer_end ? e->answer_begin : n,
-                        .answer_end = e->answer_end ? e->answer_end : n};
+                        .answers = e->answers,
+                        .n_answers = e->n_answers,
+                        .answer_begin = e->n_answers ? e->answers[e->n_answers - 1].begin : n,
+                        .answer_end = e->n_answers ? e->answers[e->n_answers - 1].end : n};
     e->out.text = NULL;
+    e->answers = NULL;
     return NB_OK;
 }
 
@@ -366,6 +385,7 @@ nb_status nb_grammar_expand_with(const nb_grammar *grammar, const char *start, n
         status = finish(&e, rule, story);
     }
     free(e.out.text);
+    free(e.answers);
     free(e.bindings);
     free(e.candidates);
     return status;

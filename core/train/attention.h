@@ -17,6 +17,7 @@ typedef struct nb_sequences {
     const size_t *begins;    /* [n_sequences + 1] */
     const int32_t *inputs;   /* [n_tokens] */
     const int32_t *targets;  /* [n_tokens]: what follows */
+    const float *weights;    /* [n_tokens]: how much the loss of each counts; NULL: 1 */
 } nb_sequences;
 
 typedef struct nb_attention {

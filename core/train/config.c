@@ -49,6 +49,7 @@ static const setting settings[] = {
     {"beta1", REAL, AT(adamw.beta1), 0, 0.999999, "0.9", false},
     {"beta2", REAL, AT(adamw.beta2), 0, 0.999999, "0.95", false},
     {"epsilon", REAL, AT(adamw.epsilon), 1e-30, 1, "1e-8", false},
+    {"answer_weight", REAL, AT(answer_weight), 0.001, 1000, "1", false},
     {"weight_decay", REAL, AT(adamw.weight_decay), 0, 10, "0.1", false},
     {"clip", REAL, AT(adamw.clip), 0, 1e9, "1", false},
     {"checkpoint_every", WHOLE, AT(checkpoint_every), 1, 1e9, "500", true},

@@ -20,6 +20,7 @@ typedef struct nb_train_config {
     uint64_t seed, corpus_seed;
     uint32_t batch_tokens, steps, warmup, checkpoint_every;
     double learning_rate, final_rate; /* of the cosine: its top, and the share of it that is left at the end */
+    double answer_weight; /* of the loss of tokens inside a grammar's <answer>, where that of others is 1 */
     nb_adamw_options adamw;
 } nb_train_config;
 

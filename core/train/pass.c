@@ -305,10 +305,13 @@ static void loss_rows(void *user, size_t begin, size_t end, unsigned thread)
     (void)thread;
     const losses_job *job = user;
     const size_t n_vocab = job->pass->network->hparams.n_vocab;
-    for (size_t t = begin; t < end; t++)
+    const nb_sequences *s = job->pass->sequences;
+    for (size_t t = begin; t < end; t++) {
+        const float weight = s->weights ? s->weights[job->first + t] * job->weight : job->weight;
         job->losses[job->first + t] =
             nb_cross_entropy(job->pass->network->context->kernels, job->pass->logits + t * n_vocab, n_vocab,
-                             (size_t)job->pass->sequences->targets[job->first + t], job->weight);
+                             (size_t)s->targets[job->first + t], weight);
+    }
 }
 
 /* The head, some tokens at a time: their losses and, if `backward`, the gradients of its weights and its input. */

@@ -10,7 +10,8 @@ typedef struct nb_pass nb_pass;
 nb_status nb_pass_create(nb_network *network, size_t max_tokens, nb_pass **out, nb_error *error);
 void nb_pass_destroy(nb_pass **pass);
 
-/* losses[n_tokens] in nats; network->gradients += loss_weight * the gradient of their sum. The logits are those that
+/* losses[n_tokens] in nats; network->gradients += loss_weight * the gradient of their sum, each with
+ * its weight. The logits are those that
  * the engine computes with the same weights, bit for bit. */
 void nb_pass_run(nb_pass *pass, const nb_sequences *sequences, float loss_weight, double *losses);
 /* The losses alone. */

@@ -17,8 +17,10 @@ struct nb_train_source {
     const nb_tokenizer *tokenizer;
     size_t n_ctx;
     uint64_t seed;
+    float answer_weight;
     nb_grammar *grammar;
     char *path, *start;
+    nb_story story;   /* of a grammar, the last document */
     nb_tokens tokens; /* of a text file, all; of a grammar, the last document */
     piece *pieces;
     size_t n_pieces, capacity;
@@ -112,6 +114,7 @@ nb_status nb_train_source_open(const nb_train_config *config, const nb_tokenizer
     s->tokenizer = tokenizer;
     s->n_ctx = config->hparams.n_ctx;
     s->seed = config->corpus_seed;
+    s->answer_weight = (float)config->answer_weight;
     s->path = nb_train_config_path(config, config->grammar ? config->grammar : config->text);
     s->start = nb_strdup(config->start);
     nb_status status = s->path && s->start ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory to read training text");
@@ -129,6 +132,7 @@ void nb_train_source_close(nb_train_source **source)
     if (!s)
         return;
     nb_grammar_close(&s->grammar);
+    nb_story_free(&s->story);
     nb_tokens_free(&s->tokens);
     free(s->pieces);
     free(s->order);
@@ -151,12 +155,11 @@ static nb_status get_sequence(nb_train_source *s, uint64_t index, const int32_t 
         *ends = p->ends;
         return NB_OK;
     }
-    nb_story story = {0};
-    nb_status status = nb_grammar_expand(s->grammar, s->start, s->seed, index, &story, error);
+    nb_story_free(&s->story);
+    nb_status status = nb_grammar_expand(s->grammar, s->start, s->seed, index, &s->story, error);
     s->tokens.count = 0;
     if (status == NB_OK)
-        status = nb_tokenizer_encode(s->tokenizer, story.text, story.n_bytes, false, false, &s->tokens, error);
-    nb_story_free(&story);
+        status = nb_tokenizer_encode(s->tokenizer, s->story.text, s->story.n_bytes, false, false, &s->tokens, error);
     if (status == NB_OK && s->tokens.count >= s->n_ctx)
         status = nb_fail(error, NB_ERR_ARGUMENT, "%s: story %llu of seed %llu has %zu tokens; n_ctx = %zu is too short",
                          s->path, (unsigned long long)index, (unsigned long long)s->seed, s->tokens.count, s->n_ctx);
@@ -164,6 +167,20 @@ static nb_status get_sequence(nb_train_source *s, uint64_t index, const int32_t 
     *n = s->tokens.count;
     *ends = true;
     return status;
+}
+
+/* Weights of the n tokens of the last document. A token belongs to an answer if it holds a byte of one. */
+static void weigh(const nb_train_source *s, const int32_t *ids, size_t n, float *weights)
+{
+    size_t at = 0, answer = 0;
+    for (size_t i = 0; i < n; i++) {
+        const size_t end = at + nb_tokenizer_piece(s->tokenizer, i > 0 ? ids[i - 1] : -1, ids[i]).n_bytes;
+        while (answer < s->story.n_answers && s->story.answers[answer].end <= at)
+            answer++;
+        const bool inside = answer < s->story.n_answers && s->story.answers[answer].begin < end;
+        weights[i] = inside ? s->answer_weight : 1.0f;
+        at = end;
+    }
 }
 
 /* ---- batches ---- */
@@ -175,7 +192,8 @@ nb_status nb_batch_create(size_t max_tokens, nb_batch *out, nb_error *error)
     out->part_begins = nb_calloc(max_tokens + 1, sizeof *out->part_begins);
     out->inputs = nb_calloc(max_tokens, sizeof *out->inputs);
     out->targets = nb_calloc(max_tokens, sizeof *out->targets);
-    if (out->begins && out->part_begins && out->inputs && out->targets)
+    out->weights = nb_calloc(max_tokens, sizeof *out->weights);
+    if (out->begins && out->part_begins && out->inputs && out->targets && out->weights)
         return NB_OK;
     nb_batch_free(out);
     return nb_fail(error, NB_ERR_MEMORY, "no memory for a batch of %zu tokens", max_tokens);
@@ -187,12 +205,14 @@ void nb_batch_free(nb_batch *batch)
     free(batch->part_begins);
     free(batch->inputs);
     free(batch->targets);
+    free(batch->weights);
     *batch = (nb_batch){0};
 }
 
 nb_status nb_batch_fill(nb_batch *batch, nb_train_source *source, uint64_t *next, nb_error *error)
 {
     size_t n_sequences = 0, n_tokens = 0;
+    batch->total_weight = 0;
     for (;;) {
         const int32_t *ids;
         size_t n;
@@ -207,14 +227,21 @@ nb_status nb_batch_fill(nb_batch *batch, nb_train_source *source, uint64_t *next
         inputs[0] = nb_tokenizer_bos(source->tokenizer);
         memcpy(inputs + 1, ids, (length - 1) * sizeof *ids);
         memcpy(targets, ids, n * sizeof *ids);
-        if (ends)
+        float *weights = batch->weights + n_tokens;
+        weigh(source, ids, n, weights);
+        if (ends) {
             targets[n] = nb_tokenizer_eos(source->tokenizer);
+            weights[n] = 1.0f;
+        }
+        for (size_t i = 0; i < length; i++)
+            batch->total_weight += (double)weights[i];
         batch->begins[n_sequences++] = n_tokens;
         n_tokens += length;
         (*next)++;
     }
     batch->begins[n_sequences] = n_tokens;
-    batch->sequences = (nb_sequences){n_sequences, n_tokens, batch->begins, batch->inputs, batch->targets};
+    batch->sequences = (nb_sequences){n_sequences, n_tokens, batch->begins, batch->inputs, batch->targets,
+                                      batch->weights};
     return NB_OK;
 }
 
@@ -227,5 +254,6 @@ nb_sequences nb_batch_part(nb_batch *batch, size_t first, size_t max_tokens)
         n++;
     for (size_t i = 0; i <= n; i++)
         batch->part_begins[i] = all->begins[first + i] - begin;
-    return (nb_sequences){n, batch->part_begins[n], batch->part_begins, all->inputs + begin, all->targets + begin};
+    return (nb_sequences){n, batch->part_begins[n], batch->part_begins, all->inputs + begin, all->targets + begin,
+                          all->weights + begin};
 }

@@ -21,6 +21,8 @@ typedef struct nb_batch {
     size_t *begins;            /* [max_tokens + 1] */
     size_t *part_begins;       /* [max_tokens + 1]: of the last part */
     int32_t *inputs, *targets; /* [max_tokens] */
+    float *weights;            /* [max_tokens]: 1, and config->answer_weight for tokens of an <answer> of the grammar */
+    double total_weight;
     size_t max_tokens;
 } nb_batch;
 

@@ -122,12 +122,12 @@ static void end(training *t)
 
 /* ---- steps ---- */
 
-/* Gradients of the mean loss of the whole batch, part by part. */
+/* Gradients of the weighted mean loss of the whole batch, part by part; returns the plain mean. */
 static double run_batch(training *t)
 {
     const nb_sequences *all = &t->batch.sequences;
     const size_t pass_tokens = nb_min_size(nb_max_size(PASS_TOKENS, t->config->hparams.n_ctx), t->batch.max_tokens);
-    const float weight = (float)(1.0 / (double)all->n_tokens);
+    const float weight = (float)(1.0 / t->batch.total_weight);
     double total = 0;
     for (size_t first = 0; first < all->n_sequences;) {
         const nb_sequences part = nb_batch_part(&t->batch, first, pass_tokens);

@@ -121,7 +121,7 @@ static void products(bench *b)
 
 static void step(bench *b)
 {
-    const nb_sequences sequences = {N_SEQUENCES, N_TOKENS, b->begins, b->inputs, b->targets};
+    const nb_sequences sequences = {N_SEQUENCES, N_TOKENS, b->begins, b->inputs, b->targets, NULL};
     nb_pass_run(b->pass, &sequences, 1.0f / N_TOKENS, b->losses);
     nb_adamw_step(&b->adamw, b->network, 1e-4);
 }

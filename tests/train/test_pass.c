@@ -33,6 +33,7 @@ typedef struct fixture {
     nb_network *network;
     nb_pass *pass;
     int32_t inputs[N_TOKENS], targets[N_TOKENS];
+    float weights[N_TOKENS]; /* some tokens count four times */
     size_t begins[N_SEQUENCES + 1];
     nb_sequences sequences;
 } fixture;
@@ -55,10 +56,11 @@ static void start(fixture *f, const nb_hparams *hparams, const char *level, unsi
     for (size_t i = 0; i < N_TOKENS; i++) {
         f->inputs[i] = (int32_t)nb_random_below(&random, hparams->n_vocab);
         f->targets[i] = (int32_t)nb_random_below(&random, hparams->n_vocab);
+        f->weights[i] = i % 5 == 2 ? 4.0f : 1.0f;
     }
     const size_t begins[N_SEQUENCES + 1] = {0, 1, 113, N_TOKENS};
     memcpy(f->begins, begins, sizeof begins);
-    f->sequences = (nb_sequences){N_SEQUENCES, N_TOKENS, f->begins, f->inputs, f->targets};
+    f->sequences = (nb_sequences){N_SEQUENCES, N_TOKENS, f->begins, f->inputs, f->targets, f->weights};
 }
 
 static void stop(fixture *f)
@@ -74,7 +76,7 @@ static double total_loss(fixture *f)
     nb_network_pack(f->network);
     nb_pass_losses(f->pass, &f->sequences, losses);
     for (size_t i = 0; i < N_TOKENS; i++)
-        total += losses[i];
+        total += (double)f->weights[i] * losses[i];
     return total;
 }
 

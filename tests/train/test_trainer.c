@@ -187,7 +187,7 @@ static void test_engine_agrees(void **state)
     nb_network_pack(network);
     assert_int_equal(nb_pass_create(network, N, &pass, &error), NB_OK);
     const size_t begins[2] = {0, N};
-    const nb_sequences sequences = {1, N, begins, tokens, tokens + 1};
+    const nb_sequences sequences = {1, N, begins, tokens, tokens + 1, NULL};
     nb_pass_losses(pass, &sequences, losses);
     for (size_t t = 0; t < N; t++) {
         const float *row = logits + t * n_vocab;
