@@ -82,7 +82,7 @@ const nb_command nb_subcommand_quantize = {
     .name = "quantize",
     .usage =
         "nibble quantize IN OUT absmax|zeropoint [--bits N] [--per tensor|channel|group:N] [--scope SCOPE]\n"
-        "nibble quantize IN OUT f16|bf16|f8_e4m3|f8_e5m2 [--scope SCOPE]\n"
+        "nibble quantize IN OUT f16|f8_e4m3|q4_k|... --scope SCOPE\n"
         "nibble quantize IN OUT q4_k_m|...|FILE.recipe [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]",
     .summary = "write a model in fewer bits",
     .examples = {"nibble quantize model.gguf small.gguf absmax --bits 4 --per group:32",

@@ -21,12 +21,14 @@ static nb_status unknown_storage(const char *what, nb_error *error)
     nb_nearest_offer(&nearest, "zeropoint");
     for (size_t i = 0; i < nb_format_count(); i++)
         nb_nearest_offer(&nearest, nb_format_at(i)->name);
+    for (size_t i = 0; i < nb_mixture_count(); i++)
+        nb_nearest_offer(&nearest, nb_mixture_at(i)->name);
     if (nearest.best)
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "nothing to quantize with is called \"%.60s\": did you mean %s?", what, nearest.best);
     return nb_fail(error, NB_ERR_ARGUMENT,
-                   "quantize takes a scheme (absmax, zeropoint) or a format (f16, bf16, f8_e4m3, f8_e5m2), "
-                   "not \"%.60s\"",
+                   "quantize takes a scheme (absmax, zeropoint), a format (f16, q4_k, ...: formats lists them) or a "
+                   "recipe (q4_k_m), not \"%.60s\"",
                    what);
 }
 
@@ -319,7 +321,7 @@ const nb_command nb_command_quantize = {
     .name = "quantize",
     .group = "Changing it",
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
-             "quantize SCOPE f16|bf16|f8_e4m3|f8_e5m2\n"
+             "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
              "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]",
     .summary = "store tensors in fewer bits; undo brings them back",
     .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from "
