@@ -8,6 +8,7 @@
 
 #define NIBBLE_VERSION "0.1.0"
 
+#include "array/array.h"
 #include "base/context.h"
 #include "base/cpu.h"
 #include "base/file.h"
