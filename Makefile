@@ -35,13 +35,16 @@ ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(CROSS),-s
 
 # Libraries. A cross build takes none: byte-level BPE and line editing then say that they are missing.
 ifeq ($(CROSS),)
-LIBRARIES := $(foreach l,libpcre2-8 libedit,$(shell $(PKG) --exists $(l) 2>/dev/null && echo $(l)))
+LIBRARIES := $(foreach l,libpcre2-8 libedit md4c,$(shell $(PKG) --exists $(l) 2>/dev/null && echo $(l)))
 endif
 ifneq ($(filter libpcre2-8,$(LIBRARIES)),)
 ALL_CFLAGS += -DNB_HAVE_PCRE2
 endif
 ifneq ($(filter libedit,$(LIBRARIES)),)
 ALL_CFLAGS += -DNB_HAVE_LIBEDIT
+endif
+ifneq ($(filter md4c,$(LIBRARIES)),)
+ALL_CFLAGS += -DNB_HAVE_MD4C
 endif
 LIBS := $(if $(LIBRARIES),$(shell $(PKG) --libs $(LIBRARIES))) -lm
 
@@ -65,7 +68,7 @@ level_flags    = $(if $(LEVEL_$(call level_of,$(1))),$(LEVEL_$(call level_of,$(1
 sources        = $(sort $(filter-out $(OTHER_LEVELS),$(wildcard $(1))))
 CORE_SRC      := $(call sources,core/*/*.c)
 PLOTS_SRC     := $(call sources,plots/*.c)
-REPL_SRC      := $(filter-out repl/main.c,$(call sources,repl/*.c repl/commands/*.c))
+REPL_SRC      := $(filter-out repl/main.c,$(call sources,repl/*.c repl/commands/*.c repl/lesson/*.c))
 SUPPORT_SRC   := $(call sources,tests/support/*.c)
 CHECK_SRC     := $(call sources,tests/kernels/check*.c)
 TEST_SRC      := $(sort $(wildcard tests/*/test_*.c))

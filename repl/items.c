@@ -90,6 +90,18 @@ void nb_items_value(nb_items *items, const char *format, ...)
     va_end(arguments);
 }
 
+void nb_items_markdown(nb_items *items, const char *text, size_t n_bytes)
+{
+    nb_item *item = add(items, NB_ITEM_MARKDOWN);
+    if (!item)
+        return;
+    item->text = nb_calloc(n_bytes + 1, 1);
+    if (item->text)
+        memcpy(item->text, text, n_bytes);
+    else
+        items->failed = true;
+}
+
 /* Texts end at their terminator, so a zero byte among a model's bytes is shown as what stands for one. */
 void nb_items_literal(nb_items *items, const char *text, size_t n_bytes, bool streamed)
 {

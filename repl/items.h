@@ -17,13 +17,15 @@
 #define NB_MUTED    "\x04"
 #define NB_ALERT    "\x05"
 #define NB_END      "\x06"
+#define NB_EMPHASIS "\x07"
 
 typedef enum nb_item_kind {
     NB_ITEM_TEXT,
     NB_ITEM_LITERAL,
     NB_ITEM_TABLE,
     NB_ITEM_FIGURE,
-    NB_ITEM_VALUE
+    NB_ITEM_VALUE,
+    NB_ITEM_MARKDOWN,
 } nb_item_kind;
 
 typedef enum nb_column_kind {
@@ -58,7 +60,7 @@ typedef struct nb_table {
 typedef struct nb_item {
     nb_item_kind kind;
     /* TEXT: prose, wrapped; lines as they stand. LITERAL: what a model wrote or a shell said, no marks in it.
-     * VALUE: the value itself, with its unit. */
+     * VALUE: the value itself, with its unit. MARKDOWN: what a lesson says, as it stands in its file. */
     char *text;
     bool streamed; /* LITERAL: a terminal has shown it already */
     nb_table table;
@@ -75,6 +77,7 @@ void nb_items_free(nb_items *items);
 
 void nb_items_text(nb_items *items, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void nb_items_value(nb_items *items, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void nb_items_markdown(nb_items *items, const char *text, size_t n_bytes);
 void nb_items_literal(nb_items *items, const char *text, size_t n_bytes, bool streamed);
 /* Copies the figure and all that it points to. */
 void nb_items_figure(nb_items *items, const nb_figure *figure);

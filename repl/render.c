@@ -1,6 +1,7 @@
 #include "repl/render.h"
 
 #include "base/memory.h"
+#include "repl/markdown.h"
 #include "repl/render_table.h"
 #include "repl/utf8.h"
 
@@ -71,6 +72,8 @@ static const char *escape_of(char mark)
         return "\x1b[2m";
     case '\x05':
         return "\x1b[33m";
+    case '\x07':
+        return "\x1b[3m";
     default:
         return NULL;
     }
@@ -124,7 +127,7 @@ void nb_render_span(const nb_screen *screen, const char *text, size_t n, char *m
         nb_draft_add(out, escape);
     for (size_t i = 0, used; i < n; i += used) {
         uint32_t code_point = nb_utf8_decode(text + i, n - i, &used);
-        if (code_point >= 1 && code_point <= 6) {
+        if (code_point >= 1 && code_point <= 7) {
             if (lit)
                 nb_draft_add(out, "\x1b[0m");
             *mark = code_point == 6 ? 0 : (char)code_point;
@@ -242,6 +245,9 @@ void nb_render_items(nb_screen *screen, const nb_items *items, unsigned cell, nb
             break;
         case NB_ITEM_FIGURE:
             render_figure(screen, &item->figure, out);
+            break;
+        case NB_ITEM_MARKDOWN:
+            nb_markdown_render(screen, text, strlen(text), out);
             break;
         case NB_ITEM_LITERAL:
             if (!item->streamed)

@@ -70,7 +70,7 @@ static bool in_ranges(uint32_t code_point, const range *ranges, size_t n)
 int nb_utf8_columns(uint32_t code_point)
 {
     if (code_point < 0x20)
-        return code_point >= 1 && code_point <= 6 ? 0 : 1; /* the marks of items.h; others are shown as '?' */
+        return code_point >= 1 && code_point <= 7 ? 0 : 1; /* the marks of items.h; others are shown as '?' */
     if (code_point < 0x300)
         return 1;
     if (in_ranges(code_point, combining, sizeof combining / sizeof *combining))
