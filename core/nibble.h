@@ -19,6 +19,7 @@
 #include "base/view.h"
 #include "eval/bench.h"
 #include "eval/evaluate.h"
+#include "eval/footprint.h"
 #include "eval/quiz.h"
 #include "files/gguf.h"
 #include "files/llama2c.h"

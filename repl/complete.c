@@ -181,6 +181,10 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
             offer(t, nb_mixture_at(i)->name);
         offer_files(t);
         break;
+    case NB_WORD_SHAPE:
+        for (size_t i = 0; i < nb_shape_count(); i++)
+            offer(t, nb_shape_at(i)->name);
+        break;
     case NB_WORD_PER:
         offer_list(t, "tensor channel group:32 group:64 group:128");
         break;

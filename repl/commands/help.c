@@ -7,18 +7,26 @@
 static const nb_column list_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 static const nb_column option_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
-/* A group whose commands say what they do by their names shares a row, so that all fit on a screen of 24. */
-static const char plain_group[] = "The notebook";
+/* Groups whose commands say what they do by their names share a row each, so that all fit on a screen of 24. */
+static bool is_plain(const char *group)
+{
+    static const char *const plain[] = {"Numbers", "Lessons", "The notebook"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        if (strcmp(group, plain[i]) == 0)
+            return true;
+    }
+    return false;
+}
 
-static void list_plain(nb_items *out)
+static void list_plain(const char *group, bool last, nb_items *out)
 {
     nb_draft names = {0};
     for (size_t i = 0; i < nb_command_count(); i++) {
         const nb_command *command = nb_command_at(i);
-        if (strcmp(command->group, plain_group) == 0)
+        if (strcmp(command->group, group) == 0)
             nb_draft_addf(&names, "%s" NB_COMMAND "%s" NB_END, names.n_bytes ? "  " : "", command->name);
     }
-    nb_items_cell(out, 2, "%s" NB_MUTED "   ?NAME tells more" NB_END, nb_draft_text(&names));
+    nb_items_cell(out, 2, "%s" NB_MUTED "%s" NB_END, nb_draft_text(&names), last ? "   ?NAME tells more" : "");
     nb_draft_free(&names);
 }
 
@@ -28,16 +36,16 @@ static void list_commands(nb_items *out)
     nb_items_table(out, list_columns, 3);
     for (size_t i = 0; i < nb_command_count(); i++) {
         const nb_command *command = nb_command_at(i);
-        const bool begins = strcmp(group, command->group) != 0,
-                   plain = strcmp(command->group, plain_group) == 0;
+        const bool begins = strcmp(group, command->group) != 0;
         group = command->group;
+        const bool plain = is_plain(group);
         if (plain && !begins)
             continue;
         nb_items_row(out);
         if (begins)
             nb_items_cell(out, 0, NB_MUTED "%s" NB_END, group);
         if (plain) {
-            list_plain(out);
+            list_plain(group, strcmp(group, nb_command_at(nb_command_count() - 1)->group) == 0, out);
         } else {
             nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
             nb_items_cell(out, 2, "%s", command->summary);
