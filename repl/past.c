@@ -1,34 +1,16 @@
 #include "repl/past.h"
 
 #include "base/memory.h"
+#include "repl/data.h"
 #include "repl/draft.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { KEPT = 1000, MOST_BYTES = 1 << 20 };
-
-static char *data_folder(void)
-{
-    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    if (data && data[0] == '/')
-        return nb_format_text("%s/nibble", data);
-    return home && home[0] == '/' ? nb_format_text("%s/.local/share/nibble", home) : NULL;
-}
-
-static void make_folders(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    mkdir(path, 0700);
-}
 
 static void unescape(char *line)
 {
@@ -64,11 +46,7 @@ static void read_cells(const char *text, void (*each)(void *user, const char *ce
 
 void nb_past_open(nb_past *past, void (*each)(void *user, const char *cell), void *user)
 {
-    char *folder = data_folder();
-    past->path = folder ? nb_format_text("%s/history", folder) : NULL;
-    if (past->path)
-        make_folders(folder);
-    free(folder);
+    past->path = nb_data_path("history");
     FILE *file = past->path ? fopen(past->path, "r") : NULL;
     char *text = file ? nb_calloc(MOST_BYTES + 1, 1) : NULL;
     if (text) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const keys[] = {"ask", "want", "wrong", "hint", "do"};
+static const char *const keys[] = {"ask", "want", "wrong", "hint", "do", "try"};
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
 typedef struct reading {
@@ -92,6 +92,22 @@ static nb_status add_hint(const reading *r, const char *text)
     return hints[check->n_hints] ? (check->n_hints++, NB_OK) : no_memory(r);
 }
 
+/* A mistake that the `wrong` before it is about; several lines are one cell. */
+static nb_status add_example(const reading *r, const char *text)
+{
+    nb_check *check = r->check;
+    if (check->n_wrongs == 0)
+        return nb_fail(r->error, NB_ERR_FILE, "%.200s, line %zu: \"try\" shows the mistake of a \"wrong\" line before it",
+                       r->document->name, r->line);
+    nb_answer *wrong = &check->wrongs[check->n_wrongs - 1];
+    char *example = nb_format_text("%s%s%s", wrong->example ? wrong->example : "", wrong->example ? "\n" : "", text);
+    if (!example)
+        return no_memory(r);
+    free(wrong->example);
+    wrong->example = example;
+    return NB_OK;
+}
+
 static nb_status take(reading *r, size_t key, const char *text)
 {
     nb_draft *lines = key == 0 ? &r->ask : &r->solution;
@@ -102,6 +118,8 @@ static nb_status take(reading *r, size_t key, const char *text)
         return add_answer(r, &r->check->wrongs, &r->check->n_wrongs, text, true);
     case 3:
         return add_hint(r, text);
+    case 5:
+        return add_example(r, text);
     default:
         nb_draft_addf(lines, "%s%s", lines->n_bytes ? "\n" : "", text);
         return lines->failed ? no_memory(r) : NB_OK;
@@ -122,7 +140,7 @@ static nb_status unknown_key(const reading *r, const char *text, size_t n)
         return nb_fail(r->error, NB_ERR_FILE, "%.200s, line %zu: a check has no \"%s\": did you mean %s?",
                        r->document->name, r->line, name, nearest.best);
     return nb_fail(r->error, NB_ERR_FILE,
-                   "%.200s, line %zu: \"%s\" is none of ask, want, wrong, hint and do; a line that goes on is indented",
+                   "%.200s, line %zu: \"%s\" is none of ask, want, wrong, try, hint and do; a line that goes on is indented",
                    r->document->name, r->line, name);
 }
 
@@ -142,12 +160,12 @@ static nb_status read_entry(reading *r, const char *text, size_t n)
         size_t length = nb_min_size(strcspn(at, "\n"), (size_t)(end - at)), blanks = strspn(at, " \t");
         if (blanks < length) {
             if (value.n_bytes)
-                nb_draft_add(&value, key == 0 || key == 4 ? "\n" : " ");
+                nb_draft_add(&value, key == 0 || key >= 4 ? "\n" : " ");
             size_t shown = length;
             while (strchr(" \t", at[shown - 1]))
                 shown--;
             /* The lines of a cell keep their own indentation. */
-            size_t skipped = key == 4 && value.n_bytes ? nb_min_size(blanks, 4) : blanks;
+            size_t skipped = key >= 4 && value.n_bytes ? nb_min_size(blanks, 4) : blanks;
             nb_draft_append(&value, at + skipped, shown - skipped);
         }
         at += length + 1;
@@ -209,6 +227,7 @@ static void free_answers(nb_answer *answers, size_t count)
     for (size_t i = 0; i < count; i++) {
         free(answers[i].condition);
         free(answers[i].sentence);
+        free(answers[i].example);
     }
     free(answers);
 }

@@ -41,6 +41,7 @@ typedef enum nb_block_kind {
 typedef struct nb_answer {
     char *condition; /* an expression */
     char *sentence;  /* what to say when it holds; NULL: none */
+    char *example;   /* wrong: a cell that makes this mistake; NULL: none */
     size_t line;
 } nb_answer;
 
@@ -48,6 +49,7 @@ typedef struct nb_answer {
  *   ask:   the question, as Markdown; lines of several `ask:` are joined by newlines
  *   want:  COND [| SENTENCE]; all of them must hold
  *   wrong: COND | SENTENCE; the first that holds says which mistake was made
+ *   try:   a line of a cell that makes the mistake of the `wrong` before it, for tests
  *   hint:  one of up to as many as there are, in order
  *   do:    a line of the cell that does it; `skip` runs them */
 typedef struct nb_check {
