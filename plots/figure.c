@@ -15,6 +15,7 @@
 static const nb_figure_row *const kinds[] = {
     &nb_figure_histogram,
     &nb_figure_curve,
+    &nb_figure_pareto,
 };
 
 static const nb_figure_row *row_of(nb_figure_kind kind)
@@ -151,6 +152,8 @@ static nb_status render_text(const nb_figure_row *row, const nb_figure *figure, 
     nb_grid grid = {0};
     const char *bar = utf8 ? "█" : "|";
     nb_legend_marks marks = {.before = figure->after.values ? "o" : bar, .after = bar};
+    if (row->marks.before)
+        marks = utf8 ? row->marks : row->ascii_marks;
     nb_status status = nb_text_frame(&grid, figure, axes, terminal, marks, utf8, error);
     if (status == NB_OK) {
         row->text(&grid, figure, axes, utf8);
@@ -220,7 +223,7 @@ nb_status nb_figure_render(const nb_figure *figure, const nb_terminal *terminal,
         done = render_picture(row, figure, &axes, terminal, &drawn, &end, NULL) == NB_OK;
         picture = utf8 ? NB_PICTURE_BRAILLE : NB_PICTURE_ASCII;
     }
-    if (!done && picture == NB_PICTURE_BRAILLE && (end == NB_GNUPLOT_DONE || end == NB_GNUPLOT_FAILED)) {
+    if (!done && picture == NB_PICTURE_BRAILLE && !row->in_characters && (end == NB_GNUPLOT_DONE || end == NB_GNUPLOT_FAILED)) {
         nb_gnuplot_end braille_end = NB_GNUPLOT_DONE;
         done = render_braille(row, figure, &axes, terminal, &drawn, &braille_end, NULL) == NB_OK;
         end = end == NB_GNUPLOT_DONE ? braille_end : end;

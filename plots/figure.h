@@ -19,6 +19,8 @@ typedef struct nb_axes {
     bool is_empty;                       /* nothing to draw: `note` says so in the middle */
     double note_x, note_width;           /* the middle and the width of that bar */
     char note[192];
+    /* Of a picture's plot area, in pixels: its size, that of its letters, and how gnuplot is told the latter. */
+    double area_width, area_height, area_em, area_font;
 } nb_axes;
 
 /* What to draw: all of it in colour, or one series alone, in black, for a terminal's dots. */
@@ -37,8 +39,10 @@ typedef struct nb_figure_row {
     void (*script)(nb_buffer *script, const nb_figure *figure, const nb_axes *axes, nb_layer layer,
                    const nb_palette *palette, double dots, double line);
     void (*text)(nb_grid *grid, const nb_figure *figure, const nb_axes *axes, bool utf8);
+    bool in_characters;             /* a terminal without pictures gets `text` rather than dots: it has names in it */
+    nb_legend_marks marks, ascii_marks; /* of the legend in characters, where they are not a curve's or a bar's */
 } nb_figure_row;
 
-extern const nb_figure_row nb_figure_histogram, nb_figure_curve;
+extern const nb_figure_row nb_figure_histogram, nb_figure_curve, nb_figure_pareto;
 
 #endif

@@ -28,7 +28,7 @@ static const char *or_empty(const char *text)
 
 static double label_width(const nb_figure_series *series)
 {
-    return series->values && series->label ? nb_words_width(series->label, nb_width_sans) : 0;
+    return series->label ? nb_words_width(series->label, nb_width_sans) : 0;
 }
 
 /* Where the legend stands: beside headline and subline if both leave room, else in a row below. */
@@ -242,5 +242,10 @@ void nb_picture_script(nb_buffer *script, const nb_figure_row *row, const nb_fig
                   "center rotate by 90", figure->y_label, layout.bottom - layout.top, false, 1,
                   palette->muted);
     add_note(script, axes, &layout, canvas, palette);
-    row->script(script, figure, axes, NB_LAYER_ALL, palette, layout.right - layout.left, 2.6);
+    nb_axes placed = *axes;
+    placed.area_width = layout.right - layout.left;
+    placed.area_height = layout.bottom - layout.top;
+    placed.area_em = em;
+    placed.area_font = font_size(canvas, 1);
+    row->script(script, figure, &placed, NB_LAYER_ALL, palette, placed.area_width, 2.6);
 }

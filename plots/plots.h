@@ -10,12 +10,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum nb_figure_kind { NB_FIGURE_HISTOGRAM, NB_FIGURE_CURVE } nb_figure_kind;
+typedef enum nb_figure_kind { NB_FIGURE_HISTOGRAM, NB_FIGURE_CURVE, NB_FIGURE_PARETO } nb_figure_kind;
 
 typedef struct nb_figure_series {
     const char *label;    /* "before (f16)" */
     const double *values; /* HISTOGRAM: counts per bin; CURVE: heights, NaN for a gap */
 } nb_figure_series;
+
+/* PARETO: what is paid (x) for what is lost (y; 0 and less stand on the axis). */
+typedef struct nb_figure_point {
+    const char *name;
+    double x, y;
+    bool on_front; /* no other point is as good in both */
+} nb_figure_point;
 
 /* Borrowed pointers throughout. */
 typedef struct nb_figure {
@@ -23,9 +30,10 @@ typedef struct nb_figure {
     const char *headline; /* bold: what to see */
     const char *subline;  /* muted: tensor, count, error */
     const char *x_label, *y_label;
-    double x_low, x_high;           /* HISTOGRAM: outer edges; CURVE: of the first and the last point */
+    double x_low, x_high;           /* HISTOGRAM: outer edges; CURVE: of the first and the last point; PARETO: unread */
     size_t n;                       /* points or bins */
-    nb_figure_series before, after; /* after.values NULL: one series */
+    nb_figure_series before, after; /* after.values NULL: one series. PARETO: labels of the front and of the rest */
+    const nb_figure_point *points;  /* PARETO: n of them */
     bool log_y;
     const char *note; /* names a cut-off spike of `after` at 0: "19.2% of weights round to 0"; NULL: made */
     const char *sentence; /* the figure in words, for a screen reader and Markdown; required */

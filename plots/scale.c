@@ -76,13 +76,22 @@ static void write_count(char *text, size_t size, double value, double step)
     write_plain(text, size, value, step);
 }
 
+static void write_increase(char *text, size_t size, double value, double step)
+{
+    char number[24];
+    write_plain(number, sizeof number, value, step);
+    snprintf(text, size, "%s%.22s", value > 0 ? "+" : "", number);
+}
+
 static void add(nb_ticks *ticks, double value, double step, nb_tick_style style)
 {
     if (ticks->n == NB_MAX_TICKS)
         return;
     nb_tick *tick = &ticks->items[ticks->n++];
     tick->value = value;
-    (style == NB_TICK_COUNT ? write_count : write_plain)(tick->label, sizeof(tick->label), value, step);
+    (style == NB_TICK_COUNT      ? write_count
+     : style == NB_TICK_INCREASE ? write_increase
+                                 : write_plain)(tick->label, sizeof(tick->label), value, step);
 }
 
 static void choose_log(nb_ticks *ticks, double low, double high, size_t wanted, nb_tick_style style)

@@ -22,6 +22,7 @@ typedef struct nb_ticks {
 typedef enum nb_tick_style {
     NB_TICK_PLAIN, /* -0.05, 0, 0.05, all with the same digits */
     NB_TICK_COUNT, /* 0, 5k, 10k, 2.5M */
+    NB_TICK_INCREASE, /* +0.01, +0.1, +1 */
 } nb_tick_style;
 
 /* Without libm, whose pow and log10 differ between systems: labels are made from these. Exact for exponents

@@ -123,7 +123,7 @@ static void draw_legend(nb_grid *grid, const nb_figure *figure, int row, nb_lege
         const char *mark, *label;
         nb_style style;
     } entries[] = {{marks.before, figure->before.label, NB_STYLE_BEFORE},
-                   {marks.after, figure->after.values ? figure->after.label : NULL, NB_STYLE_AFTER}};
+                   {marks.after, figure->after.label, figure->after.values ? NB_STYLE_AFTER : NB_STYLE_MUTED}};
     int column = grid->columns, room = grid->columns / 2 - 6;
     for (int i = 1; i >= 0; i--) {
         nb_buffer label = {0};

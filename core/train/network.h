@@ -39,7 +39,9 @@ typedef struct nb_network {
 nb_status nb_network_create(nb_context *context, const nb_hparams *hparams, nb_network **out, nb_error *error);
 void nb_network_destroy(nb_network **network);
 /* Normal numbers: 0.02 for embeddings, 0.5 / sqrt(columns) for the other matrices, and those that write into the
- * residual stream divided by sqrt(2 n_layers) more (Radford et al. 2019, section 2.3). */
+ * residual stream divided by sqrt(2 n_layers) more (Radford et al. 2019, section 2.3). Added to these: to the attention's
+ * output the transpose of its values, to queries 0.7 of the keys (after Trockman and Kolter, Mimetic Initialization of
+ * Self-Attention Layers, arXiv 2305.09828). */
 void nb_network_initialise(nb_network *network, uint64_t seed);
 /* NULL if there is none of that name. */
 nb_weight *nb_network_find(const nb_network *network, const char *name);

@@ -97,7 +97,6 @@ static nb_status plan(const nb_notebook *notebook, const nb_recipe *recipe, nb_r
 
 /* ---- apply ---- */
 
-/* The tensors that get something, and what: `scope` and `quantizers` are allocated. */
 static nb_status gather(const nb_model *model, const nb_recipe_choice *choices, const nb_scope *within,
                         nb_scope *scope, nb_quantizer **quantizers, nb_error *error)
 {
@@ -114,6 +113,18 @@ static nb_status gather(const nb_model *model, const nb_recipe_choice *choices, 
         scope->tensors[scope->count++] = index;
     }
     return scope->count ? NB_OK : nb_fail(error, NB_ERR_ARGUMENT, "the recipe changes none of these tensors");
+}
+
+nb_status nb_recipe_spread(const nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *within,
+                           nb_scope *scope, nb_quantizer **quantizers, nb_error *error)
+{
+    nb_recipe_choice *choices = NULL;
+    *quantizers = NULL;
+    nb_status status = plan(notebook, recipe, &choices, error);
+    if (status == NB_OK)
+        status = gather(notebook->model, choices, within, scope, quantizers, error);
+    free(choices);
+    return status;
 }
 
 static void report(const nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *scope, uint64_t before,
@@ -133,13 +144,10 @@ static void report(const nb_notebook *notebook, const nb_recipe *recipe, const n
 nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *within,
                           const nb_call *call, nb_items *out, nb_error *error)
 {
-    nb_recipe_choice *choices = NULL;
     nb_scope scope = {0};
     nb_quantizer *quantizers = NULL;
     const uint64_t before = nb_model_n_bytes(notebook->model);
-    nb_status status = plan(notebook, recipe, &choices, error);
-    if (status == NB_OK)
-        status = gather(notebook->model, choices, within, &scope, &quantizers, error);
+    nb_status status = nb_recipe_spread(notebook, recipe, within, &scope, &quantizers, error);
     if (status == NB_OK && notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
         status = nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
     if (status == NB_OK)
@@ -148,7 +156,6 @@ nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const 
         nb_notebook_note_undo(notebook, call);
         report(notebook, recipe, &scope, before, out);
     }
-    free(choices);
     free(quantizers);
     free(scope.tensors);
     return status;

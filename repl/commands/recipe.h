@@ -22,6 +22,10 @@ nb_status nb_recipe_check_options(const nb_call *call, nb_error *error);
 /* A built-in recipe by its name, or a file; with what the call's options change in it. */
 nb_status nb_recipe_read(const nb_notebook *notebook, const char *what, const nb_call *call, nb_recipe **out,
                          nb_error *error);
+/* The tensors of `within` (NULL: of the model) that the recipe changes, and what each gets: scope->tensors and *quantizers
+ * are allocated, also on failure. */
+nb_status nb_recipe_spread(const nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *within,
+                           nb_scope *scope, nb_quantizer **quantizers, nb_error *error);
 /* Stores the model's tensors as the recipe says, those of `within` only unless it is NULL, and tells what came of it. */
 nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *within,
                           const nb_call *call, nb_items *out, nb_error *error);

@@ -6,7 +6,7 @@ const nb_command *const nb_commands[] = {
     &nb_command_range,   &nb_command_formats, &nb_command_memory, &nb_command_plan,  &nb_command_quantize,  &nb_command_recipe,
     &nb_command_imatrix, &nb_command_transform, &nb_command_restore,  &nb_command_undo,
     &nb_command_generate, &nb_command_chat,    &nb_command_ppl,       &nb_command_quiz,
-    &nb_command_compare, &nb_command_ladder,   &nb_command_help,      &nb_command_history,
+    &nb_command_compare, &nb_command_ladder,   &nb_command_pareto,   &nb_command_help,      &nb_command_history,
     &nb_command_set,     &nb_command_doctor,   &nb_command_exit,
 };
 

@@ -367,6 +367,26 @@ static void test_documents(void **state)
     says(d, "quantize mlp int4; compare --write 2", "tokens in 2 documents of");
 }
 
+/* Every way in which the model can be stored, and the model as it was afterwards. */
+static void test_pareto(void **state)
+{
+    desk *d = *state;
+    char cell[600];
+    load(d);
+    static const char text[] = "a kite flew\n<|endoftext|>\nit came back\n<|endoftext|>\n";
+    says(d, "quantize mlp int3", "int3");
+    snprintf(cell, sizeof cell, "pareto --text '%s'", temporary_file("parted.txt", text, sizeof text - 1));
+    says(d, cell, "int4 absmax/group:32");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "q8_0"));
+    check_width(nb_draft_text(&d->shown));
+    says(d, "info", "int3");
+    says(d, "undo", "");
+    says(d, "pareto --of \"q8_0, int2 absmax/channel\"", "int2 absmax/channel");
+    assert_null(strstr(nb_draft_text(&d->shown), "int4"));
+    refuses(d, "pareto --of q9_9", "q9_9");
+    refuses(d, "pareto --of ,", "parted by commas");
+}
+
 static void test_quiz(void **state)
 {
     desk *d = *state;
@@ -685,6 +705,7 @@ int main(void)
         test(test_showing),
         cmocka_unit_test(test_error_digits),
         test(test_documents),
+        test(test_pareto),
         test(test_quiz),
         test(test_width),
         test(test_chat),

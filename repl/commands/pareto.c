@@ -1,0 +1,349 @@
+#include "repl/commands/figures.h"
+#include "repl/commands/ppl.h"
+#include "repl/commands/recipe.h"
+#include "repl/commands/table.h"
+#include "repl/describe.h"
+#include "repl/draft.h"
+#include "repl/numbers.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_WAYS = 160, PARETO_TOKENS = 8192 };
+
+/* Ways to store the model, as recipes, and what each came to. */
+typedef struct ways {
+    const nb_notebook *notebook;
+    size_t n;
+    nb_recipe *recipes[MAX_WAYS];
+    nb_scope scopes[MAX_WAYS];
+    nb_quantizer *quantizers[MAX_WAYS];
+    nb_way list[MAX_WAYS];
+    nb_way_cost costs[MAX_WAYS];
+    nb_draft left_out; /* names of those that the model's shapes do not allow */
+} ways;
+
+static void ways_free(ways *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        nb_recipe_destroy(&w->recipes[i]);
+        free(w->scopes[i].tensors);
+        free(w->quantizers[i]);
+    }
+    nb_draft_free(&w->left_out);
+    free(w);
+}
+
+/* ---- which ways ---- */
+
+static bool same_way(const ways *w, size_t a, size_t b)
+{
+    if (w->scopes[a].count != w->scopes[b].count)
+        return false;
+    for (size_t i = 0; i < w->scopes[a].count; i++)
+        if (w->scopes[a].tensors[i] != w->scopes[b].tensors[i] ||
+            !nb_quantizer_equal(&w->quantizers[a][i], &w->quantizers[b][i]))
+            return false;
+    return true;
+}
+
+static bool fits(const ways *w, size_t i)
+{
+    for (size_t k = 0; k < w->scopes[i].count; k++) {
+        const nb_format *format = w->quantizers[i][k].format;
+        const nb_tensor *tensor = nb_model_tensor(w->notebook->model, w->scopes[i].tensors[k]);
+        if (format->kind == NB_FORMAT_BLOCK && tensor->n_cols % format->block_size != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Takes the recipe over. One that comes to what another one does is dropped; so is one that the model's shapes do not
+ * allow, by name, if it was not `asked` for. */
+static nb_status add_way(ways *w, nb_recipe *recipe, bool asked, nb_error *error)
+{
+    const size_t i = w->n;
+    if (i == MAX_WAYS) {
+        nb_recipe_destroy(&recipe);
+        return nb_fail(error, NB_ERR_ARGUMENT, "a front has room for %d ways to store a model", MAX_WAYS);
+    }
+    nb_status status =
+        nb_recipe_spread(w->notebook, recipe, NULL, &w->scopes[i], &w->quantizers[i], error);
+    const bool left = status == NB_OK && !asked && !fits(w, i);
+    bool same = false;
+    for (size_t other = 0; other < i && status == NB_OK && !same; other++)
+        same = same_way(w, other, i);
+    w->recipes[i] = recipe;
+    w->list[i] = (nb_way){recipe->name, &w->scopes[i], w->quantizers[i]};
+    if (status == NB_OK && !same && !left) {
+        w->n++;
+        return NB_OK;
+    }
+    if (left)
+        nb_draft_addf(&w->left_out, "%s%s", w->left_out.text ? ", " : "", recipe->name);
+    nb_recipe_destroy(&w->recipes[i]);
+    free(w->scopes[i].tensors);
+    free(w->quantizers[i]);
+    w->scopes[i] = (nb_scope){0};
+    w->quantizers[i] = NULL;
+    return status;
+}
+
+/* Every matrix in one format: weights, embeddings and head. */
+static nb_status add_uniform(ways *w, const char *quantizer, const char *name, bool asked, nb_error *error)
+{
+    static const char *const scopes[] = {"all", "embeddings", "head"};
+    nb_recipe *recipe = NULL;
+    nb_status status = nb_recipe_create(name, NULL, &recipe, error);
+    for (size_t i = 0; i < sizeof scopes / sizeof *scopes && status == NB_OK; i++)
+        status = nb_recipe_add(recipe, scopes[i], quantizer, error);
+    if (status == NB_OK)
+        return add_way(w, recipe, asked, error);
+    nb_recipe_destroy(&recipe);
+    return status;
+}
+
+static nb_status add_mixture(ways *w, const nb_mixture *mixture, bool asked, nb_error *error)
+{
+    nb_recipe *recipe = NULL;
+    nb_status status = nb_recipe_create(mixture->name, mixture, &recipe, error);
+    return status == NB_OK ? add_way(w, recipe, asked, error) : status;
+}
+
+static nb_status add_integers(ways *w, nb_error *error)
+{
+    static const char *const rest[] = {"absmax/channel", "absmax/group:32", "zeropoint/group:32"};
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        for (unsigned bits = 8; bits >= 2 && status == NB_OK; bits--) {
+            char name[40];
+            snprintf(name, sizeof name, "int%u %s", bits, rest[i]);
+            status = add_uniform(w, name, name, false, error);
+        }
+    return status;
+}
+
+/* Every recipe of fewer than 16 bits, and every such format for all matrices alike. */
+static nb_status add_all(ways *w, nb_error *error)
+{
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < nb_mixture_count() && status == NB_OK; i++)
+        if (nb_format_find(nb_mixture_at(i)->base)->bits < 16)
+            status = add_mixture(w, nb_mixture_at(i), false, error);
+    for (size_t i = 0; i < nb_format_count() && status == NB_OK; i++) {
+        const nb_format *format = nb_format_at(i);
+        char name[48];
+        if (format->kind == NB_FORMAT_INT || format->bits >= 16)
+            continue;
+        snprintf(name, sizeof name, format->kind == NB_FORMAT_BLOCK ? "%s pure" : "%s", format->name);
+        status = add_uniform(w, format->name, name, false, error);
+    }
+    return status == NB_OK ? add_integers(w, error) : status;
+}
+
+/* "q4_k_m, int4 absmax/group:32, q4_0 pure" */
+static nb_status add_listed(ways *w, const char *list, nb_error *error)
+{
+    nb_status status = NB_OK;
+    while (status == NB_OK) {
+        char name[96];
+        list += strspn(list, ", ");
+        size_t n = strcspn(list, ",");
+        if (n == 0)
+            break;
+        if (n >= sizeof name)
+            return nb_fail(error, NB_ERR_ARGUMENT, "--of lists ways, parted by commas, such as \"q4_k_m, q4_0\"");
+        memcpy(name, list, n);
+        list += n;
+        while (n && isspace((unsigned char)name[n - 1]))
+            n--;
+        name[n] = 0;
+        char what[sizeof name];
+        memcpy(what, name, sizeof what);
+        char *pure = strstr(what, " pure");
+        if (pure)
+            *pure = 0;
+        const nb_mixture *mixture = pure ? NULL : nb_mixture_find(what);
+        status = mixture ? add_mixture(w, mixture, true, error) : add_uniform(w, what, name, true, error);
+    }
+    return status == NB_OK && w->n == 0
+               ? nb_fail(error, NB_ERR_ARGUMENT, "--of lists ways, parted by commas, such as \"q4_k_m, q4_0\"")
+               : status;
+}
+
+/* ---- what came of it ---- */
+
+static const nb_column columns[] = {{"", NB_COLUMN_LEFT},          {"stored as", NB_COLUMN_LEFT},
+                                    {"a weight", NB_COLUMN_RIGHT}, {"size", NB_COLUMN_RIGHT},
+                                    {"perplexity", NB_COLUMN_RIGHT}, {"increase, paired", NB_COLUMN_RIGHT}};
+
+static bool is_before(const nb_way_cost *x, const nb_way_cost *y)
+{
+    return x->n_bytes != y->n_bytes ? x->n_bytes < y->n_bytes : x->ppl < y->ppl;
+}
+
+/* Indices of the ways, the smallest first. */
+static void sort_by_size(const ways *w, size_t *order)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        size_t at = i;
+        for (; at > 0 && is_before(&w->costs[i], &w->costs[order[at - 1]]); at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+}
+
+/* Six digits are more than the text can tell: from 10 on fewer decimals. */
+static nb_number perplexity_text(double ppl)
+{
+    return ppl < 1e5 ? nb_fixed(ppl, ppl < 10 ? 4 : ppl < 1000 ? 2 : 0) : nb_general(ppl, 3);
+}
+
+/* "+3.41 ± 0.65 %": of the perplexity, with the error of the paired losses. */
+static void add_increase(nb_items *out, const nb_way_cost *cost, const nb_perplexity *original)
+{
+    const double increase = 100 * cost->increase / original->ppl;
+    const double error = 100 * cost->paired_error * cost->ppl / original->ppl;
+    const int digits = nb_error_digits(error);
+    if (increase < 1000)
+        nb_items_cell(out, 5, "%s%s ± %s %%", increase > 0 ? "+" : "", nb_fixed(increase, digits).text,
+                      nb_fixed(error, digits).text);
+    else
+        nb_items_cell(out, 5, "x %s", nb_general(cost->ppl / original->ppl, 3).text);
+}
+
+static void show_table(const ways *w, const nb_perplexity *original, const char *text_name, nb_items *out)
+{
+    size_t order[MAX_WAYS];
+    sort_by_size(w, order);
+    const uint64_t n_parameters = nb_model_n_parameters(w->notebook->model);
+    nb_items_table(out, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < w->n; i++) {
+        const nb_way_cost *cost = &w->costs[order[i]];
+        nb_items_row(out);
+        nb_items_cell(out, 0, "%s", cost->on_front ? "*" : "");
+        nb_items_cell(out, 1, cost->on_front ? NB_STRONG "%s" NB_END : "%s", w->list[order[i]].name);
+        nb_items_cell(out, 2, "%s", nb_fixed(nb_bits_per_weight(cost->n_bytes, n_parameters), 2).text);
+        nb_items_cell(out, 3, "%s", nb_bytes(cost->n_bytes).text);
+        nb_items_cell(out, 4, "%s", perplexity_text(cost->ppl).text);
+        add_increase(out, cost, original);
+    }
+    nb_items_text(out,
+                  NB_MUTED "%s of %s, perplexity %s as it is now. * is on the front: nothing is smaller and "
+                           "better." NB_END,
+                  nb_text_extent(original).text, text_name, perplexity_text(original->ppl).text);
+    if (w->left_out.text)
+        nb_items_text(out, "Left out, since rows of this model do not fit their blocks: %s.", w->left_out.text);
+}
+
+/* "int4 g32" for "int4 absmax/group:32": a name beside a point has little room. */
+static void shorten(const char *name, char *text, size_t size)
+{
+    const char *slash = strstr(name, " absmax/"), *end = slash ? slash + 8 : name;
+    const char *group = strstr(end, "group:");
+    snprintf(text, size, "%.*s%s%.*s%s%s", slash ? (int)(slash - name) : 0, name, slash ? " " : "",
+             group ? (int)(group - end) : (int)strlen(end), end, group ? "g" : "", group ? group + 6 : "");
+}
+
+static nb_status draw(const ways *w, const nb_perplexity *original, const char *text_name, const nb_call *call,
+                      nb_items *out, nb_error *error)
+{
+    char names[MAX_WAYS][48];
+    nb_figure_point points[MAX_WAYS];
+    char subline[280], sentence[400], headline[120];
+    size_t n_front = 0;
+    const nb_way_cost *smallest = NULL;
+    const char *smallest_name = "";
+    for (size_t i = 0; i < w->n; i++) {
+        const nb_way_cost *cost = &w->costs[i];
+        shorten(w->list[i].name, names[i], sizeof names[i]);
+        points[i] = (nb_figure_point){names[i], (double)cost->n_bytes / 1e6, cost->increase, cost->on_front};
+        n_front += cost->on_front;
+        /* The smallest that costs less than a hundredth. */
+        if (cost->on_front && cost->increase < 0.01 * original->ppl &&
+            (!smallest || cost->n_bytes < smallest->n_bytes)) {
+            smallest = cost;
+            smallest_name = w->list[i].name;
+        }
+    }
+    if (smallest)
+        snprintf(headline, sizeof headline, "%s is the smallest that costs less than 1 %% of perplexity", smallest_name);
+    else
+        snprintf(headline, sizeof headline, "What does each extra byte buy?");
+    snprintf(subline, sizeof subline, "increase in perplexity over %s, of %.60s, %s (log scale, lower is better)",
+             perplexity_text(original->ppl).text, text_name, nb_text_extent(original).text);
+    snprintf(sentence, sizeof sentence,
+             "Size against increase in perplexity of %zu ways to store the model; %zu of them are on the Pareto front%s%s.",
+             w->n, n_front, smallest ? "; the smallest that costs less than 1 % is " : "", smallest_name);
+    nb_figure figure = {
+        .kind = NB_FIGURE_PARETO,
+        .headline = headline,
+        .subline = subline,
+        .x_label = "size (MB)",
+        .y_label = "perplexity increase",
+        .n = w->n,
+        .before = {"Pareto front", NULL},
+        .after = {"dominated", NULL},
+        .points = points,
+        .sentence = sentence,
+    };
+    return nb_figure_put(w->notebook, call, &figure, out, error);
+}
+
+static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+{
+    const char *listed = nb_call_text(call, "of", NULL);
+    nb_mapping *text = NULL;
+    nb_perplexity original = {0};
+    ways *w = nb_calloc(1, sizeof *w);
+    if (!w)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for a list of formats");
+    w->notebook = notebook;
+    nb_status status = listed ? add_listed(w, listed, error) : add_all(w, error);
+    if (status == NB_OK)
+        status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "pareto", &text, error);
+    if (status == NB_OK)
+        status = nb_front_measure(notebook->model, w->list, w->n, notebook->importance, (const char *)text->data,
+                                  text->size, (size_t)nb_call_number(call, "tokens", PARETO_TOKENS), NULL, NULL,
+                                  &original, w->costs, error);
+    if (status == NB_OK)
+        status = nb_mapping_check(text, error);
+    if (status == NB_OK) {
+        show_table(w, &original, nb_file_name(text->path), out);
+        status = draw(w, &original, nb_file_name(text->path), call, out, error);
+    }
+    nb_perplexity_free(&original);
+    nb_mapping_close(&text);
+    ways_free(w);
+    return status;
+}
+
+const nb_command nb_command_pareto = {
+    .name = "pareto",
+    .group = "Running it",
+    .usage = "pareto [--of \"WAY, WAY, ...\"] [--text FILE] [--tokens N] [--png FILE] [--svg FILE]",
+    .summary = "every format and recipe: size against what is lost",
+    .details = "Stores the whole model, embeddings and head too, in each way in turn, measures, and puts it back. A way "
+               "is a recipe (q4_k_m), a format for every matrix (q4_k pure, f8_e4m3), or absmax and zeropoint "
+               "(int4 absmax/group:32). Those on the front are the ones to choose from: nothing is smaller and better.",
+    .examples = {"pareto", "pareto --of \"q4_0, q4_k_m, int4 absmax/group:32, q4_k pure\"",
+                 "pareto --tokens 20480 --png front.png"},
+    .options = {{.name = "of",
+                 .kind = NB_WORD_TEXT,
+                 .value = "WAYS",
+                 .summary = "these only, parted by commas"},
+                {.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to predict"},
+                {.name = "tokens",
+                 .letter = 'n',
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 0,
+                 .high = 1e15,
+                 .summary = "of the text's beginning; 8,192 unless said, 0: all"},
+                NB_FIGURE_OPTIONS},
+    .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
+    .run = run,
+};
