@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static nb_item *add(nb_items *items, nb_item_kind kind)
         items->capacity = capacity;
     }
     nb_item *item = &items->items[items->count++];
-    *item = (nb_item){.kind = kind};
+    *item = (nb_item){.kind = kind, .number = (double)NAN};
     return item;
 }
 
@@ -103,6 +104,18 @@ void nb_items_markdown(nb_items *items, const char *text, size_t n_bytes)
         memcpy(item->text, text, n_bytes);
     else
         items->failed = true;
+}
+
+void nb_items_number(nb_items *items, double number, const char *format, ...)
+{
+    nb_item *item = add(items, NB_ITEM_VALUE);
+    va_list arguments;
+    va_start(arguments, format);
+    if (item) {
+        item->number = number;
+        item->text = format_text(items, format, arguments);
+    }
+    va_end(arguments);
 }
 
 /* Texts end at their terminator, so a zero byte among a model's bytes is shown as what stands for one. */

@@ -3,6 +3,7 @@
 #include "repl/library.h"
 
 #include "repl/draft.h"
+#include "repl/language/language.h"
 #include "repl/nearest.h"
 
 #include <dirent.h>
@@ -23,6 +24,8 @@ nb_status nb_notebook_create(const nb_context_options *options, nb_notebook **ou
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a notebook");
     notebook->settings = (nb_settings){.sampling = {.top_p = 1}, .n_tokens = 60, .picture = NB_PICTURE_AUTO};
     nb_status status = nb_context_create(options, &notebook->context, error);
+    if (status == NB_OK)
+        status = nb_language_create(notebook, &notebook->language, error);
     if (status != NB_OK)
         nb_notebook_destroy(&notebook);
     *out = notebook;
@@ -44,6 +47,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
     if (!gone)
         return;
     nb_notebook_forget_chat(gone);
+    nb_language_destroy(&gone->language);
     nb_importance_destroy(&gone->importance);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
@@ -99,9 +103,43 @@ static nb_status run_command(nb_notebook *notebook, const char *name, const nb_w
     return status;
 }
 
-static nb_status run_line(nb_notebook *notebook, const nb_line *line, nb_items *items, nb_error *error)
+/* The last number that a command gave is `_`. */
+static void keep_number(nb_notebook *notebook, const nb_items *items)
+{
+    for (size_t i = items->count; i > 0; i--) {
+        const nb_item *item = &items->items[i - 1];
+        if (item->kind == NB_ITEM_VALUE && !isnan(item->number)) {
+            nb_language_keep_result(notebook->language, (unsigned)notebook->n_cells, item->number);
+            return;
+        }
+    }
+}
+
+/* `bits` alone, after `bits = 4`: the command would want more words, so the variable is meant. */
+static bool means_variable(const nb_notebook *notebook, const nb_line *line)
+{
+    nb_value value;
+    const nb_command *command = nb_command_find(line->words[0].text);
+    return line->n_words == 1 && command && nb_command_argument_count(command) && !command->arguments[0].optional &&
+           nb_language_variable(notebook->language, line->words[0].text, &value);
+}
+
+static nb_status run_expression(nb_notebook *notebook, const nb_line *line, bool last, nb_items *items,
+                                nb_error *error)
+{
+    const char *text = line->words[0].text;
+    nb_status status = nb_language_run(notebook->language, text, strlen(text), (unsigned)notebook->n_cells,
+                                       last && !line->silent, items, error);
+    if (status == NB_OK && items->failed)
+        status = nb_fail(error, NB_ERR_MEMORY, "no memory to show the result");
+    return status;
+}
+
+/* Of a cell's expressions the last line's is shown. */
+static nb_status run_line(nb_notebook *notebook, const nb_line *line, bool last, nb_items *items, nb_error *error)
 {
     nb_word help = {.text = "help"};
+    nb_status status = NB_OK;
     switch (line->kind) {
     case NB_LINE_EMPTY:
         return NB_OK;
@@ -110,13 +148,16 @@ static nb_status run_line(nb_notebook *notebook, const nb_line *line, nb_items *
     case NB_LINE_HELP:
         return run_command(notebook, help.text, line->words, line->n_words, items, error);
     case NB_LINE_COMMAND:
-        return run_command(notebook, line->words[0].text, line->words + 1, line->n_words - 1, items, error);
+        if (means_variable(notebook, line))
+            return run_expression(notebook, line, last, items, error);
+        status = run_command(notebook, line->words[0].text, line->words + 1, line->n_words - 1, items, error);
+        if (status == NB_OK)
+            keep_number(notebook, items);
+        return status;
     case NB_LINE_EXPRESSION:
-        break;
+        return run_expression(notebook, line, last, items, error);
     }
-    return nb_fail(
-        error, NB_ERR_UNSUPPORTED,
-        "this looks like an expression, and this version of nibble runs commands only: help lists them");
+    return status;
 }
 
 static nb_status remember_cell(nb_notebook *notebook, const char *text, size_t n_bytes, nb_error *error)
@@ -156,7 +197,7 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
         nb_items items = {0};
         status = nb_parse_line(text, n_bytes, &at, &line, error);
         if (status == NB_OK)
-            status = run_line(notebook, &line, &items, error);
+            status = run_line(notebook, &line, nb_parse_is_over(text, n_bytes, at), &items, error);
         if (show && items.count && !items.failed)
             show(user, &items, (unsigned)notebook->n_cells);
         nb_items_free(&items);

@@ -33,6 +33,7 @@ typedef struct nb_conversation {
 
 typedef struct nb_notebook {
     nb_context *context;
+    struct nb_language *language; /* variables and functions of the learner */
     nb_model *model; /* NULL: none loaded */
     nb_settings settings;
     char **cells; /* [n_cells]: what was typed; In [n] is cells[n - 1] */

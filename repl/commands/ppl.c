@@ -53,7 +53,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         status = nb_mapping_check(text, error);
     if (status == NB_OK) {
         int digits = nb_error_digits(ppl.standard_error);
-        nb_items_value(out, NB_STRONG "%s" NB_END " ± %s perplexity of %s, %s",
+        nb_items_number(out, ppl.ppl, NB_STRONG "%s" NB_END " ± %s perplexity of %s, %s",
                        nb_fixed(ppl.ppl, digits).text, nb_fixed(ppl.standard_error, digits).text,
                        nb_file_name(text->path), nb_text_extent(&ppl).text);
         nb_items_text(

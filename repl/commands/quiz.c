@@ -42,7 +42,7 @@ static void add_baseline(const exam *e, nb_items *out)
 static void add_one(const exam *e, const char *name, nb_items *out)
 {
     const nb_quiz_score *score = &e->now;
-    nb_items_value(out, NB_STRONG "%s" NB_END " ± %s %% right: %s of %s question%s of %s",
+    nb_items_number(out, score->accuracy, NB_STRONG "%s" NB_END " ± %s %% right: %s of %s question%s of %s",
                    nb_fixed(100 * score->accuracy, 1).text, nb_fixed(100 * score->standard_error, 1).text,
                    nb_count(score->n_right).text, nb_count(score->n).text, score->n == 1 ? "" : "s", name);
 }

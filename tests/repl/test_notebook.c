@@ -258,8 +258,8 @@ static void test_session(void **state)
     shows("show blk.0.attn_q", "64 x 64");
     shows("bits 0.1 f16", "01011");
     shows("range int4", "-8 to 7");
-    shows("bits = 4", "expression");
-    shows("range(3)", "expression");
+    shows("bits = 4; bits * 2", ": 8");
+    shows("range(3)", ": [0, 1, 2]");
     shows("quantize attention absmax --bits 4 --per tensor", "int4 absmax/tensor");
     shows("compare --write 8", "first differing token");
     shows("quantize attention absmax --bits 4 --per group:32", "int4 absmax/group:32");
