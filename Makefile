@@ -65,6 +65,9 @@ level_of       = $(lastword $(subst _, ,$(basename $(notdir $(1)))))
 plain_matmul   = $(if $(and $(findstring address,$(SANITIZE)),$(filter matmul_%,$(notdir $(1)))),-fno-sanitize=all)
 level_flags    = $(if $(LEVEL_$(call level_of,$(1))),$(LEVEL_$(call level_of,$(1))) $(call plain_matmul,$(1)))
 
+# Loops that are to become vectors: no one reads the exception flags that a select would raise too often.
+$(BUILD)/core/array/kernels_%.o: LOOPS := -fno-trapping-math
+
 sources        = $(sort $(filter-out $(OTHER_LEVELS),$(wildcard $(1))))
 CORE_SRC      := $(call sources,core/*/*.c)
 PLOTS_SRC     := $(call sources,plots/*.c)
@@ -86,7 +89,7 @@ all: $(BUILD)/nibble
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(call level_flags,$<) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(call level_flags,$<) $(LOOPS) -MMD -MP -c -o $@ $<
 
 $(LIBNIBBLE): $(call objects,$(CORE_SRC))
 	@rm -f $@

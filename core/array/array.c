@@ -1,4 +1,5 @@
-/* Arrays come and go; a space counts their bytes. */
+/* Arrays come and go. A space counts their bytes and keeps the last few buffers that were released: pages that were
+ * never touched cost more than the arithmetic on them. */
 #include "array/array.h"
 
 #include "array/parts.h"
@@ -44,6 +45,63 @@ static nb_status refuse_size(const nb_array_space *space, int n_dims, const size
                    space->limit_bytes / 1000000);
 }
 
+/* ---- buffers ---- */
+
+/* Spares are no more than this, nor than what the limit leaves. */
+static const size_t MOST_SPARE_BYTES = 256u << 20;
+
+static void drop_spare(nb_array_space *space, int i)
+{
+    nb_aligned_free(space->spares[i].data);
+    space->spare_bytes -= space->spares[i].n_bytes;
+    space->spares[i] = (struct nb_array_spare){NULL, 0};
+}
+
+static void drop_spares(nb_array_space *space)
+{
+    for (int i = 0; i < NB_ARRAY_SPARES; i++)
+        drop_spare(space, i);
+}
+
+/* A buffer that holds n_bytes and wastes at most a quarter of itself; NULL when memory is short. */
+static float *take_buffer(nb_array_space *space, size_t *n_bytes)
+{
+    for (int i = 0; i < NB_ARRAY_SPARES; i++) {
+        const struct nb_array_spare spare = space->spares[i];
+        if (!spare.data || spare.n_bytes < *n_bytes || spare.n_bytes - *n_bytes > spare.n_bytes / 4)
+            continue;
+        space->spares[i] = (struct nb_array_spare){NULL, 0};
+        space->spare_bytes -= spare.n_bytes;
+        *n_bytes = spare.n_bytes;
+        return spare.data;
+    }
+    if (space->spare_bytes > space->limit_bytes - space->used_bytes - *n_bytes)
+        drop_spares(space);
+    float *data = nb_aligned_calloc(*n_bytes, 1);
+    if (!data && space->spare_bytes > 0) {
+        drop_spares(space);
+        data = nb_aligned_calloc(*n_bytes, 1);
+    }
+    return data;
+}
+
+/* The smallest spare makes room for a larger one. */
+static void give_buffer(nb_array_space *space, float *data, size_t n_bytes)
+{
+    int smallest = 0;
+    for (int i = 1; i < NB_ARRAY_SPARES; i++)
+        if (space->spares[i].n_bytes < space->spares[smallest].n_bytes)
+            smallest = i;
+    const size_t others = space->spare_bytes - space->spares[smallest].n_bytes;
+    if (n_bytes <= space->spares[smallest].n_bytes || n_bytes > MOST_SPARE_BYTES || others > MOST_SPARE_BYTES - n_bytes) {
+        nb_aligned_free(data);
+        return;
+    }
+    drop_spare(space, smallest);
+    space->spares[smallest] = (struct nb_array_spare){data, n_bytes};
+    space->spare_bytes += n_bytes;
+}
+
 nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out, nb_error *error)
 {
     *out = NULL;
@@ -51,23 +109,23 @@ nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, 
         return nb_fail(error, NB_ERR_ARGUMENT, "an array has at most %d dimensions, not %d", NB_ARRAY_MAX_DIMS,
                        n_dims);
     size_t size, n_bytes;
-    if (!nb_array_count(n_dims, dims, &size) || !nb_mul_size(size, sizeof(float), &n_bytes) ||
+    if (!nb_array_count(n_dims, dims, &size) || !nb_mul_size(nb_max_size(size, 1), sizeof(float), &n_bytes) ||
         n_bytes > space->limit_bytes || space->used_bytes > space->limit_bytes - n_bytes)
         return refuse_size(space, n_dims, dims, error);
     nb_array *array = nb_calloc(1, sizeof *array);
-    float *data = nb_aligned_calloc(nb_max_size(size, 1), sizeof *data);
-    if (!array || !data) {
+    float *data = array ? take_buffer(space, &n_bytes) : NULL;
+    if (!data) {
         free(array);
-        nb_aligned_free(data);
         char shape[96];
         return nb_fail(error, NB_ERR_MEMORY, "no memory for an array of %s",
                        nb_dims_text(n_dims, dims, shape, sizeof shape));
     }
-    *array = (nb_array){
-        .space = space, .n_references = 1, .n_dims = n_dims, .dims = {1, 1, 1, 1}, .size = size, .data = data};
+    *array = (nb_array){.space = space, .n_references = 1, .n_dims = n_dims, .dims = {1, 1, 1, 1}, .size = size,
+                        .data = data, .n_bytes = n_bytes};
     for (int i = 0; i < n_dims; i++)
         array->dims[i] = dims[i];
     space->used_bytes += n_bytes;
+    space->n_arrays++;
     *out = array;
     return NB_OK;
 }
@@ -92,8 +150,11 @@ void nb_array_release(nb_array **array_pointer)
     *array_pointer = NULL;
     if (!array || --array->n_references > 0)
         return;
-    array->space->used_bytes -= array->size * sizeof(float);
-    nb_aligned_free(array->data);
+    nb_array_space *space = array->space;
+    space->used_bytes -= array->n_bytes;
+    give_buffer(space, array->data, array->n_bytes);
+    if (--space->n_arrays == 0)
+        drop_spares(space);
     free(array);
 }
 

@@ -25,12 +25,20 @@
 
 enum { NB_ARRAY_MAX_DIMS = 4 };
 
-/* Where arrays live: the context that computes, and how many bytes may be held at once. Must outlast its arrays.
- * One thread at a time. */
+enum { NB_ARRAY_SPARES = 8 };
+
+/* Where arrays live: the context that computes, and how many bytes may be held at once. Starts as {.context = ...,
+ * .limit_bytes = ...}; must outlast its arrays, and holds nothing once they are gone. One thread at a time. */
 typedef struct nb_array_space {
     nb_context *context;
     size_t limit_bytes; /* of all arrays together; SIZE_MAX: no limit */
     size_t used_bytes;
+    size_t n_arrays;
+    struct nb_array_spare { /* buffers of released arrays, for the next ones */
+        float *data;
+        size_t n_bytes;
+    } spares[NB_ARRAY_SPARES];
+    size_t spare_bytes;
 } nb_array_space;
 
 typedef struct nb_array {
@@ -40,6 +48,7 @@ typedef struct nb_array {
     size_t dims[NB_ARRAY_MAX_DIMS]; /* the first n_dims; the rest are 1 */
     size_t size;                    /* their product */
     float *data;                    /* aligned to 64 */
+    size_t n_bytes;                 /* that data has room for */
 } nb_array;
 
 /* ---- making arrays ---- */

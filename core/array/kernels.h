@@ -5,6 +5,8 @@
 
 #include "array/array.h"
 
+enum { NB_COLUMN_TILE = 64 };
+
 typedef void nb_unary_fn(const float *x, size_t n, float *y);
 /* Steps are 1, or 0 for one number that stands for n. */
 typedef void nb_binary_fn(const float *a, size_t a_step, const float *b, size_t b_step, size_t n, float *y);
@@ -23,8 +25,12 @@ typedef struct nb_array_kernels {
     float (*min)(const float *x, size_t n);
     float (*max)(const float *x, size_t n);
     size_t (*count_true)(const float *x, size_t n);
-    /* c [n_rows][m] = a [n_rows][k] b [k][m]: acc = fma(a, b, acc), k forwards from 0; n_rows up to 4. */
-    void (*matmul_rows)(const float *a, size_t n_rows, size_t k, const float *b, size_t m, float *c);
+    /* Of `width` columns (a tile at most) of n rows that lie `stride` apart. lanes: [16][NB_COLUMN_TILE], row i adds to
+     * lane i mod 16; origins: [width]; best: [width], what it holds takes part. */
+    void (*sum_columns)(const float *x, size_t stride, size_t n, size_t width, double *lanes);
+    void (*square_columns)(const float *x, size_t stride, size_t n, size_t width, const double *origins, double *lanes);
+    void (*min_columns)(const float *x, size_t stride, size_t n, size_t width, float *best);
+    void (*max_columns)(const float *x, size_t stride, size_t n, size_t width, float *best);
 } nb_array_kernels;
 
 /* The row of the context's level. */

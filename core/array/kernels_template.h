@@ -126,45 +126,86 @@ static const float *side_by_side(const float *x, size_t step, size_t begin, size
     }
 
 TERNARY(where, a != 0 ? b : c)
-TERNARY(clamp, min_f32(max_f32(a, b), c))
+TERNARY(clamp_any, min_f32(max_f32(a, b), c))
 
-/* ---- reductions ---- */
-
-static void sum(const float *x, size_t n, double lanes[LANES])
+static void clamp(const float *restrict x, size_t x_step, const float *y, size_t y_step, const float *z, size_t z_step,
+                  size_t n, float *restrict out)
 {
-    for (size_t i = 0; i < n; i++)
-        lanes[i % LANES] += (double)x[i];
-}
-
-static void squares(const float *x, size_t n, double origin, double lanes[LANES])
-{
+    if (!x_step || y_step || z_step) {
+        clamp_any(x, x_step, y, y_step, z, z_step, n, out);
+        return;
+    }
+    const float low = y[0], high = z[0];
     for (size_t i = 0; i < n; i++) {
-        const double deviation = (double)x[i] - origin;
-        lanes[i % LANES] += deviation * deviation;
+        const float a = x[i];
+        out[i] = min_f32(max_f32(a, low), high);
     }
 }
 
-static void product(const float *x, size_t n, double lanes[LANES])
+/* ---- reductions ---- */
+
+/* Whole sixteens with the lanes in registers, then the rest: `step` makes lane l of x[i + l]. */
+#define LANE_SUMS(step)                                                                                      \
+    double sums[LANES];                                                                                      \
+    memcpy(sums, lanes, sizeof sums);                                                                        \
+    size_t i = 0;                                                                                            \
+    for (; i + LANES <= n; i += LANES)                                                                       \
+        for (size_t l = 0; l < LANES; l++)                                                                   \
+            step;                                                                                            \
+    for (size_t l = 0; i + l < n; l++)                                                                       \
+        step;                                                                                                \
+    memcpy(lanes, sums, sizeof sums)
+
+static void sum(const float *restrict x, size_t n, double *restrict lanes)
 {
-    for (size_t i = 0; i < n; i++)
-        lanes[i % LANES] *= (double)x[i];
+    LANE_SUMS(sums[l] += (double)x[i + l]);
 }
 
-static float min_of(const float *x, size_t n)
+static void squares(const float *restrict x, size_t n, double origin, double *restrict lanes)
 {
-    float smallest = x[0];
-    for (size_t i = 1; i < n; i++)
-        smallest = min_f32(smallest, x[i]);
-    return canonical_f32(smallest) + 0.0f;
+    LANE_SUMS(sums[l] += ((double)x[i + l] - origin) * ((double)x[i + l] - origin));
 }
 
-static float max_of(const float *x, size_t n)
+static void product(const float *restrict x, size_t n, double *restrict lanes)
 {
-    float largest = x[0];
-    for (size_t i = 1; i < n; i++)
-        largest = max_f32(largest, x[i]);
-    return canonical_f32(largest) + 0.0f;
+    LANE_SUMS(sums[l] *= (double)x[i + l]);
 }
+
+/* The extremes of every WIDE-th number, then of those; any order gives the same. */
+enum { WIDE = 64 };
+
+#define EXTREME(name, better)                                                                                \
+    static float name(const float *restrict x, size_t n)                                                     \
+    {                                                                                                        \
+        float best[WIDE];                                                                                    \
+        int32_t nans[WIDE];                                                                                  \
+        for (size_t l = 0; l < WIDE; l++) {                                                                  \
+            best[l] = x[0];                                                                                  \
+            nans[l] = 0;                                                                                     \
+        }                                                                                                    \
+        size_t i = 0;                                                                                        \
+        for (; i + WIDE <= n; i += WIDE) {                                                                   \
+            for (size_t l = 0; l < WIDE; l++) {                                                              \
+                const float a = x[i + l], b = best[l];                                                       \
+                best[l] = a better b ? a : b;                                                                \
+                nans[l] |= a != a ? 1 : 0;                                                                   \
+            }                                                                                                \
+        }                                                                                                    \
+        float result = best[0];                                                                              \
+        int32_t any = x[0] != x[0];                                                                          \
+        for (size_t l = 0; l < WIDE; l++) {                                                                  \
+            result = best[l] better result ? best[l] : result;                                               \
+            any |= nans[l];                                                                                  \
+        }                                                                                                    \
+        for (; i < n; i++) {                                                                                 \
+            result = x[i] better result ? x[i] : result;                                                     \
+            any |= x[i] != x[i];                                                                             \
+        }                                                                                                    \
+        return any ? NAN : result + 0.0f;                                                                    \
+    }
+
+EXTREME(min_of, <)
+EXTREME(max_of, >)
 
 static size_t count_true(const float *x, size_t n)
 {
@@ -174,32 +215,41 @@ static size_t count_true(const float *x, size_t n)
     return count;
 }
 
-/* ---- products ---- */
+/* ---- reductions down the columns ---- */
 
-enum { MATMUL_ROWS = 4, MATMUL_COLS = 32 };
-
-/* One tile whose sums stay in registers; `width` is MATMUL_COLS where the loops are to unroll. */
-static inline void matmul_tile(const float *a, size_t n_rows, size_t k, const float *b, size_t m, size_t width, float *c)
+static void sum_columns(const float *restrict x, size_t stride, size_t n, size_t width, double *restrict lanes)
 {
-    float sums[MATMUL_ROWS][MATMUL_COLS] = {{0}};
-    for (size_t i = 0; i < k; i++)
-        for (size_t r = 0; r < n_rows; r++)
-            for (size_t j = 0; j < width; j++)
-                sums[r][j] = fmaf(a[r * k + i], b[i * m + j], sums[r][j]);
-    for (size_t r = 0; r < n_rows; r++)
-        for (size_t j = 0; j < width; j++)
-            c[r * m + j] = canonical_f32(sums[r][j]);
+    for (size_t i = 0; i < n; i++, x += stride) {
+        double *restrict sums = lanes + i % LANES * NB_COLUMN_TILE;
+        for (size_t c = 0; c < width; c++)
+            sums[c] += (double)x[c];
+    }
 }
 
-static void matmul_rows(const float *a, size_t n_rows, size_t k, const float *b, size_t m, float *c)
+static void square_columns(const float *restrict x, size_t stride, size_t n, size_t width,
+                           const double *restrict origins, double *restrict lanes)
 {
-    for (size_t j = 0; j < m; j += MATMUL_COLS) {
-        const size_t width = nb_min_size(MATMUL_COLS, m - j);
-        if (width == MATMUL_COLS && n_rows == MATMUL_ROWS)
-            matmul_tile(a, MATMUL_ROWS, k, b + j, m, MATMUL_COLS, c + j);
-        else
-            matmul_tile(a, n_rows, k, b + j, m, width, c + j);
+    for (size_t i = 0; i < n; i++, x += stride) {
+        double *restrict sums = lanes + i % LANES * NB_COLUMN_TILE;
+        for (size_t c = 0; c < width; c++) {
+            const double deviation = (double)x[c] - origins[c];
+            sums[c] += deviation * deviation;
+        }
     }
+}
+
+static void min_columns(const float *restrict x, size_t stride, size_t n, size_t width, float *restrict best)
+{
+    for (size_t i = 0; i < n; i++, x += stride)
+        for (size_t c = 0; c < width; c++)
+            best[c] = min_f32(best[c], x[c]);
+}
+
+static void max_columns(const float *restrict x, size_t stride, size_t n, size_t width, float *restrict best)
+{
+    for (size_t i = 0; i < n; i++, x += stride)
+        for (size_t c = 0; c < width; c++)
+            best[c] = max_f32(best[c], x[c]);
 }
 
 const nb_array_kernels KERNELS = {
@@ -246,5 +296,8 @@ const nb_array_kernels KERNELS = {
     .min = min_of,
     .max = max_of,
     .count_true = count_true,
-    .matmul_rows = matmul_rows,
+    .sum_columns = sum_columns,
+    .square_columns = square_columns,
+    .min_columns = min_columns,
+    .max_columns = max_columns,
 };

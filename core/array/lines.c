@@ -13,10 +13,11 @@ typedef struct job {
     const nb_array *x;
     nb_axis_walk walk;
     size_t out_n, tile;
+    size_t stride, out_stride; /* from one gathered line to the next: no power of 2, which caches map to few places */
     nb_line_fn *fn;
     void *user;
     float *out;
-    float *scratch; /* [threads][tile * (n + out_n)] */
+    float *scratch; /* [threads][tile * (stride + out_stride)] */
 } job;
 
 /* Lines [begin, end) that lie side by side: line i is row i. */
@@ -27,18 +28,18 @@ static void run_rows(void *user, size_t begin, size_t end, unsigned thread)
         job->fn(job->user, job->x->data + i * job->walk.n, job->walk.n, job->out + i * job->out_n, thread);
 }
 
-static void gather(const float *x, size_t stride, size_t n, size_t width, float *lines)
+static void gather(const float *x, size_t inner, size_t n, size_t width, float *lines, size_t stride)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < width; c++)
-            lines[c * n + i] = x[i * stride + c];
+            lines[c * stride + i] = x[i * inner + c];
 }
 
-static void scatter(const float *lines, size_t stride, size_t n, size_t width, float *y)
+static void scatter(const float *lines, size_t stride, size_t n, size_t width, float *y, size_t inner)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < width; c++)
-            y[i * stride + c] = lines[c * n + i];
+            y[i * inner + c] = lines[c * stride + i];
 }
 
 /* Tiles [begin, end): ceil(inner / tile) of them for each of the outer indices. */
@@ -47,15 +48,15 @@ static void run_tiles(void *user, size_t begin, size_t end, unsigned thread)
     const job *job = user;
     const nb_axis_walk *w = &job->walk;
     const size_t n_tiles = nb_div_up(w->inner, job->tile);
-    float *lines = job->scratch + thread * job->tile * (w->n + job->out_n);
-    float *results = lines + job->tile * w->n;
+    float *lines = job->scratch + thread * job->tile * (job->stride + job->out_stride);
+    float *results = lines + job->tile * job->stride;
     for (size_t t = begin; t < end && !nb_array_stopped(job->x->space); t++) {
         const size_t outer = t / n_tiles, column = t % n_tiles * job->tile;
         const size_t width = nb_min_size(job->tile, w->inner - column);
-        gather(job->x->data + outer * w->n * w->inner + column, w->inner, w->n, width, lines);
+        gather(job->x->data + outer * w->n * w->inner + column, w->inner, w->n, width, lines, job->stride);
         for (size_t c = 0; c < width; c++)
-            job->fn(job->user, lines + c * w->n, w->n, results + c * job->out_n, thread);
-        scatter(results, w->inner, job->out_n, width, job->out + outer * job->out_n * w->inner + column);
+            job->fn(job->user, lines + c * job->stride, w->n, results + c * job->out_stride, thread);
+        scatter(results, job->out_stride, job->out_n, width, job->out + outer * job->out_n * w->inner + column, w->inner);
     }
 }
 
@@ -64,8 +65,10 @@ static nb_status run_apart(job *job, nb_array *out, nb_error *error)
     nb_array_space *space = job->x->space;
     const nb_axis_walk *w = &job->walk;
     job->tile = nb_max_size(1, nb_min_size(nb_min_size(TILE, w->inner), TILE_NUMBERS / nb_max_size(w->n, 1)));
+    job->stride = nb_round_up(w->n, TILE) + TILE;
+    job->out_stride = nb_round_up(job->out_n, TILE) + TILE;
     size_t n_scratch;
-    if (!nb_mul_size(job->tile * nb_pool_size(space->context->pool), w->n + job->out_n, &n_scratch) ||
+    if (!nb_mul_size(job->tile * nb_pool_size(space->context->pool), job->stride + job->out_stride, &n_scratch) ||
         !(job->scratch = nb_aligned_calloc(nb_max_size(n_scratch, 1), sizeof(float)))) {
         char shape[96];
         return nb_fail(error, NB_ERR_MEMORY, "no memory to walk an array of %s across its rows",

@@ -1,17 +1,17 @@
-/* Matrix products: every number of the result walks k forwards, alone. */
-#include "array/kernels.h"
+/* Matrix products, by the kernels that run models: every number of the result walks k forwards, alone. */
 #include "array/parts.h"
 #include "base/memory.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
 
-enum { DIMS = NB_ARRAY_MAX_DIMS, ROWS = 4 };
+/* AT_ONCE: multiplications between two looks at the wish to stop. */
+enum { DIMS = NB_ARRAY_MAX_DIMS, AT_ONCE = 1 << 30 };
 
 /* c [batch][n][m] = a [batch][n][k] b [batch][k][m]; a_steps, b_steps: numbers from one matrix of a batch dimension to
  * the next, 0 where it is broadcast. */
 typedef struct product {
     nb_array_space *space;
-    const nb_array_kernels *kernels;
     size_t n, k, m;
     int n_batch_dims;
     size_t batch_dims[DIMS], a_steps[DIMS], b_steps[DIMS];
@@ -19,24 +19,56 @@ typedef struct product {
     float *c;
 } product;
 
-/* Groups of ROWS rows [begin, end), counted over all matrices. */
-static void run_groups(void *user, size_t begin, size_t end, unsigned thread)
+/* The right matrix as the engine's kernels read it: strips of 16 columns. */
+static nb_status pack(const product *p, const float *b, nb_packed **out, nb_error *error)
 {
-    (void)thread;
-    const product *p = user;
-    const size_t n_groups = nb_div_up(p->n, ROWS);
-    for (size_t i = begin; i < end && !nb_array_stopped(p->space); i++) {
-        size_t batch = i / n_groups, a_offset = 0, b_offset = 0;
-        const size_t row = i % n_groups * ROWS;
-        const size_t at = batch * p->n + row;
+    const nb_quantizer f32 = {.format = &nb_format_f32};
+    nb_status status = nb_packed_create(&f32, p->m, p->k, out, error);
+    for (size_t group = 0; status == NB_OK && group < (*out)->n_row_groups; group++) {
+        const size_t width = nb_min_size(NB_ROWS, p->m - group * NB_ROWS);
+        uint8_t *strip = (*out)->codes + group * (*out)->row_group_bytes;
+        for (size_t i = 0; i < p->k; i++)
+            memcpy(strip + i * NB_ROWS * sizeof *b, b + i * p->m + group * NB_ROWS, width * sizeof *b);
+    }
+    return status;
+}
+
+/* c [n][m] = a [n][k] packed, some rows at a time. */
+static void multiply(const product *p, const float *a, const nb_packed *packed, float *c)
+{
+    const size_t at_once = nb_max_size(1, AT_ONCE / (p->k * p->m));
+    for (size_t row = 0; row < p->n && !nb_array_stopped(p->space); row += at_once) {
+        const nb_acts acts = {.n_tokens = nb_min_size(at_once, p->n - row),
+                              .n_cols = p->k,
+                              .f32 = a + row * p->k,
+                              .f32_stride = p->k};
+        nb_matmul(p->space->context, packed, &acts, c + row * p->m, p->m);
+    }
+}
+
+/* One pair of matrices after the other; what is broadcast on the right is packed once. */
+static nb_status run(const product *p, size_t n_matrices, nb_error *error)
+{
+    nb_packed *packed = NULL;
+    const float *packed_from = NULL;
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < n_matrices && status == NB_OK && !nb_array_stopped(p->space); i++) {
+        size_t batch = i, a_offset = 0, b_offset = 0;
         for (int d = p->n_batch_dims - 1; d >= 0; d--) {
             a_offset += batch % p->batch_dims[d] * p->a_steps[d];
             b_offset += batch % p->batch_dims[d] * p->b_steps[d];
             batch /= p->batch_dims[d];
         }
-        p->kernels->matmul_rows(p->a + a_offset + row * p->k, nb_min_size(ROWS, p->n - row), p->k, p->b + b_offset, p->m,
-                                p->c + at * p->m);
+        if (p->b + b_offset != packed_from) {
+            nb_packed_destroy(&packed);
+            status = pack(p, p->b + b_offset, &packed, error);
+            packed_from = p->b + b_offset;
+        }
+        if (status == NB_OK)
+            multiply(p, p->a + a_offset, packed, p->c + i * p->n * p->m);
     }
+    nb_packed_destroy(&packed);
+    return status;
 }
 
 static nb_status refuse(const nb_array *a, const nb_array *b, const char *why, nb_error *error)
@@ -74,7 +106,6 @@ nb_status nb_array_matmul(nb_array_space *space, const nb_array *a, const nb_arr
         return refuse(a, b, "a number has no rows; use *", error);
     const bool row = a->n_dims == 1, column = b->n_dims == 1;
     product p = {.space = space,
-                 .kernels = nb_array_kernels_of(space->context),
                  .n = row ? 1 : a->dims[a->n_dims - 2],
                  .k = a->dims[a->n_dims - 1],
                  .m = column ? 1 : b->dims[b->n_dims - 1],
@@ -96,7 +127,11 @@ nb_status nb_array_matmul(nb_array_space *space, const nb_array *a, const nb_arr
         return status;
     p.c = (*out)->data;
     nb_array_count(p.n_batch_dims, p.batch_dims, &n_matrices);
-    if ((*out)->size > 0)
-        nb_array_parallel(space, n_matrices * nb_div_up(p.n, ROWS), ROWS * (p.k ? p.k : 1) * p.m, run_groups, &p);
+    if ((*out)->size > 0 && p.k > 0)
+        status = run(&p, n_matrices, error);
+    if (status != NB_OK) {
+        nb_array_release(out);
+        return status;
+    }
     return nb_array_finish(space, out, error);
 }

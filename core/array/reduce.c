@@ -4,6 +4,8 @@
 #include "array/parts.h"
 #include "base/memory.h"
 
+#include <string.h>
+
 /* So many numbers are reduced between two looks at the wish to stop; a multiple of 16. */
 enum { STRETCH = 1 << 22 };
 
@@ -119,6 +121,95 @@ static void reduce_line(void *user, const float *line, size_t n, float *out, uns
     *out = nb_canonical((float)reduce(user, line, n));
 }
 
+/* ---- down the columns ---- */
+
+/* x is [outer][n][inner]; a tile is up to NB_COLUMN_TILE columns of one outer index. */
+typedef struct columns {
+    const reducer *reducer;
+    const nb_array *x;
+    nb_axis_walk walk;
+    float *out;
+} columns;
+
+static bool has_columns(nb_reduction op)
+{
+    return op == NB_REDUCE_SUM || op == NB_REDUCE_MEAN || op == NB_REDUCE_VARIANCE || op == NB_REDUCE_STD ||
+           op == NB_REDUCE_MIN || op == NB_REDUCE_MAX;
+}
+
+static void fold_columns(double lanes[NB_ARRAY_LANES][NB_COLUMN_TILE], size_t width, double *sums)
+{
+    for (int half = NB_ARRAY_LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            for (size_t c = 0; c < width; c++)
+                lanes[l][c] += lanes[l + half][c];
+    memcpy(sums, lanes[0], width * sizeof *sums);
+}
+
+static void sum_tile(const columns *job, const float *x, size_t width, float *out)
+{
+    const nb_array_kernels *k = job->reducer->kernels;
+    const nb_axis_walk *w = &job->walk;
+    const nb_reduction op = job->reducer->op;
+    double lanes[NB_ARRAY_LANES][NB_COLUMN_TILE] = {{0}}, sums[NB_COLUMN_TILE];
+    k->sum_columns(x, w->inner, w->n, width, lanes[0]);
+    fold_columns(lanes, width, sums);
+    if (op != NB_REDUCE_SUM)
+        for (size_t c = 0; c < width; c++)
+            sums[c] /= (double)w->n;
+    if (op == NB_REDUCE_VARIANCE || op == NB_REDUCE_STD) {
+        memset(lanes, 0, sizeof lanes);
+        k->square_columns(x, w->inner, w->n, width, sums, lanes[0]);
+        fold_columns(lanes, width, sums);
+        for (size_t c = 0; c < width; c++)
+            sums[c] = op == NB_REDUCE_STD ? sqrt(sums[c] / (double)w->n) : sums[c] / (double)w->n;
+    }
+    for (size_t c = 0; c < width; c++)
+        out[c] = nb_canonical((float)sums[c]);
+}
+
+static void extreme_tile(const columns *job, const float *x, size_t width, float *out)
+{
+    const nb_array_kernels *k = job->reducer->kernels;
+    memcpy(out, x, width * sizeof *out);
+    (job->reducer->op == NB_REDUCE_MIN ? k->min_columns : k->max_columns)(x, job->walk.inner, job->walk.n, width, out);
+    for (size_t c = 0; c < width; c++)
+        out[c] = nb_canonical(out[c]) + 0.0f; /* a zero is +0 */
+}
+
+static void run_tiles(void *user, size_t begin, size_t end, unsigned thread)
+{
+    (void)thread;
+    const columns *job = user;
+    const nb_axis_walk *w = &job->walk;
+    const size_t n_tiles = nb_div_up(w->inner, NB_COLUMN_TILE);
+    const bool extreme = job->reducer->op == NB_REDUCE_MIN || job->reducer->op == NB_REDUCE_MAX;
+    for (size_t t = begin; t < end && !nb_array_stopped(job->x->space); t++) {
+        const size_t outer = t / n_tiles, column = t % n_tiles * NB_COLUMN_TILE;
+        const size_t width = nb_min_size(NB_COLUMN_TILE, w->inner - column);
+        (extreme ? extreme_tile : sum_tile)(job, job->x->data + outer * w->n * w->inner + column, width,
+                                            job->out + outer * w->inner + column);
+    }
+}
+
+static nb_status reduce_columns(const reducer *r, const nb_array *x, int axis, bool keep, nb_array **out,
+                                nb_error *error)
+{
+    size_t dims[NB_ARRAY_MAX_DIMS];
+    int n_dims = 0;
+    for (int d = 0; d < x->n_dims; d++)
+        if (d != axis || keep)
+            dims[n_dims++] = d == axis ? 1 : x->dims[d];
+    nb_status status = nb_array_blank(r->space, n_dims, dims, out, error);
+    if (status != NB_OK)
+        return status;
+    columns job = {r, x, nb_array_walk(x, axis), (*out)->data};
+    if ((*out)->size > 0)
+        nb_array_parallel(r->space, job.walk.outer * nb_div_up(job.walk.inner, NB_COLUMN_TILE),
+                          NB_COLUMN_TILE * nb_max_size(job.walk.n, 1), run_tiles, &job);
+    return nb_array_finish(r->space, out, error);
+}
+
 nb_status nb_array_reduce_axis(nb_array_space *space, nb_reduction op, const nb_array *x, int axis, bool keep,
                                nb_array **out, nb_error *error)
 {
@@ -131,5 +222,7 @@ nb_status nb_array_reduce_axis(nb_array_space *space, nb_reduction op, const nb_
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: axis %d of an array of %s is empty", names[op], axis,
                        nb_array_shape(x, shape, sizeof shape));
     reducer r = {space, nb_array_kernels_of(space->context), op};
+    if (has_columns(op) && nb_array_walk(x, axis).inner > 1)
+        return reduce_columns(&r, x, axis, keep, out, error);
     return nb_array_lines(x, axis, 1, keep, reduce_line, &r, out, error);
 }

@@ -68,7 +68,7 @@ static inline double log_of_f32(float a)
     double m;
     memcpy(&m, &bits, sizeof m);
     const bool upper = m >= 0x1.6a09e667f3bcdp+0; /* sqrt(2) */
-    m = upper ? m * 0.5 : m;
+    m *= upper ? 0.5 : 1.0; /* exact */
     const double e = (double)exponent + (upper ? 1.0 : 0.0);
     const double f = m - 1.0, s = f / (2.0 + f), half_square = 0.5 * f * f, z = s * s;
     double p = 2.0 / 21;

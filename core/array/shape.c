@@ -91,11 +91,71 @@ static void copy_range(void *user, size_t begin, size_t end, unsigned thread)
     }
 }
 
+/* ---- turning: where the part's numbers lie side by side along another dimension than the last ---- */
+
+enum { TURN = 16 };
+
+/* Squares of TURN x TURN: dimension `along` steps by 1, `across` is the last. */
+typedef struct turn {
+    const part *part;
+    int along;
+    size_t n_along, n_across; /* squares in each */
+    size_t packed_step;       /* of `along`, in the packed numbers */
+} turn;
+
+/* Every cache line is read whole and written whole, in turn: nothing has to stay. */
+static void turn_square(const float *from, ptrdiff_t across_step, size_t n_along, size_t n_across, float *to,
+                        size_t along_step)
+{
+    float square[TURN][TURN];
+    for (size_t j = 0; j < n_across; j++)
+        memcpy(square[j], from + (ptrdiff_t)j * across_step, n_along * sizeof(float));
+    for (size_t i = 0; i < n_along; i++)
+        for (size_t j = 0; j < n_across; j++)
+            to[i * along_step + j] = square[j][i];
+}
+
+/* Squares [begin, end), those of one pair of dimensions after another. */
+static void turn_range(void *user, size_t begin, size_t end, unsigned thread)
+{
+    (void)thread;
+    const turn *t = user;
+    const part *p = t->part;
+    const int across = p->n_dims - 1;
+    for (size_t index = begin; index < end && !nb_array_stopped(p->space); index++) {
+        const size_t j = index % t->n_across * TURN, i = index / t->n_across % t->n_along * TURN;
+        size_t rest = index / t->n_across / t->n_along, packed = i * t->packed_step + j, step = p->dims[across];
+        ptrdiff_t offset = (ptrdiff_t)i + (ptrdiff_t)j * p->steps[across];
+        for (int d = across - 1; d >= 0; step *= p->dims[d--]) {
+            if (d == t->along)
+                continue;
+            offset += (ptrdiff_t)(rest % p->dims[d]) * p->steps[d];
+            packed += rest % p->dims[d] * step;
+            rest /= p->dims[d];
+        }
+        turn_square(p->data + offset, p->steps[across], nb_min_size(TURN, p->dims[t->along] - i),
+                    nb_min_size(TURN, p->dims[across] - j), p->packed + packed, t->packed_step);
+    }
+}
+
 static void copy_part(part *p)
 {
     size_t size;
     nb_array_count(p->n_dims, p->dims, &size);
-    nb_array_parallel(p->space, size, 1, copy_range, p);
+    turn t = {.part = p, .along = -1, .packed_step = 1};
+    for (int d = 0; d < p->n_dims - 1; d++)
+        if (p->steps[d] == 1 && p->dims[d] > 1)
+            t.along = d;
+    if (size == 0 || p->write || t.along < 0 || p->steps[p->n_dims - 1] == 1) {
+        nb_array_parallel(p->space, size, 1, copy_range, p);
+        return;
+    }
+    for (int d = p->n_dims - 1; d > t.along; d--)
+        t.packed_step *= p->dims[d];
+    t.n_along = nb_div_up(p->dims[t.along], TURN);
+    t.n_across = nb_div_up(p->dims[p->n_dims - 1], TURN);
+    const size_t planes = size / (p->dims[t.along] * p->dims[p->n_dims - 1]);
+    nb_array_parallel(p->space, planes * t.n_along * t.n_across, TURN * TURN, turn_range, &t);
 }
 
 static void own_steps(const nb_array *x, ptrdiff_t steps[DIMS])

@@ -292,24 +292,95 @@ static void test_reductions(void **state)
     for_each_level(check_extremes);
 }
 
+static nb_array_space open_space(const char *level, unsigned n_threads)
+{
+    nb_error error;
+    nb_context *context;
+    const nb_context_options options = {.n_threads = n_threads, .level = level};
+    assert_int_equal(nb_context_create(&options, &context, &error), NB_OK);
+    return (nb_array_space){.context = context, .limit_bytes = SIZE_MAX};
+}
+
+static void close_space(nb_array_space *space)
+{
+    assert_int_equal(space->used_bytes, 0);
+    assert_int_equal(space->spare_bytes, 0);
+    nb_context_destroy(&space->context);
+}
+
+static nb_array *hostile(nb_array_space *space, int n_dims, const size_t *dims, const float *numbers)
+{
+    nb_array *x;
+    nb_error error;
+    assert_int_equal(nb_array_create(space, n_dims, dims, &x, &error), NB_OK);
+    memcpy(x->data, numbers, x->size * sizeof(float));
+    return x;
+}
+
+static void expect_equal(const nb_array *x, const nb_array *y, const char *what)
+{
+    assert_int_equal(x->size, y->size);
+    for (size_t i = 0; i < x->size; i++)
+        if (bits_of(x->data[i]) != bits_of(y->data[i]))
+            fail_msg("%s: number %zu is %08x, not %08x", what, i, bits_of(x->data[i]), bits_of(y->data[i]));
+}
+
+/* Down the columns of x is along the rows of its transpose. */
+static void check_columns(const char *level, const nb_array_kernels *k, size_t n)
+{
+    (void)k;
+    const size_t dims[] = {n / 61, 61};
+    if (n < 61)
+        return;
+    nb_array_space space = open_space(level, 2);
+    nb_error error;
+    nb_array *x = hostile(&space, 2, dims, a), *turned, *down, *along;
+    assert_int_equal(nb_array_transpose(x, NULL, &turned, &error), NB_OK);
+    for (int op = 0; op < NB_REDUCE_COUNT; op++) {
+        assert_int_equal(nb_array_reduce_axis(&space, (nb_reduction)op, x, 0, false, &down, &error), NB_OK);
+        assert_int_equal(nb_array_reduce_axis(&space, (nb_reduction)op, turned, 1, false, &along, &error), NB_OK);
+        expect_equal(down, along, nb_reduction_name((nb_reduction)op));
+        nb_array_release(&down);
+        nb_array_release(&along);
+    }
+    nb_array_release(&x);
+    nb_array_release(&turned);
+    close_space(&space);
+}
+
+static void test_columns(void **state)
+{
+    (void)state;
+    for_each_level(check_columns);
+}
+
 static void check_matmul(const char *level, const nb_array_kernels *k, size_t n)
 {
-    static float c[4 * 300];
-    const size_t m = n > 300 ? 300 : n, depth = 13;
-    for (size_t rows = 1; rows <= 4; rows++) {
-        k->matmul_rows(b, rows, depth, a, m, c);
-        for (size_t r = 0; r < rows; r++) {
-            for (size_t j = 0; j < m; j++) {
-                float sum = 0;
-                for (size_t i = 0; i < depth; i++)
-                    sum = fmaf(b[r * depth + i], a[i * m + j], sum);
-                want[j] = sum != sum ? float_of(0x7fc00000) : sum;
-                got[j] = c[r * m + j];
-            }
-            got[m] = want[m];
-            expect_same(level, "matmul", m);
+    (void)k;
+    const size_t shapes[][3] = {{1, 5, 3}, {3, 1, 17}, {7, 33, 40}, {20, 13, 16}};
+    if (n != N)
+        return;
+    nb_array_space space = open_space(level, 2);
+    nb_error error;
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        const size_t rows = shapes[s][0], depth = shapes[s][1], cols = shapes[s][2];
+        nb_array *x = hostile(&space, 2, (const size_t[]){rows, depth}, b);
+        nb_array *y = hostile(&space, 2, (const size_t[]){depth, cols}, a), *z, *wanted;
+        assert_int_equal(nb_array_matmul(&space, x, y, &z, &error), NB_OK);
+        assert_int_equal(nb_array_copy(z, &wanted, &error), NB_OK);
+        for (size_t i = 0; i < rows * cols; i++) {
+            float sum = 0;
+            for (size_t j = 0; j < depth; j++)
+                sum = fmaf(x->data[i / cols * depth + j], y->data[j * cols + i % cols], sum);
+            wanted->data[i] = sum != sum ? float_of(0x7fc00000) : sum;
         }
+        expect_equal(z, wanted, level);
+        nb_array_release(&x);
+        nb_array_release(&y);
+        nb_array_release(&z);
+        nb_array_release(&wanted);
     }
+    close_space(&space);
 }
 
 static void test_matmul(void **state)
@@ -318,14 +389,39 @@ static void test_matmul(void **state)
     for_each_level(check_matmul);
 }
 
+/* Every order of four dimensions, by the index. */
+static void test_transpose(void **state)
+{
+    (void)state;
+    nb_array_space space = open_space("scalar", 2);
+    nb_error error;
+    const size_t dims[] = {3, 17, 4, 18};
+    const size_t steps[] = {17 * 4 * 18, 4 * 18, 18, 1};
+    nb_array *x = hostile(&space, 4, dims, a), *y;
+    for (int order = 0; order < 256; order++) {
+        const int axes[] = {order & 3, order >> 2 & 3, order >> 4 & 3, order >> 6};
+        if ((1 << axes[0] | 1 << axes[1] | 1 << axes[2] | 1 << axes[3]) != 15)
+            continue;
+        assert_int_equal(nb_array_transpose(x, axes, &y, &error), NB_OK);
+        for (size_t i = 0; i < x->size; i++) {
+            size_t rest = i, from = 0;
+            for (int d = 3; d >= 0; d--) {
+                from += rest % dims[axes[d]] * steps[axes[d]];
+                rest /= dims[axes[d]];
+            }
+            assert_int_equal(bits_of(y->data[i]), bits_of(x->data[from]));
+        }
+        nb_array_release(&y);
+    }
+    nb_array_release(&x);
+    close_space(&space);
+}
+
 /* A chain of operations large enough to be split, on every level and 1 to 3 threads: one result. */
 static uint64_t fingerprint(const char *level, unsigned n_threads)
 {
     nb_error error;
-    nb_context *context;
-    const nb_context_options options = {.n_threads = n_threads, .level = level};
-    assert_int_equal(nb_context_create(&options, &context, &error), NB_OK);
-    nb_array_space space = {.context = context, .limit_bytes = SIZE_MAX};
+    nb_array_space space = open_space(level, n_threads);
     nb_random random;
     nb_random_seed(&random, 4);
     const size_t dims[] = {300, 1001};
@@ -348,8 +444,7 @@ static uint64_t fingerprint(const char *level, unsigned n_threads)
         nb_array *array = all[i];
         nb_array_release(&array);
     }
-    assert_int_equal(space.used_bytes, 0);
-    nb_context_destroy(&context);
+    close_space(&space);
     return hash;
 }
 
@@ -366,9 +461,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unary),      cmocka_unit_test(test_binary), cmocka_unit_test(test_powers),
-        cmocka_unit_test(test_ternary),    cmocka_unit_test(test_reductions), cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_unary),   cmocka_unit_test(test_binary),     cmocka_unit_test(test_powers),
+        cmocka_unit_test(test_ternary), cmocka_unit_test(test_reductions), cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_matmul),  cmocka_unit_test(test_transpose),  cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
