@@ -24,6 +24,7 @@
 #include "files/gguf.h"
 #include "files/llama2c.h"
 #include "files/load.h"
+#include "files/npy.h"
 #include "files/synthetic.h"
 #include "files/vocabulary.h"
 #include "formats/anatomy.h"

@@ -74,8 +74,8 @@ BINARY(less, a < b ? 1.0f : 0.0f)
 BINARY(less_equal, a <= b ? 1.0f : 0.0f)
 BINARY(greater, a > b ? 1.0f : 0.0f)
 BINARY(greater_equal, a >= b ? 1.0f : 0.0f)
-BINARY(both, (a != 0) & (b != 0) ? 1.0f : 0.0f)
-BINARY(either, (a != 0) | (b != 0) ? 1.0f : 0.0f)
+BINARY(both, ((a != 0) & (b != 0)) ? 1.0f : 0.0f)
+BINARY(either, ((a != 0) | (b != 0)) ? 1.0f : 0.0f)
 
 /* A whole exponent up to 64 that all share. The end of the range goes by the definition. */
 static void power(const float *restrict x, size_t x_step, const float *restrict y, size_t y_step, size_t n,
@@ -126,7 +126,7 @@ static const float *side_by_side(const float *x, size_t step, size_t begin, size
     }
 
 TERNARY(where, a != 0 ? b : c)
-TERNARY(clamp_any, min_f32(max_f32(a, b), c))
+TERNARY(clamp_any, clamp_f32(a, b, c))
 
 static void clamp(const float *restrict x, size_t x_step, const float *y, size_t y_step, const float *z, size_t z_step,
                   size_t n, float *restrict out)
@@ -136,10 +136,8 @@ static void clamp(const float *restrict x, size_t x_step, const float *y, size_t
         return;
     }
     const float low = y[0], high = z[0];
-    for (size_t i = 0; i < n; i++) {
-        const float a = x[i];
-        out[i] = min_f32(max_f32(a, low), high);
-    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = clamp_f32(x[i], low, high);
 }
 
 /* ---- reductions ---- */

@@ -119,6 +119,14 @@ static inline float max_f32(float a, float b)
     return a != a ? NAN : canonical_f32(larger);
 }
 
+/* min_f32(max_f32(a, low), high), in the order that becomes vectors. */
+static inline float clamp_f32(float a, float low, float high)
+{
+    float x = a > low ? a : low;
+    x = x < high ? x : high;
+    return ((a != a) | (low != low) | (high != high)) ? NAN : x;
+}
+
 /* Of the division that rounds down; fmodf is exact, so it is the same everywhere. */
 static inline float remainder_f32(float a, float b)
 {
