@@ -150,7 +150,7 @@ fuzz:
 learn:
 	@sh .ci/packages learn
 	@$(MAKE) all
-	@$(BUILD)/nibble $(if $(wildcard lessons/story/story.gguf),story)
+	@$(BUILD)/nibble
 
 story: $(BUILD)/nibble
 	@BUILD=$(BUILD) sh lessons/story/make

@@ -2,6 +2,7 @@
 
 #include "repl/commands/transform.h"
 #include "repl/draft.h"
+#include "repl/lesson/lesson.h"
 #include "repl/settings.h"
 
 #include <dirent.h>
@@ -150,6 +151,19 @@ static void offer_tensors(typing *t, bool scope)
     }
 }
 
+static void offer_lessons(typing *t)
+{
+    nb_catalog catalog;
+    nb_error ignored;
+    offer_list(t, "new check list");
+    if (nb_catalog_read(&catalog, &ignored) == NB_OK) {
+        for (size_t i = 0; i < catalog.n; i++)
+            offer(t, catalog.entries[i].id + strspn(catalog.entries[i].id, "0123456789") + 1);
+        nb_catalog_free(&catalog);
+    }
+    offer_files(t);
+}
+
 static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
 {
     switch (kind) {
@@ -180,6 +194,9 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
         for (size_t i = 0; i < nb_mixture_count(); i++)
             offer(t, nb_mixture_at(i)->name);
         offer_files(t);
+        break;
+    case NB_WORD_LESSON:
+        offer_lessons(t);
         break;
     case NB_WORD_SHAPE:
         for (size_t i = 0; i < nb_shape_count(); i++)

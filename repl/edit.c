@@ -215,6 +215,31 @@ static nb_status start_libedit(nb_editor *editor, nb_error *error)
     return NB_OK;
 }
 
+bool nb_editor_can_offer(void)
+{
+    return true;
+}
+
+/* As if it were typed, but with the key that starts another line of the cell for its newlines. */
+void nb_editor_offer(nb_editor *editor, const char *text)
+{
+    nb_draft keys = {0};
+    size_t n = strlen(text);
+    while (n && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n')
+            nb_draft_add(&keys, "\x1b\n");
+        else if ((unsigned char)text[i] >= 0x20 && text[i] != 0x7f)
+            nb_draft_append(&keys, &text[i], 1);
+        else
+            nb_draft_add(&keys, "    ");
+    }
+    if (keys.n_bytes && !keys.failed)
+        el_push(editor->line, keys.text);
+    nb_draft_free(&keys);
+}
+
 /* One line with its newline, borrowed; NULL at the end. */
 static const char *read_line(nb_editor *editor)
 {
@@ -243,6 +268,16 @@ static void stop_libedit(nb_editor *editor)
 }
 
 #else
+
+bool nb_editor_can_offer(void)
+{
+    return false;
+}
+
+void nb_editor_offer(nb_editor *editor, const char *text)
+{
+    (void)editor, (void)text;
+}
 
 static nb_status start_libedit(nb_editor *editor, nb_error *error)
 {

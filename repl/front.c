@@ -1,9 +1,9 @@
 #include "repl/front.h"
 
-#include "repl/library.h"
-
 #include "repl/draft.h"
 #include "repl/edit.h"
+#include "repl/lesson/lesson.h"
+#include "repl/library.h"
 #include "repl/signals.h"
 
 #include <errno.h>
@@ -166,7 +166,27 @@ nb_status nb_front_run_stream(nb_front *front, FILE *in, const char *name)
     return status;
 }
 
-static void greet(nb_front *front)
+/* What Enter does at the first prompt: "lesson 4", the next one to take; "" if there is none. */
+static void suggest_lesson(nb_items *items, char *suggestion, size_t size)
+{
+    nb_catalog catalog = {0};
+    nb_records records = {0};
+    nb_error ignored;
+    *suggestion = '\0';
+    if (nb_catalog_read(&catalog, &ignored) == NB_OK && nb_records_read(&records, &ignored) == NB_OK) {
+        const nb_lesson_entry *next = nb_catalog_suggest(&catalog, &records);
+        const nb_record *record = next ? nb_records_find(&records, next->id) : NULL;
+        if (next) {
+            snprintf(suggestion, size, "lesson %u", next->number);
+            nb_items_text(items, NB_COMMAND "Enter" NB_END " %s lesson %u: %s",
+                          record && record->at ? "goes on with" : "opens", next->number, next->title);
+        }
+    }
+    nb_records_free(&records);
+    nb_catalog_free(&catalog);
+}
+
+static void greet(nb_front *front, char *suggestion, size_t size)
 {
     nb_items items = {0};
     const nb_context *context = front->notebook->context;
@@ -176,10 +196,11 @@ static void greet(nb_front *front)
                   NIBBLE_VERSION, context->kernels->title, n_threads, n_threads == 1 ? "" : "s");
     char *story = nb_library_find_model("story");
     nb_items_text(&items,
-                  "Four to start with:  " NB_COMMAND "load %s" NB_END "   " NB_COMMAND "bits 0.1 f16" NB_END
-                  "   " NB_COMMAND "help" NB_END "   " NB_COMMAND "?quantize" NB_END,
+                  "Four to start with:  " NB_COMMAND "lesson" NB_END "   " NB_COMMAND "load %s" NB_END "   " NB_COMMAND
+                  "help" NB_END "   " NB_COMMAND "?quantize" NB_END,
                   story ? "story" : "FILE");
     free(story);
+    suggest_lesson(&items, suggestion, size);
     nb_draft out = {0};
     for (size_t i = 0; i < items.count; i++)
         nb_render_paragraph(&front->screen, items.items[i].text, 0, &out);
@@ -198,17 +219,24 @@ nb_status nb_front_converse(nb_front *front, const char *first)
         return status;
     }
     front->numbered = true;
-    greet(front);
+    front->notebook->offers = nb_editor_can_offer();
+    char suggestion[32];
+    greet(front, suggestion, sizeof suggestion);
     if (first)
         nb_front_run(front, first, strlen(first), NULL);
     while (!front->notebook->leave && !ferror(stdout)) {
+        const char *offer = nb_lesson_offer(front->notebook->lesson);
+        if (offer)
+            nb_editor_offer(editor, offer);
         char *cell = nb_editor_read(editor);
         if (!cell) {
             putchar('\n');
             break;
         }
-        if (cell[strspn(cell, " \t\n")])
-            nb_front_run(front, cell, strlen(cell), NULL);
+        const char *text = cell[strspn(cell, " \t\n")] ? cell : suggestion;
+        if (*text)
+            nb_front_run(front, text, strlen(text), NULL);
+        *suggestion = '\0'; /* for the first prompt only */
         free(cell);
     }
     nb_editor_destroy(&editor);

@@ -4,6 +4,7 @@
 
 #include "repl/draft.h"
 #include "repl/language/language.h"
+#include "repl/lesson/lesson.h"
 #include "repl/nearest.h"
 
 #include <dirent.h>
@@ -48,6 +49,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
         return;
     nb_notebook_forget_chat(gone);
     nb_language_destroy(&gone->language);
+    nb_lesson_close(&gone->lesson);
     nb_importance_destroy(&gone->importance);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
@@ -202,6 +204,12 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
             show(user, &items, (unsigned)notebook->n_cells);
         nb_items_free(&items);
         nb_line_free(&line);
+    }
+    if (status == NB_OK && notebook->lesson) {
+        nb_draft cell = {0}; /* terminated, and its own: a lesson runs cells as well */
+        nb_draft_append(&cell, text, n_bytes);
+        status = nb_lesson_follow(notebook, nb_draft_text(&cell), show, user, error);
+        nb_draft_free(&cell);
     }
     if (status != NB_OK && error)
         keep_one_line(error);

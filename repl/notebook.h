@@ -44,6 +44,7 @@ typedef struct nb_notebook {
     nb_speed original_speed; /* of the model as loaded, taken before its first change */
     nb_importance *importance; /* what errors are weighed by; NULL: nothing */
     bool leave;              /* exit was asked for */
+    struct nb_lesson *lesson; /* being taken; NULL: none */
 
     /* A confined notebook runs no shell and touches files in `folder` only. */
     bool confined;
@@ -53,6 +54,7 @@ typedef struct nb_notebook {
     void (*stream)(void *user, const char *text, size_t n_bytes); /* text as a model writes it */
     int (*shell)(void *user, const char *command); /* runs a command line; its exit status, or -1 */
     struct nb_screen *screen;                      /* for doctor */
+    bool offers; /* a lesson's next cell stands at the prompt: it needs not be shown as well */
     void *user;
 } nb_notebook;
 

@@ -7,11 +7,44 @@
 extern const nb_command *const nb_commands[];
 extern const size_t nb_n_commands;
 
-extern const nb_command nb_command_bits, nb_command_chat, nb_command_compare, nb_command_doctor, nb_command_exit,
-    nb_command_formats, nb_command_generate, nb_command_help, nb_command_hist, nb_command_history, nb_command_imatrix,
-    nb_command_info, nb_command_inspect, nb_command_layers, nb_command_ladder, nb_command_pareto, nb_command_load, nb_command_memory, nb_command_plan, nb_command_ppl,
-    nb_command_quantize, nb_command_quiz, nb_command_range, nb_command_recipe, nb_command_restore,
-    nb_command_save, nb_command_set, nb_command_show, nb_command_transform, nb_command_undo;
+extern const nb_command nb_command_back;
+extern const nb_command nb_command_bits;
+extern const nb_command nb_command_chat;
+extern const nb_command nb_command_check;
+extern const nb_command nb_command_compare;
+extern const nb_command nb_command_doctor;
+extern const nb_command nb_command_exit;
+extern const nb_command nb_command_formats;
+extern const nb_command nb_command_generate;
+extern const nb_command nb_command_help;
+extern const nb_command nb_command_hint;
+extern const nb_command nb_command_hist;
+extern const nb_command nb_command_history;
+extern const nb_command nb_command_imatrix;
+extern const nb_command nb_command_info;
+extern const nb_command nb_command_inspect;
+extern const nb_command nb_command_ladder;
+extern const nb_command nb_command_layers;
+extern const nb_command nb_command_lesson;
+extern const nb_command nb_command_load;
+extern const nb_command nb_command_memory;
+extern const nb_command nb_command_next;
+extern const nb_command nb_command_pareto;
+extern const nb_command nb_command_plan;
+extern const nb_command nb_command_play;
+extern const nb_command nb_command_ppl;
+extern const nb_command nb_command_progress;
+extern const nb_command nb_command_quantize;
+extern const nb_command nb_command_quiz;
+extern const nb_command nb_command_range;
+extern const nb_command nb_command_recipe;
+extern const nb_command nb_command_restore;
+extern const nb_command nb_command_save;
+extern const nb_command nb_command_set;
+extern const nb_command nb_command_show;
+extern const nb_command nb_command_skip;
+extern const nb_command nb_command_transform;
+extern const nb_command nb_command_undo;
 
 /* All about one command: usage, options, examples, source. */
 void nb_command_describe(const nb_command *command, nb_items *out);

@@ -633,7 +633,7 @@ static void test_completion(void **state)
     completes(d, "info; qua", "quantize");
     completes(d, "?qua", "quantize");
     completes(d, "help qua", "quantize");
-    completes(d, "s", "save set show");
+    completes(d, "s", "save set show skip");
     completes(d, "transform in", "inject-outliers");
     completes(d, "bits 0.1 f8", "f8_e4m3 f8_e5m2");
     completes(d, "set pl", "plot");

@@ -286,6 +286,39 @@ static void test_session(void **state)
     leave();
 }
 
+/* Enter opens the first lesson; its cells stand at the prompt, one of two lines too, and can be edited there. */
+static void test_lesson(void **state)
+{
+    (void)state;
+    static const char lesson[] = "---\ntitle: Rulers\n---\nFour weights.\n\n```nibble\nx = [1, -3, 2]\n```\n\n"
+                                 "```check step\nask: The largest into `m`.\nwant: m == 3\n```\n\n"
+                                 "```nibble\ns = m / 127\ns * 127\n```\n\nThat was all.\n";
+    char before[sizeof folder + 32];
+    temporary_file("01-rulers.md", lesson, sizeof lesson - 1);
+    snprintf(before, sizeof before, "NIBBLE_LESSONS='%s'", folder);
+    start(before);
+    wait_until_shown("Enter opens lesson 1: Rulers");
+    keys("Enter");
+    wait_until_last_row("In [2]: x = [1, -3, 2]");
+    wait_until_shown("Four weights.");
+    for (int i = 0; i < 2; i++)
+        keys("BSpace");
+    type("5]");
+    keys("Enter");
+    wait_for_prompt(3);
+    wait_until_shown("Your turn (1 of 1). The largest into m.");
+    shows("x[2]", "Out[3]: 5");
+    type("m = 3");
+    keys("Enter");
+    wait_until_last_row("s * 127");
+    wait_until_shown("Right.");
+    keys("Enter");
+    wait_until_shown("That was all.");
+    wait_until_shown("Out[5]: 3");
+    wait_for_prompt(6);
+    leave();
+}
+
 static void test_keys(void **state)
 {
     (void)state;
@@ -430,7 +463,7 @@ static void test_plain_terminal(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_session),    cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_session),    cmocka_unit_test(test_lesson), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_interrupts), cmocka_unit_test(test_without_gnuplot),
         cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_plain_terminal),
     };

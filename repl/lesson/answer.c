@@ -1,0 +1,135 @@
+/* Judging what a learner made. */
+#include "repl/language/language.h"
+#include "repl/language/show.h"
+#include "repl/lesson/lesson.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* A condition that cannot be tried (its variable is not there yet) does not hold; one that was stopped is an error. */
+static nb_status holds(nb_notebook *notebook, const char *condition, bool *out, nb_error *why, nb_error *error)
+{
+    nb_status status = nb_language_holds(notebook->language, condition, out, why);
+    if (status == NB_OK)
+        return NB_OK;
+    *out = false;
+    if (status == NB_ERR_CANCELLED || status == NB_ERR_MEMORY)
+        return nb_fail(error, status, "%s", why->text);
+    if (why->text[0] == '\0')
+        nb_fail(why, status, "it cannot be computed");
+    return NB_OK;
+}
+
+nb_status nb_check_wrongs(nb_notebook *notebook, const nb_check *check, uint32_t *bits, nb_error *error)
+{
+    nb_status status = NB_OK;
+    *bits = 0;
+    for (size_t i = 0; status == NB_OK && i < check->n_wrongs && i < 32; i++) {
+        bool is_so = false;
+        nb_error why = {""};
+        status = holds(notebook, check->wrongs[i].condition, &is_so, &why, error);
+        *bits |= is_so ? (uint32_t)1 << i : 0;
+    }
+    return status;
+}
+
+nb_status nb_check_judge(nb_notebook *notebook, const nb_check *check, nb_judgement *out, nb_error *error)
+{
+    nb_status status = NB_OK;
+    *out = (nb_judgement){.verdict = NB_VERDICT_RIGHT};
+    for (size_t i = 0; status == NB_OK && out->verdict == NB_VERDICT_RIGHT && i < check->n_wants; i++) {
+        bool is_so = false;
+        nb_error why = {""};
+        status = holds(notebook, check->wants[i].condition, &is_so, &why, error);
+        if (!is_so)
+            *out = (nb_judgement){why.text[0] ? NB_VERDICT_UNDEFINED : NB_VERDICT_NOT_YET, i, why};
+    }
+    for (size_t i = 0; status == NB_OK && out->verdict != NB_VERDICT_RIGHT && i < check->n_wrongs; i++) {
+        bool is_so = false;
+        nb_error why = {""};
+        status = holds(notebook, check->wrongs[i].condition, &is_so, &why, error);
+        if (is_so) {
+            *out = (nb_judgement){.verdict = NB_VERDICT_WRONG, .which = i};
+            break;
+        }
+    }
+    return status;
+}
+
+/* ---- values ---- */
+
+static bool is_name(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+static bool was_shown(const char *text, const char *until, const char *name, size_t n)
+{
+    for (const char *at = text; at + n <= until; at++) {
+        if (memcmp(at, name, n) == 0 && !is_name(at[n]) && (at == text || !is_name(at[-1])))
+            return true;
+    }
+    return false;
+}
+
+static void show_value(nb_notebook *notebook, const char *name, nb_items *items)
+{
+    nb_value value;
+    if (!nb_language_variable(notebook->language, name, &value) || value.kind == NB_VALUE_FUNCTION)
+        return;
+    nb_draft text = {0};
+    if (value.kind == NB_VALUE_ARRAY && value.array->size > 64)
+        nb_show_summary(value.array, &text);
+    else
+        nb_show_value(&value, false, &text);
+    nb_items_text(items, "%s is %s", name, nb_draft_text(&text));
+    nb_draft_free(&text);
+}
+
+static void show_names(nb_notebook *notebook, const char *condition, nb_items *items)
+{
+    for (const char *at = condition; *at;) {
+        size_t n = 0;
+        while (is_name(at[n]))
+            n++;
+        char name[64];
+        if (n && n < sizeof name && !isdigit((unsigned char)*at) && !was_shown(condition, at, at, n)) {
+            memcpy(name, at, n);
+            name[n] = '\0';
+            show_value(notebook, name, items);
+        }
+        at += n ? n : 1;
+    }
+}
+
+void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items *items)
+{
+    nb_draft all = {0};
+    for (size_t i = 0; i < check->n_wants; i++)
+        nb_draft_addf(&all, "%s\n", check->wants[i].condition);
+    show_names(notebook, nb_draft_text(&all), items);
+    nb_draft_free(&all);
+}
+
+const char *nb_check_solution(const nb_check *check)
+{
+    return check->solution  ? check->solution
+           : check->n_hints ? check->hints[check->n_hints - 1]
+                            : NULL;
+}
+
+bool nb_check_is_quick(const nb_check *check)
+{
+    static const char *const slow[] = {"ppl(", "quiz(", "kld(", "activations("};
+    for (size_t k = 0; k < sizeof slow / sizeof *slow; k++) {
+        for (size_t i = 0; i < check->n_wants; i++) {
+            if (strstr(check->wants[i].condition, slow[k]))
+                return false;
+        }
+        for (size_t i = 0; i < check->n_wrongs; i++) {
+            if (strstr(check->wrongs[i].condition, slow[k]))
+                return false;
+        }
+    }
+    return true;
+}
