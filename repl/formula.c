@@ -122,9 +122,9 @@ static const sign signs[] = {
 };
 
 /* Commands that say how what follows is set, which plain text does not show. */
-static const char *const silent[] = {"left",  "right", "big",       "Big",         "bigl",         "bigr",
-                                     "Bigl",  "Bigr",  "limits",    "displaystyle", "mathbf",      "mathrm",
-                                     "mathit", "mathsf", "mathcal", "boldsymbol",  "operatorname", "bm"};
+static const char *const silent[] = {"left",   "right",  "big",     "Big",          "bigl",         "bigr",
+                                     "Bigl",   "Bigr",   "limits",  "displaystyle", "mathbf",       "mathrm",
+                                     "mathit", "mathsf", "mathcal", "boldsymbol",   "operatorname", "bm"};
 
 typedef struct formula {
     const char *at, *end;
@@ -311,12 +311,12 @@ typedef struct raised {
 } raised;
 
 static const raised small_letters[] = {
-    {'0', "⁰", "₀"}, {'1', "¹", "₁"}, {'2', "²", "₂"}, {'3', "³", "₃"}, {'4', "⁴", "₄"}, {'5', "⁵", "₅"},
-    {'6', "⁶", "₆"}, {'7', "⁷", "₇"}, {'8', "⁸", "₈"}, {'9', "⁹", "₉"}, {'+', "⁺", "₊"}, {'=', "⁼", "₌"},
-    {'(', "⁽", "₍"}, {')', "⁾", "₎"}, {'a', "ᵃ", "ₐ"}, {'b', "ᵇ", NULL}, {'c', "ᶜ", NULL}, {'d', "ᵈ", NULL},
-    {'e', "ᵉ", "ₑ"}, {'f', "ᶠ", NULL}, {'g', "ᵍ", NULL}, {'h', "ʰ", "ₕ"}, {'i', "ⁱ", "ᵢ"}, {'j', "ʲ", "ⱼ"},
-    {'k', "ᵏ", "ₖ"}, {'l', "ˡ", "ₗ"}, {'m', "ᵐ", "ₘ"}, {'n', "ⁿ", "ₙ"}, {'o', "ᵒ", "ₒ"}, {'p', "ᵖ", "ₚ"},
-    {'r', "ʳ", "ᵣ"}, {'s', "ˢ", "ₛ"}, {'t', "ᵗ", "ₜ"}, {'u', "ᵘ", "ᵤ"}, {'v', "ᵛ", "ᵥ"}, {'w', "ʷ", NULL},
+    {'0', "⁰", "₀"}, {'1', "¹", "₁"},  {'2', "²", "₂"},  {'3', "³", "₃"},  {'4', "⁴", "₄"},  {'5', "⁵", "₅"},
+    {'6', "⁶", "₆"}, {'7', "⁷", "₇"},  {'8', "⁸", "₈"},  {'9', "⁹", "₉"},  {'+', "⁺", "₊"},  {'=', "⁼", "₌"},
+    {'(', "⁽", "₍"}, {')', "⁾", "₎"},  {'a', "ᵃ", "ₐ"},  {'b', "ᵇ", NULL}, {'c', "ᶜ", NULL}, {'d', "ᵈ", NULL},
+    {'e', "ᵉ", "ₑ"}, {'f', "ᶠ", NULL}, {'g', "ᵍ", NULL}, {'h', "ʰ", "ₕ"},  {'i', "ⁱ", "ᵢ"},  {'j', "ʲ", "ⱼ"},
+    {'k', "ᵏ", "ₖ"}, {'l', "ˡ", "ₗ"},  {'m', "ᵐ", "ₘ"},  {'n', "ⁿ", "ₙ"},  {'o', "ᵒ", "ₒ"},  {'p', "ᵖ", "ₚ"},
+    {'r', "ʳ", "ᵣ"}, {'s', "ˢ", "ₛ"},  {'t', "ᵗ", "ₜ"},  {'u', "ᵘ", "ᵤ"},  {'v', "ᵛ", "ᵥ"},  {'w', "ʷ", NULL},
     {'x', "ˣ", "ₓ"}, {'y', "ʸ", NULL}, {'z', "ᶻ", NULL}, {'T', "ᵀ", NULL}};
 
 static const char *small_letter(const char *text, size_t n, bool above)
@@ -445,7 +445,8 @@ static bool closes_as_ceiling(const formula *f)
     int depth = 1;
     for (const char *at = f->at; at < f->end; at++) {
         const size_t n = (size_t)(f->end - at);
-        const bool ceiling = n >= 6 && memcmp(at, "\\rceil", 6) == 0, floor = n >= 7 && memcmp(at, "\\rfloor", 7) == 0;
+        const bool ceiling = n >= 6 && memcmp(at, "\\rceil", 6) == 0,
+                   floor = n >= 7 && memcmp(at, "\\rfloor", 7) == 0;
         depth += n >= 7 && memcmp(at, "\\lfloor", 7) == 0;
         depth -= ceiling || floor;
         if (depth == 0)

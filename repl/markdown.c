@@ -11,7 +11,8 @@
 enum { WIDEST = 80, INDENT = 2 };
 
 /* Lines of prose: `first` stands before the first, `rest` before the others. */
-static void add_lines(const nb_screen *screen, const char *text, const char *first, const char *rest, nb_draft *out)
+static void add_lines(const nb_screen *screen, const char *text, const char *first, const char *rest,
+                      nb_draft *out)
 {
     const size_t n = strlen(text), used = nb_utf8_width(first, strlen(first));
     const size_t columns = nb_min_size((size_t)screen->columns, WIDEST);
@@ -22,7 +23,8 @@ static void add_lines(const nb_screen *screen, const char *text, const char *fir
         const size_t taken = nb_utf8_fit(text + at, n - at, room, true);
         const size_t shown = nb_render_line_length(text + at, taken);
         char none = 0;
-        nb_render_span(screen, before, shown ? strlen(before) : nb_render_line_length(before, strlen(before)), &none, out);
+        nb_render_span(screen, before, shown ? strlen(before) : nb_render_line_length(before, strlen(before)),
+                       &none, out);
         nb_render_span(screen, text + at, shown, &mark, out);
         nb_draft_add(out, "\n");
         at += taken + nb_render_blanks_after(text + at, taken);
@@ -43,11 +45,11 @@ typedef struct list {
 typedef struct writer {
     const nb_screen *screen;
     nb_draft *out;
-    nb_draft text;         /* of the block being read, with marks */
-    char marks[DEEPEST];   /* of the spans that are open */
+    nb_draft text;       /* of the block being read, with marks */
+    char marks[DEEPEST]; /* of the spans that are open */
     size_t n_marks;
-    nb_draft prefix;       /* what stands before every line: quotes, lists' indents */
-    nb_draft bullet;       /* before the next line, instead of the prefix; empty: none */
+    nb_draft prefix; /* what stands before every line: quotes, lists' indents */
+    nb_draft bullet; /* before the next line, instead of the prefix; empty: none */
     size_t prefix_ends[DEEPEST];
     size_t n_prefixes;
     list lists[DEEPEST];
@@ -264,8 +266,8 @@ static void end_table(writer *w)
     if (w->table.n_columns) {
         begin_block(w);
         nb_draft_free(&w->bullet);
-        nb_render_table(&narrower, &w->table, nb_utf8_width(nb_draft_text(&w->prefix), w->prefix.n_bytes) + INDENT,
-                        w->out);
+        nb_render_table(&narrower, &w->table,
+                        nb_utf8_width(nb_draft_text(&w->prefix), w->prefix.n_bytes) + INDENT, w->out);
     }
     free_table(w);
 }
@@ -419,7 +421,8 @@ static void end_link(writer *w, const MD_ATTRIBUTE *address)
     const bool outside = address->size > 8 && memcmp(address->text, "http", 4) == 0;
     const char *text = nb_draft_text(&w->text);
     const size_t n = w->text.n_bytes;
-    if (outside && !(n >= address->size && memcmp(text + n - address->size, address->text, address->size) == 0))
+    if (outside &&
+        !(n >= address->size && memcmp(text + n - address->size, address->text, address->size) == 0))
         nb_draft_addf(&w->text, " (%.*s)", (int)address->size, address->text);
 }
 
@@ -458,7 +461,7 @@ typedef struct entity {
 
 static void add_entity(writer *w, const char *text, size_t n)
 {
-    static const entity known[] = {{"&amp;", "&"},  {"&lt;", "<"},     {"&gt;", ">"},        {"&quot;", "\""},
+    static const entity known[] = {{"&amp;", "&"},  {"&lt;", "<"},    {"&gt;", ">"},     {"&quot;", "\""},
                                    {"&nbsp;", " "}, {"&times;", "×"}, {"&middot;", "·"}, {"&ndash;", "–"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strlen(known[i].name) == n && memcmp(known[i].name, text, n) == 0) {

@@ -10,10 +10,12 @@
 /*   layers  wide  heads  kv  head     ff   tokens  context  tied   gated */
 static const nb_shape shapes[] = {
     {"gpt2", "Radford et al. 2019, table 2", 12, 768, 12, 12, 64, 3072, 50257, 1024, true, false},
-    {"tinyllama-1.1b", "Zhang et al. 2024, TinyLlama, table 2", 22, 2048, 32, 4, 64, 5632, 32000, 2048, false, true},
+    {"tinyllama-1.1b", "Zhang et al. 2024, TinyLlama, table 2", 22, 2048, 32, 4, 64, 5632, 32000, 2048, false,
+     true},
     {"gpt2-xl", "Radford et al. 2019, table 2", 48, 1600, 25, 25, 64, 6400, 50257, 1024, true, false},
     {"llama-7b", LLAMA, 32, 4096, 32, 32, 128, 11008, 32000, 2048, false, true},
-    {"mistral-7b", "Jiang et al. 2023, Mistral 7B, table 1", 32, 4096, 32, 8, 128, 14336, 32000, 8192, false, true},
+    {"mistral-7b", "Jiang et al. 2023, Mistral 7B, table 1", 32, 4096, 32, 8, 128, 14336, 32000, 8192, false,
+     true},
     {"llama-3-8b", LLAMA_3, 32, 4096, 32, 8, 128, 14336, 128256, 8192, false, true},
     {"llama-13b", LLAMA, 40, 5120, 40, 40, 128, 13824, 32000, 2048, false, true},
     {"llama-65b", LLAMA, 80, 8192, 64, 64, 128, 22016, 32000, 2048, false, true},
@@ -50,7 +52,8 @@ nb_parameters nb_shape_parameters(const nb_shape *shape)
         p.layer = attention + 3 * h * ff + 2 * h;
     } else {
         p.embeddings += shape->n_ctx * h;
-        p.layer = attention + 2 * h * ff /* matrices */ + q + 2 * kv + h + ff + h /* biases */ + 4 * h /* norms */;
+        p.layer =
+            attention + 2 * h * ff /* matrices */ + q + 2 * kv + h + ff + h /* biases */ + 4 * h /* norms */;
         p.head = 2 * h;
     }
     p.head += shape->tied ? 0 : shape->n_vocab * h;
@@ -110,8 +113,10 @@ static const nb_optimizer_row optimizers[] = {
     {"adamw", "16-bit weights and gradients, f32 copy, mean and variance",
      "Rajbhandari et al. 2020, ZeRO, section 3.1", 2, 2, 12},
     {"adamw-f32", "everything in f32", "Kingma and Ba 2015; Loshchilov and Hutter 2019", 4, 4, 8},
-    {"adamw-8bit", "as adamw, with mean and variance in 8 bits", "Dettmers et al. 2022, 8-bit Optimizers", 2, 2, 6},
-    {"sgd", "16-bit weights and gradients, f32 copy, no memory of earlier steps", "Micikevicius et al. 2018", 2, 2, 4},
+    {"adamw-8bit", "as adamw, with mean and variance in 8 bits", "Dettmers et al. 2022, 8-bit Optimizers", 2,
+     2, 6},
+    {"sgd", "16-bit weights and gradients, f32 copy, no memory of earlier steps", "Micikevicius et al. 2018",
+     2, 2, 4},
 };
 
 size_t nb_optimizer_count(void)

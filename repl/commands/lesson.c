@@ -1,5 +1,5 @@
-#include "repl/commands/table.h"
 #include "repl/lesson/lesson.h"
+#include "repl/commands/table.h"
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -32,8 +32,9 @@ static nb_status list_lessons(nb_items *out, nb_error *error)
     nb_records records = {0};
     nb_status status = nb_catalog_read(&catalog, error);
     if (status == NB_OK && catalog.n == 0)
-        status = nb_fail(error, NB_ERR_STATE,
-                         "no lessons were found beside the program; NIBBLE_LESSONS=FOLDER says where they are");
+        status =
+            nb_fail(error, NB_ERR_STATE,
+                    "no lessons were found beside the program; NIBBLE_LESSONS=FOLDER says where they are");
     if (status == NB_OK)
         status = nb_records_read(&records, error);
     if (status == NB_OK) {
@@ -108,8 +109,10 @@ static nb_status write_new(nb_notebook *notebook, const char *typed, nb_items *o
         status = nb_writer_commit(&writer, error);
     nb_writer_abort(&writer);
     if (status == NB_OK)
-        nb_items_text(out, "%s · a lesson to write on. " NB_COMMAND "lesson check %s" NB_END " tries it, " NB_COMMAND
-                      "lesson %s" NB_END " opens it.", path, typed, typed);
+        nb_items_text(out,
+                      "%s · a lesson to write on. " NB_COMMAND "lesson check %s" NB_END
+                      " tries it, " NB_COMMAND "lesson %s" NB_END " opens it.",
+                      path, typed, typed);
     free(path);
     return status;
 }
@@ -142,12 +145,13 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (checks)
         return examine(notebook, file, out, error);
     if (file)
-        return nb_fail(error, NB_ERR_ARGUMENT, "lesson does not know what to do with \"%.60s\"; it knows new, check, list",
-                       file);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "lesson does not know what to do with \"%.60s\"; it knows new, check, list", file);
     char *path = NULL;
     nb_status status = nb_catalog_find(notebook, word, &path, error);
     if (status == NB_OK)
-        status = nb_lesson_open(notebook, path, nb_call_has(call, "from-start"), nb_call_has(call, "present"), out, error);
+        status = nb_lesson_open(notebook, path, nb_call_has(call, "from-start"), nb_call_has(call, "present"),
+                                out, error);
     free(path);
     return status;
 }
@@ -157,12 +161,15 @@ const nb_command nb_command_lesson = {
     .group = "Lessons",
     .usage = "lesson [NUMBER | FILE] | lesson new FILE | lesson check FILE",
     .summary = "the course: lists it, or goes on with a lesson",
-    .details = "In a lesson the next cell stands at the prompt, ready to run or to edit. next goes on, hint and check help with "
+    .details = "In a lesson the next cell stands at the prompt, ready to run or to edit. next goes on, hint "
+               "and check help with "
                "a question, skip does it, back goes back, play leaves for a while.",
     .examples = {"lesson", "lesson 1", "lesson check mine.md"},
     .arguments = {{"LESSON", NB_WORD_LESSON, true}, {"FILE", NB_WORD_FILE, true}},
     .options = {{.name = "from-start", .kind = NB_WORD_FLAG, .summary = "from its beginning again"},
-                {.name = "present", .kind = NB_WORD_FLAG, .summary = "for a projector: more space, no hints"}},
+                {.name = "present",
+                 .kind = NB_WORD_FLAG,
+                 .summary = "for a projector: more space, no hints"}},
     .run = run,
 };
 

@@ -4,8 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-static const nb_column weight_columns[] = {
-    {"weights as", NB_COLUMN_LEFT}, {"bits", NB_COLUMN_RIGHT}, {"bytes", NB_COLUMN_RIGHT}, {"with the cache", NB_COLUMN_RIGHT}};
+static const nb_column weight_columns[] = {{"weights as", NB_COLUMN_LEFT},
+                                           {"bits", NB_COLUMN_RIGHT},
+                                           {"bytes", NB_COLUMN_RIGHT},
+                                           {"with the cache", NB_COLUMN_RIGHT}};
 static const nb_column plain_columns[] = {
     {"weights as", NB_COLUMN_LEFT}, {"bits", NB_COLUMN_RIGHT}, {"bytes", NB_COLUMN_RIGHT}};
 static const nb_column training_columns[] = {{"on each device", NB_COLUMN_LEFT},
@@ -34,18 +36,19 @@ static void add_weights(const nb_subject *subject, const nb_format *format, doub
         nb_items_cell(out, 3, "%s", nb_memory(bytes + cache).text);
 }
 
-static void explain_cache(const nb_subject *subject, const nb_call *call, const nb_format *format, double cache,
-                          nb_items *out)
+static void explain_cache(const nb_subject *subject, const nb_call *call, const nb_format *format,
+                          double cache, nb_items *out)
 {
     const double batch = nb_call_number(call, "batch", 1);
     nb_draft many = {0};
     if (batch > 1)
         nb_draft_addf(&many, " of each of %s sequences", nb_count((uint64_t)batch).text);
-    nb_items_text(out, "The cache keeps %s of every token as %s: %s for %s tokens%s.",
-                  nb_memory(nb_cache_bytes_per_token(&subject->shape, nb_format_bits_per_weight(format))).text,
-                  format->name, nb_memory(cache).text,
-                  nb_count((uint64_t)nb_call_number(call, "context", (double)subject->shape.n_ctx)).text,
-                  nb_draft_text(&many));
+    nb_items_text(
+        out, "The cache keeps %s of every token as %s: %s for %s tokens%s.",
+        nb_memory(nb_cache_bytes_per_token(&subject->shape, nb_format_bits_per_weight(format))).text,
+        format->name, nb_memory(cache).text,
+        nb_count((uint64_t)nb_call_number(call, "context", (double)subject->shape.n_ctx)).text,
+        nb_draft_text(&many));
     nb_draft_free(&many);
 }
 
@@ -56,7 +59,8 @@ static nb_status show_writing(const nb_subject *subject, const nb_call *call, nb
     nb_status status = nb_subject_format(call, "weights", NULL, &weights, error);
     if (status == NB_OK)
         status = nb_subject_format(call, "cache", &nb_format_f16, &cache_format, error);
-    if (status == NB_OK && (nb_call_has(call, "context") || nb_call_has(call, "batch") || nb_call_has(call, "cache")))
+    if (status == NB_OK &&
+        (nb_call_has(call, "context") || nb_call_has(call, "batch") || nb_call_has(call, "cache")))
         status = nb_subject_needs_layers(subject, "the cache", error);
     if (status != NB_OK)
         return status;
@@ -69,7 +73,8 @@ static nb_status show_writing(const nb_subject *subject, const nb_call *call, nb
     if (weights)
         add_weights(subject, weights, cache, out);
     if (!weights || weights->kind == NB_FORMAT_INT)
-        nb_items_text(out, "intN counts the codes alone; a 16-bit scale for every 32 adds half a bit a weight.");
+        nb_items_text(out,
+                      "intN counts the codes alone; a 16-bit scale for every 32 adds half a bit a weight.");
     if (has_cache)
         explain_cache(subject, call, cache_format, cache, out);
     return NB_OK;
@@ -89,9 +94,9 @@ static void add_part(const char *name, double per_parameter, double bytes, const
 
 static const char *split_note(const nb_training *training, unsigned stage)
 {
-    return training->offload && stage < 3             ? "in the computer's memory"
+    return training->offload && stage < 3                       ? "in the computer's memory"
            : training->zero >= stage && training->n_devices > 1 ? "its share"
-                                                      : "";
+                                                                : "";
 }
 
 static nb_recompute recompute_of(const char *word)
@@ -108,7 +113,8 @@ static nb_status show_training(const nb_subject *subject, const nb_call *call, n
                                   .n_devices = nb_call_number(call, "devices", 1),
                                   .offload = nb_call_has(call, "offload")};
     if (training.zero && training.n_devices < 2)
-        return nb_fail(error, NB_ERR_ARGUMENT, "ZeRO splits among devices: --zero %u --devices 8", training.zero);
+        return nb_fail(error, NB_ERR_ARGUMENT, "ZeRO splits among devices: --zero %u --devices 8",
+                       training.zero);
     const nb_optimizer_row *row = training.optimizer;
     const nb_training_bytes bytes = nb_training_memory(subject->parameters.total, &training);
     const double context = nb_call_number(call, "context", (double)subject->shape.n_ctx),
@@ -135,23 +141,27 @@ static nb_status show_training(const nb_subject *subject, const nb_call *call, n
     }
     add_part(NB_STRONG "together" NB_END, device / n, device, "", out);
     if (training.offload)
-        add_part("in the computer's memory", bytes.host / n, bytes.host, "gradients and optimizer's state", out);
+        add_part("in the computer's memory", bytes.host / n, bytes.host, "gradients and optimizer's state",
+                 out);
     nb_items_text(out, "%s: %s.%s", row->name, row->summary,
-                  subject->shape.n_layers ? " Activations as a GPT layer keeps them in 16 bits; an estimate." : "");
+                  subject->shape.n_layers ? " Activations as a GPT layer keeps them in 16 bits; an estimate."
+                                          : "");
     return NB_OK;
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     nb_subject subject;
-    nb_status status = nb_subject_read(notebook, call->n_arguments ? call->arguments[0] : NULL, &subject, error);
+    nb_status status =
+        nb_subject_read(notebook, call->n_arguments ? call->arguments[0] : NULL, &subject, error);
     if (status != NB_OK)
         return status;
     const bool trains = nb_call_has(call, "train");
     static const char *const of_training[] = {"devices", "zero", "recompute", "offload"};
     for (size_t i = 0; !trains && i < sizeof of_training / sizeof *of_training; i++) {
         if (nb_call_has(call, of_training[i]))
-            return nb_fail(error, NB_ERR_ARGUMENT, "--%s speaks of training: add --train adamw", of_training[i]);
+            return nb_fail(error, NB_ERR_ARGUMENT, "--%s speaks of training: add --train adamw",
+                           of_training[i]);
     }
     return trains ? show_training(&subject, call, out, error) : show_writing(&subject, call, out, error);
 }
@@ -167,14 +177,22 @@ const nb_command nb_command_memory = {
     .source = "Rajbhandari et al. 2020, ZeRO; Korthikanti et al. 2022; Ren et al. 2021, ZeRO-Offload",
     .arguments = {{"MODEL", NB_WORD_SHAPE, true}},
     .options = {{.name = "weights", .kind = NB_WORD_FORMAT, .value = "FORMAT", .summary = "this format only"},
-                {.name = "cache", .kind = NB_WORD_FORMAT, .value = "FORMAT", .summary = "keys and values; f16 if not said"},
+                {.name = "cache",
+                 .kind = NB_WORD_FORMAT,
+                 .value = "FORMAT",
+                 .summary = "keys and values; f16 if not said"},
                 {.name = "context",
                  .kind = NB_WORD_COUNT,
                  .value = "N",
                  .summary = "tokens of a sequence; the model's own length if not said",
                  .low = 1,
                  .high = 1e8},
-                {.name = "batch", .kind = NB_WORD_COUNT, .value = "N", .summary = "sequences at once", .low = 1, .high = 1e6},
+                {.name = "batch",
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .summary = "sequences at once",
+                 .low = 1,
+                 .high = 1e6},
                 {.name = "train",
                  .kind = NB_WORD_CHOICE,
                  .value = "OPTIMIZER",

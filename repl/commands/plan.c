@@ -78,8 +78,9 @@ static nb_status read_device(fleet *fleet, const char *word, nb_error *error)
     else
         times = 1;
     if (!read_size(size, &bytes))
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "\"%.40s\" is no device: 24GB, 2x24GB, cpu:64GB, disk (GB is 1000^3 bytes, GiB 1024^3)", word);
+        return nb_fail(
+            error, NB_ERR_ARGUMENT,
+            "\"%.40s\" is no device: 24GB, 2x24GB, cpu:64GB, disk (GB is 1000^3 bytes, GiB 1024^3)", word);
     nb_status status = NB_OK;
     for (unsigned long i = 0; status == NB_OK && i < times; i++)
         status = add_device(fleet, *name ? name : NULL, bytes, error);
@@ -103,12 +104,14 @@ static nb_status read_fleet(fleet *fleet, const char *text, nb_error *error)
 
 /* ---- the pieces ---- */
 
-/* Embeddings, layers with their part of the cache, head. A tied head needs its matrix where the last layer runs. */
+/* Embeddings, layers with their part of the cache, head. A tied head needs its matrix where the last layer
+ * runs. */
 static double *cut(const nb_subject *subject, double bits, double cache, size_t *n)
 {
     const nb_parameters *p = &subject->parameters;
     const uint64_t n_layers = subject->shape.n_layers,
-                   head = p->head + (subject->shape.tied ? subject->shape.n_vocab * subject->shape.n_embd : 0);
+                   head =
+                       p->head + (subject->shape.tied ? subject->shape.n_vocab * subject->shape.n_embd : 0);
     double *pieces = nb_calloc(n_layers + 2, sizeof *pieces);
     if (!pieces)
         return NULL;
@@ -161,8 +164,10 @@ static void conclude(const nb_subject *subject, const double *pieces, size_t n, 
         return;
     }
     name_pieces(placed, n - placed, subject->shape.n_layers, &names);
-    nb_items_text(out, NB_ALERT "It does not fit." NB_END " %s found no place: %s. Fewer bits (--weights), a shorter "
-                       "--context, or another device (cpu:64GB, disk).",
+    nb_items_text(out,
+                  NB_ALERT "It does not fit." NB_END
+                           " %s found no place: %s. Fewer bits (--weights), a shorter "
+                           "--context, or another device (cpu:64GB, disk).",
                   nb_draft_text(&names), nb_memory(missing).text);
     nb_draft_free(&names);
 }
@@ -172,7 +177,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_subject subject;
     fleet fleet = {0};
     const nb_format *weights, *cache_format;
-    nb_status status = nb_subject_read(notebook, call->n_arguments ? call->arguments[0] : NULL, &subject, error);
+    nb_status status =
+        nb_subject_read(notebook, call->n_arguments ? call->arguments[0] : NULL, &subject, error);
     if (status == NB_OK)
         status = nb_subject_needs_layers(&subject, "a plan", error);
     if (status == NB_OK)
@@ -183,15 +189,18 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         status = nb_subject_format(call, "cache", &nb_format_f16, &cache_format, error);
     if (status != NB_OK)
         return status;
-    const double tokens = nb_call_number(call, "context", (double)subject.shape.n_ctx) * nb_call_number(call, "batch", 1),
-                 cache = nb_cache_bytes_per_token(&subject.shape, nb_format_bits_per_weight(cache_format)) * tokens;
+    const double tokens = nb_call_number(call, "context", (double)subject.shape.n_ctx) *
+                          nb_call_number(call, "batch", 1),
+                 cache = nb_cache_bytes_per_token(&subject.shape, nb_format_bits_per_weight(cache_format)) *
+                         tokens;
     size_t n = 0;
     double *pieces = cut(&subject, nb_format_bits_per_weight(weights), cache, &n);
     if (!pieces)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a plan");
     const size_t placed = nb_place(pieces, n, fleet.devices, fleet.n);
     nb_subject_describe(&subject, out);
-    nb_items_text(out, "A layer is %s: %s of weights as %s, %s of cache for %s tokens.", nb_memory(pieces[1]).text,
+    nb_items_text(out, "A layer is %s: %s of weights as %s, %s of cache for %s tokens.",
+                  nb_memory(pieces[1]).text,
                   nb_memory(pieces[1] - cache / (double)subject.shape.n_layers).text, weights->name,
                   nb_memory(cache / (double)subject.shape.n_layers).text, nb_count((uint64_t)tokens).text);
     nb_items_table(out, columns, 5);
@@ -207,19 +216,29 @@ const nb_command nb_command_plan = {
     .group = "Numbers",
     .usage = "plan [MODEL] --on \"DEVICES\" [--weights FORMAT] [--context N]",
     .summary = "which layers go to which device; will it fit",
-    .details = "Devices are filled one after the other, as a pipeline of layers runs: 24GB, 2x24GB, cpu:64GB, disk. GB is "
+    .details = "Devices are filled one after the other, as a pipeline of layers runs: 24GB, 2x24GB, "
+               "cpu:64GB, disk. GB is "
                "1000^3 bytes, GiB is 1024^3.",
     .examples = {"plan llama-7b --on \"2x8GB cpu:32GB\"", "plan llama-2-70b --on 24GiB --weights q2_k"},
     .arguments = {{"MODEL", NB_WORD_SHAPE, true}},
-    .options = {{.name = "on", .kind = NB_WORD_TEXT, .value = "DEVICES", .summary = "what there is, in order"},
-                {.name = "weights", .kind = NB_WORD_FORMAT, .value = "FORMAT", .summary = "f16 if not said"},
-                {.name = "cache", .kind = NB_WORD_FORMAT, .value = "FORMAT", .summary = "keys and values; f16 if not said"},
-                {.name = "context",
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .summary = "tokens of a sequence; the model's own length if not said",
-                 .low = 1,
-                 .high = 1e8},
-                {.name = "batch", .kind = NB_WORD_COUNT, .value = "N", .summary = "sequences at once", .low = 1, .high = 1e6}},
+    .options =
+        {{.name = "on", .kind = NB_WORD_TEXT, .value = "DEVICES", .summary = "what there is, in order"},
+         {.name = "weights", .kind = NB_WORD_FORMAT, .value = "FORMAT", .summary = "f16 if not said"},
+         {.name = "cache",
+          .kind = NB_WORD_FORMAT,
+          .value = "FORMAT",
+          .summary = "keys and values; f16 if not said"},
+         {.name = "context",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .summary = "tokens of a sequence; the model's own length if not said",
+          .low = 1,
+          .high = 1e8},
+         {.name = "batch",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .summary = "sequences at once",
+          .low = 1,
+          .high = 1e6}},
     .run = run,
 };

@@ -39,11 +39,14 @@ static nb_status unknown(const char *typed, nb_error *error)
     }
     nb_status status;
     if (nearest.best)
-        status = nb_fail(error, NB_ERR_ARGUMENT, "no model \"%.60s\" whose sizes are known here: did you mean %s?", typed,
-                         nearest.best);
+        status =
+            nb_fail(error, NB_ERR_ARGUMENT, "no model \"%.60s\" whose sizes are known here: did you mean %s?",
+                    typed, nearest.best);
     else
-        status = nb_fail(error, NB_ERR_ARGUMENT, "no model \"%.60s\" whose sizes are known here. There are %s, or say how "
-                         "many parameters: 7B", typed, nb_draft_text(&names));
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "no model \"%.60s\" whose sizes are known here. There are %s, or say how "
+                         "many parameters: 7B",
+                         typed, nb_draft_text(&names));
     nb_draft_free(&names);
     return status;
 }
@@ -52,7 +55,8 @@ nb_status nb_subject_read(const nb_notebook *notebook, const char *typed, nb_sub
 {
     *out = (nb_subject){0};
     if (!typed && !notebook->model)
-        return nb_fail(error, NB_ERR_STATE, "of which model? load one, or name one: memory llama-7b, memory 7B");
+        return nb_fail(error, NB_ERR_STATE,
+                       "of which model? load one, or name one: memory llama-7b, memory 7B");
     const bool loaded = notebook->model && (!typed || strcmp(typed, nb_model_name(notebook->model)) == 0);
     const nb_shape *known = typed ? nb_shape_find(typed) : NULL;
     if (known) {
@@ -77,8 +81,8 @@ void nb_subject_describe(const nb_subject *subject, nb_items *out)
     nb_draft_addf(&line, NB_STRONG "%s" NB_END " · %s parameters", subject->name,
                   nb_count(subject->parameters.total).text);
     if (s->n_layers) {
-        nb_draft_addf(&line, " · %u layers, %u wide, %u heads of %u", (unsigned)s->n_layers, (unsigned)s->n_embd,
-                      (unsigned)s->n_heads, (unsigned)s->head_size);
+        nb_draft_addf(&line, " · %u layers, %u wide, %u heads of %u", (unsigned)s->n_layers,
+                      (unsigned)s->n_embd, (unsigned)s->n_heads, (unsigned)s->head_size);
         if (s->n_kv_heads != s->n_heads)
             nb_draft_addf(&line, ", %u of keys and values", (unsigned)s->n_kv_heads);
     }
@@ -91,7 +95,8 @@ nb_status nb_subject_needs_layers(const nb_subject *subject, const char *why, nb
     if (subject->shape.n_layers)
         return NB_OK;
     return nb_fail(error, NB_ERR_ARGUMENT,
-                   "%s depends on layers and widths, and of %.40s only the number of parameters is known: name a model, such "
+                   "%s depends on layers and widths, and of %.40s only the number of parameters is known: "
+                   "name a model, such "
                    "as llama-7b",
                    why, subject->name);
 }
@@ -101,8 +106,8 @@ nb_number nb_memory(double n_bytes)
     return nb_bytes(n_bytes < 1.8e19 ? (uint64_t)n_bytes : UINT64_MAX);
 }
 
-nb_status nb_subject_format(const nb_call *call, const char *option, const nb_format *otherwise, const nb_format **out,
-                            nb_error *error)
+nb_status nb_subject_format(const nb_call *call, const char *option, const nb_format *otherwise,
+                            const nb_format **out, nb_error *error)
 {
     const char *name = nb_call_text(call, option, NULL);
     *out = otherwise;

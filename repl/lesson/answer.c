@@ -6,8 +6,10 @@
 #include <ctype.h>
 #include <string.h>
 
-/* A condition that cannot be tried (its variable is not there yet) does not hold; one that was stopped is an error. */
-static nb_status holds(nb_notebook *notebook, const char *condition, bool *out, nb_error *why, nb_error *error)
+/* A condition that cannot be tried (its variable is not there yet) does not hold; one that was stopped is an
+ * error. */
+static nb_status holds(nb_notebook *notebook, const char *condition, bool *out, nb_error *why,
+                       nb_error *error)
 {
     nb_status status = nb_language_holds(notebook->language, condition, out, why);
     if (status == NB_OK)
@@ -113,9 +115,7 @@ void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items
 
 const char *nb_check_solution(const nb_check *check)
 {
-    return check->solution  ? check->solution
-           : check->n_hints ? check->hints[check->n_hints - 1]
-                            : NULL;
+    return check->solution ? check->solution : check->n_hints ? check->hints[check->n_hints - 1] : NULL;
 }
 
 bool nb_check_is_quick(const nb_check *check)

@@ -53,8 +53,9 @@ static nb_status add_entry(nb_catalog *catalog, const char *folder, const char *
         entry.goal = value_of(document, "goal");
         entry.minutes = value_of(document, "minutes");
     }
-    nb_lesson_entry *grown =
-        entry.title && entry.goal && entry.minutes && entry.id ? nb_realloc(catalog->entries, catalog->n + 1, sizeof *grown) : NULL;
+    nb_lesson_entry *grown = entry.title && entry.goal && entry.minutes && entry.id
+                                 ? nb_realloc(catalog->entries, catalog->n + 1, sizeof *grown)
+                                 : NULL;
     const bool unreadable = entry.path && !document;
     nb_document_close(&document);
     if (!grown) {
@@ -110,7 +111,8 @@ static nb_status unknown(const nb_catalog *catalog, const char *typed, nb_error 
         return nb_fail(error, NB_ERR_STATE,
                        "no lessons were found beside the program; NIBBLE_LESSONS=FOLDER says where they are");
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "no lesson \"%.60s\": did you mean %.60s?", typed, nearest.best);
+        return nb_fail(error, NB_ERR_ARGUMENT, "no lesson \"%.60s\": did you mean %.60s?", typed,
+                       nearest.best);
     return nb_fail(error, NB_ERR_ARGUMENT, "no lesson \"%.60s\": lesson lists those that there are", typed);
 }
 

@@ -70,7 +70,8 @@ static nb_status try_wrong(examination *e, const nb_check *check, size_t index)
     if (judgement.verdict != NB_VERDICT_WRONG)
         return fail_at(e, wrong->line, "its `try` does not make this mistake", wrong->example);
     if (judgement.which != index)
-        return fail_at(e, wrong->line, "after its `try` an earlier `wrong` holds", check->wrongs[judgement.which].condition);
+        return fail_at(e, wrong->line, "after its `try` an earlier `wrong` holds",
+                       check->wrongs[judgement.which].condition);
     e->n_tried++;
     return undo_to(e, depth);
 }
@@ -81,14 +82,16 @@ static nb_status solve(examination *e, const nb_block *block)
     const char *solution = nb_check_solution(check);
     nb_judgement judgement;
     if (!solution)
-        return fail_at(e, block->line, "nothing says how it is done: a `do:` line, or a last hint that is code", NULL);
+        return fail_at(e, block->line,
+                       "nothing says how it is done: a `do:` line, or a last hint that is code", NULL);
     nb_status status = run_cell(e, solution, block->line, "its solution does not run");
     if (status == NB_OK)
         status = nb_check_judge(e->notebook, check, &judgement, e->error);
     if (status != NB_OK || judgement.verdict == NB_VERDICT_RIGHT)
         return status;
     if (judgement.verdict == NB_VERDICT_WRONG)
-        return fail_at(e, check->wrongs[judgement.which].line, "after the solution this `wrong` holds, and a `want` does not",
+        return fail_at(e, check->wrongs[judgement.which].line,
+                       "after the solution this `wrong` holds, and a `want` does not",
                        check->wrongs[judgement.which].condition);
     return fail_at(e, check->wants[judgement.which].line, "after the solution this does not hold",
                    judgement.why.text[0] ? judgement.why.text : check->wants[judgement.which].condition);
@@ -106,7 +109,8 @@ static nb_status examine_check(examination *e, const nb_block *block)
         if (check->wrongs[i].example)
             status = try_wrong(e, check, i);
         else
-            remark(e, check->wrongs[i].line, "this `wrong` has no `try`, so nobody knows whether it can be reached");
+            remark(e, check->wrongs[i].line,
+                   "this `wrong` has no `try`, so nobody knows whether it can be reached");
     }
     if (check->n_wrongs < FEWEST_WRONGS)
         remark(e, block->line, "a question should know three mistakes at least");
@@ -199,8 +203,11 @@ static void remove_folder(char *folder)
 
 static void conclude(const examination *e, double seconds)
 {
-    nb_items_text(e->items, NB_STRONG "%s" NB_END " holds: %zu cells, %zu questions, %zu of %zu known mistakes tried. " NB_MEASURED
-                  "%s s" NB_END, nb_lesson_title(e->document), e->n_cells, e->n_questions, e->n_tried, e->n_wrongs,
+    nb_items_text(e->items,
+                  NB_STRONG "%s" NB_END
+                            " holds: %zu cells, %zu questions, %zu of %zu known mistakes tried. " NB_MEASURED
+                            "%s s" NB_END,
+                  nb_lesson_title(e->document), e->n_cells, e->n_questions, e->n_tried, e->n_wrongs,
                   nb_fixed(seconds, 1).text);
 }
 

@@ -145,7 +145,8 @@ static void ask(nb_notebook *notebook, nb_lesson *lesson, const nb_check *check,
     nb_items_markdown(items, nb_draft_text(&text), text.n_bytes);
     nb_draft_free(&text);
     if (!lesson->present)
-        nb_items_text(items, NB_COMMAND "check" NB_END "   " NB_COMMAND "hint" NB_END "   " NB_COMMAND "skip" NB_END);
+        nb_items_text(items, NB_COMMAND "check" NB_END "   " NB_COMMAND "hint" NB_END "   " NB_COMMAND
+                                        "skip" NB_END);
     nb_error ignored;
     lesson->n_hints = 0;
     lesson->told = 0;
@@ -161,8 +162,8 @@ static void show_end(const nb_lesson *lesson, nb_items *items)
     nb_error ignored;
     count_questions(lesson, &n, &n_answered);
     show_space(lesson, items);
-    nb_items_text(items, NB_STRONG "The end of this lesson." NB_END " %u of %u questions answered%s.", n_answered, n,
-                  n_answered < n ? "; back goes to those that were skipped" : "");
+    nb_items_text(items, NB_STRONG "The end of this lesson." NB_END " %u of %u questions answered%s.",
+                  n_answered, n, n_answered < n ? "; back goes to those that were skipped" : "");
     if (nb_catalog_read(&catalog, &ignored) != NB_OK)
         return;
     for (size_t i = 0; i + 1 < catalog.n; i++) {
@@ -234,8 +235,9 @@ static void introduce(const nb_lesson *lesson, nb_items *items)
     const char *goal = nb_document_value(lesson->document, "goal"),
                *minutes = nb_document_value(lesson->document, "minutes"),
                *needs = nb_document_value(lesson->document, "needs");
-    nb_items_text(items, NB_STRONG "%s" NB_END "%s%s%s", nb_lesson_title(lesson->document), minutes ? NB_MUTED " · about " : "",
-                  minutes ? minutes : "", minutes ? " minutes" NB_END : "");
+    nb_items_text(items, NB_STRONG "%s" NB_END "%s%s%s", nb_lesson_title(lesson->document),
+                  minutes ? NB_MUTED " · about " : "", minutes ? minutes : "",
+                  minutes ? " minutes" NB_END : "");
     if (goal)
         nb_items_text(items, "You will %s.", goal);
     nb_draft before = {0};
@@ -248,16 +250,20 @@ static void introduce(const nb_lesson *lesson, nb_items *items)
         nb_items_text(items, "It builds on " NB_COMMAND "%s" NB_END ".", nb_draft_text(&before));
     nb_draft_free(&before);
     if (lesson->at)
-        nb_items_text(items, "You left it at step %zu of %zu; what the steps before it made is brought back. " NB_COMMAND
-                      "lesson %s --from-start" NB_END " begins anew.", lesson->at + 1, lesson->n_stops, lesson->id);
+        nb_items_text(
+            items,
+            "You left it at step %zu of %zu; what the steps before it made is brought back. " NB_COMMAND
+            "lesson %s --from-start" NB_END " begins anew.",
+            lesson->at + 1, lesson->n_stops, lesson->id);
     else if (!lesson->present)
-        nb_items_text(items, NB_MUTED "Enter runs the cell at the prompt; edit it as you like. " NB_END NB_COMMAND "back" NB_END
-                      "   " NB_COMMAND "play" NB_END NB_MUTED " leaves for a while, " NB_END NB_COMMAND "next" NB_END NB_MUTED
-                      " goes on" NB_END);
+        nb_items_text(items, NB_MUTED
+                      "Enter runs the cell at the prompt; edit it as you like. " NB_END NB_COMMAND
+                      "back" NB_END "   " NB_COMMAND "play" NB_END NB_MUTED
+                      " leaves for a while, " NB_END NB_COMMAND "next" NB_END NB_MUTED " goes on" NB_END);
 }
 
-nb_status nb_lesson_open(nb_notebook *notebook, const char *path, bool from_start, bool present, nb_items *items,
-                         nb_error *error)
+nb_status nb_lesson_open(nb_notebook *notebook, const char *path, bool from_start, bool present,
+                         nb_items *items, nb_error *error)
 {
     nb_lesson *lesson = nb_calloc(1, sizeof *lesson);
     if (!lesson)
@@ -271,7 +277,8 @@ nb_status nb_lesson_open(nb_notebook *notebook, const char *path, bool from_star
     if (status == NB_OK)
         status = find_stops(lesson, error);
     if (status == NB_OK && lesson->n_stops == 0)
-        status = nb_fail(error, NB_ERR_FILE, "%.200s has no cells and no questions: a cell is a block ```nibble", path);
+        status = nb_fail(error, NB_ERR_FILE,
+                         "%.200s has no cells and no questions: a cell is a block ```nibble", path);
     if (status != NB_OK) {
         nb_lesson_close(&lesson);
         return status;
@@ -317,8 +324,9 @@ nb_status nb_lesson_next(nb_notebook *notebook, nb_items *items, nb_error *error
     }
     if (stop->kind == NB_BLOCK_CELL)
         return queue_cell(lesson, stop->text, false, items, error);
-    nb_items_text(items, "The question is still open: " NB_COMMAND "check" NB_END " looks at your answer, " NB_COMMAND
-                  "hint" NB_END " helps, " NB_COMMAND "skip" NB_END " does it.");
+    nb_items_text(items, "The question is still open: " NB_COMMAND "check" NB_END
+                         " looks at your answer, " NB_COMMAND "hint" NB_END " helps, " NB_COMMAND
+                         "skip" NB_END " does it.");
     return NB_OK;
 }
 
@@ -342,7 +350,8 @@ nb_status nb_lesson_play(nb_notebook *notebook, nb_items *items, nb_error *error
     if (!lesson)
         return no_lesson(error);
     lesson->playing = true;
-    nb_items_text(items, "The lesson waits where it is; the notebook is yours. " NB_COMMAND "next" NB_END " comes back.");
+    nb_items_text(items, "The lesson waits where it is; the notebook is yours. " NB_COMMAND "next" NB_END
+                         " comes back.");
     return NB_OK;
 }
 
@@ -369,11 +378,13 @@ nb_status nb_lesson_hint(nb_notebook *notebook, nb_items *items, nb_error *error
         return nb_fail(error, NB_ERR_STATE, "no hints while presenting");
     if (lesson->n_hints >= check->n_hints) {
         nb_items_text(items, check->n_hints ? "That was the last hint. " NB_COMMAND "skip" NB_END " does it."
-                                            : "This question has no hints. " NB_COMMAND "skip" NB_END " does it.");
+                                            : "This question has no hints. " NB_COMMAND "skip" NB_END
+                                              " does it.");
         return NB_OK;
     }
     nb_draft text = {0};
-    nb_draft_addf(&text, "*Hint %zu of %zu.* %s", lesson->n_hints + 1, check->n_hints, check->hints[lesson->n_hints]);
+    nb_draft_addf(&text, "*Hint %zu of %zu.* %s", lesson->n_hints + 1, check->n_hints,
+                  check->hints[lesson->n_hints]);
     nb_items_markdown(items, nb_draft_text(&text), text.n_bytes);
     nb_draft_free(&text);
     lesson->n_hints++;
@@ -393,7 +404,8 @@ static void say_sentence(const char *sentence, nb_items *items)
     nb_items_markdown(items, sentence, strlen(sentence));
 }
 
-static void say_not_right(nb_notebook *notebook, const nb_check *check, const nb_judgement *judgement, nb_items *items)
+static void say_not_right(nb_notebook *notebook, const nb_check *check, const nb_judgement *judgement,
+                          nb_items *items)
 {
     const nb_lesson *lesson = notebook->lesson;
     switch (judgement->verdict) {
@@ -472,7 +484,8 @@ static size_t first_word(const char **text)
     return n;
 }
 
-/* A cell is the offered one, edited perhaps, if it begins alike: it sets the same name, or gives the same command. */
+/* A cell is the offered one, edited perhaps, if it begins alike: it sets the same name, or gives the same
+ * command. */
 static bool is_offered(const char *cell, const char *offer)
 {
     const size_t a = first_word(&cell), b = first_word(&offer);
@@ -538,7 +551,8 @@ static nb_status bring_back(nb_notebook *notebook, nb_items *items, nb_error *er
     return status;
 }
 
-static nb_status run_queue(nb_notebook *notebook, nb_show_fn *show, void *user, nb_items *items, nb_error *error)
+static nb_status run_queue(nb_notebook *notebook, nb_show_fn *show, void *user, nb_items *items,
+                           nb_error *error)
 {
     nb_lesson *lesson = notebook->lesson;
     char *cell = lesson->queue;
@@ -553,8 +567,8 @@ static nb_status run_queue(nb_notebook *notebook, nb_show_fn *show, void *user, 
     return NB_OK;
 }
 
-static nb_status follow(nb_notebook *notebook, const char *cell, nb_show_fn *show, void *user, nb_items *items,
-                        nb_error *error)
+static nb_status follow(nb_notebook *notebook, const char *cell, nb_show_fn *show, void *user,
+                        nb_items *items, nb_error *error)
 {
     nb_lesson *lesson = notebook->lesson;
     if (lesson->brings_back)
@@ -570,7 +584,8 @@ static nb_status follow(nb_notebook *notebook, const char *cell, nb_show_fn *sho
     return NB_OK;
 }
 
-nb_status nb_lesson_follow(nb_notebook *notebook, const char *cell, nb_show_fn *show, void *user, nb_error *error)
+nb_status nb_lesson_follow(nb_notebook *notebook, const char *cell, nb_show_fn *show, void *user,
+                           nb_error *error)
 {
     nb_lesson *lesson = notebook->lesson;
     if (!lesson || lesson->busy || notebook->leave)

@@ -1,5 +1,5 @@
-/* A lesson being taken: a document walked from stop to stop. A stop is a cell, offered at the prompt ready to run or to
- * edit, or a question; the prose before it is shown on the way. */
+/* A lesson being taken: a document walked from stop to stop. A stop is a cell, offered at the prompt ready to
+ * run or to edit, or a question; the prose before it is shown on the way. */
 #ifndef NB_REPL_LESSON_H
 #define NB_REPL_LESSON_H
 
@@ -11,24 +11,24 @@ typedef struct nb_lesson {
     char *path, *id; /* id: "04-absmax", the file's stem */
     size_t *stops;   /* [n_stops] their blocks */
     size_t n_stops;
-    size_t at;           /* the stop that is open; n_stops: the lesson is done */
-    size_t n_hints;      /* shown for the open question */
-    uint32_t held;       /* bit i: wrong answer i held already when the question was asked */
-    size_t told;         /* 1 + the wrong answer that was told last, unasked; 0: none */
-    bool playing;        /* left for a while */
-    bool busy;           /* running cells of its own */
-    bool brings_back;    /* the cells before the open stop are still to be run */
-    bool done_before;    /* its end was reached at some time */
-    bool present;        /* for a projector: more space, no hints */
-    bool *answered;      /* [n_stops] questions whose check passed */
-    char *queue;         /* a cell to run when the command is over; NULL: none */
-    bool queue_does;     /* it is `skip` that runs it, instead of the learner's answer */
+    size_t at;        /* the stop that is open; n_stops: the lesson is done */
+    size_t n_hints;   /* shown for the open question */
+    uint32_t held;    /* bit i: wrong answer i held already when the question was asked */
+    size_t told;      /* 1 + the wrong answer that was told last, unasked; 0: none */
+    bool playing;     /* left for a while */
+    bool busy;        /* running cells of its own */
+    bool brings_back; /* the cells before the open stop are still to be run */
+    bool done_before; /* its end was reached at some time */
+    bool present;     /* for a projector: more space, no hints */
+    bool *answered;   /* [n_stops] questions whose check passed */
+    char *queue;      /* a cell to run when the command is over; NULL: none */
+    bool queue_does;  /* it is `skip` that runs it, instead of the learner's answer */
 } nb_lesson;
 
-/* Opens a file at the stop where it was left (or at its beginning), brings back what the cells before it made, and shows
- * it. The lesson belongs to the notebook; one that is open is closed first. */
-nb_status nb_lesson_open(nb_notebook *notebook, const char *path, bool from_start, bool present, nb_items *items,
-                         nb_error *error);
+/* Opens a file at the stop where it was left (or at its beginning), brings back what the cells before it
+ * made, and shows it. The lesson belongs to the notebook; one that is open is closed first. */
+nb_status nb_lesson_open(nb_notebook *notebook, const char *path, bool from_start, bool present,
+                         nb_items *items, nb_error *error);
 void nb_lesson_close(nb_lesson **lesson);
 
 /* What stands at the prompt, ready to run: the open stop's cell. NULL: nothing. Borrowed. */
@@ -38,9 +38,10 @@ const char *nb_lesson_title(const nb_document *document);
 const nb_block *nb_lesson_stop(const nb_lesson *lesson);
 bool nb_lesson_at_question(const nb_lesson *lesson);
 
-/* Called when a cell of the notebook has run well: goes on if it was the offered one, or answered the question; says which
- * mistake was made if it is a known one; runs what next and skip have queued. */
-nb_status nb_lesson_follow(nb_notebook *notebook, const char *cell, nb_show_fn *show, void *user, nb_error *error);
+/* Called when a cell of the notebook has run well: goes on if it was the offered one, or answered the
+ * question; says which mistake was made if it is a known one; runs what next and skip have queued. */
+nb_status nb_lesson_follow(nb_notebook *notebook, const char *cell, nb_show_fn *show, void *user,
+                           nb_error *error);
 
 /* The commands. */
 nb_status nb_lesson_next(nb_notebook *notebook, nb_items *items, nb_error *error);
@@ -69,7 +70,8 @@ typedef struct nb_judgement {
 nb_status nb_check_judge(nb_notebook *notebook, const nb_check *check, nb_judgement *out, nb_error *error);
 /* Bit i: wrong answer i holds now. */
 nb_status nb_check_wrongs(nb_notebook *notebook, const nb_check *check, uint32_t *bits, nb_error *error);
-/* The values of the learner's variables that conditions speak of: "s is 0.0425". Nothing if there are none. */
+/* The values of the learner's variables that conditions speak of: "s is 0.0425". Nothing if there are none.
+ */
 void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items *items);
 /* The cell that does it: its `do:` lines, or its last hint; NULL if there is neither. Borrowed. */
 const char *nb_check_solution(const nb_check *check);
@@ -117,9 +119,10 @@ nb_status nb_record_keep(const nb_record *record, nb_error *error);
 
 /* ---- for those who write lessons (examine.c) ---- */
 
-/* Takes a lesson as a learner would who makes every mistake that it knows: every cell runs, every check fails before and
- * passes after its solution, every wrong answer with a `try:` gets its own sentence. Reports into items; fails with the
- * first thing that is wrong, by its line. Runs in a notebook of its own, in an empty folder, without `!`. */
+/* Takes a lesson as a learner would who makes every mistake that it knows: every cell runs, every check fails
+ * before and passes after its solution, every wrong answer with a `try:` gets its own sentence. Reports into
+ * items; fails with the first thing that is wrong, by its line. Runs in a notebook of its own, in an empty
+ * folder, without `!`. */
 nb_status nb_lesson_examine(nb_context_options *options, const char *path, nb_items *items, nb_error *error);
 
 #endif

@@ -50,11 +50,13 @@ static nb_status read_lines(FILE *file, const char *path, nb_records *out, nb_er
     char line[256];
     unsigned version = 0;
     if (!fgets(line, sizeof line, file) || sscanf(line, "nibble progress %u", &version) != 1)
-        return nb_fail(error, NB_ERR_FILE, "%.300s is not what nibble keeps progress in; move it away to start anew",
-                       path);
+        return nb_fail(error, NB_ERR_FILE,
+                       "%.300s is not what nibble keeps progress in; move it away to start anew", path);
     if (version > VERSION)
-        return nb_fail(error, NB_ERR_UNSUPPORTED, "%.300s is of a newer nibble: its progress file has version %u, this one "
-                       "reads %d", path, version, VERSION);
+        return nb_fail(error, NB_ERR_UNSUPPORTED,
+                       "%.300s is of a newer nibble: its progress file has version %u, this one "
+                       "reads %d",
+                       path, version, VERSION);
     nb_status status = NB_OK;
     while (status == NB_OK && out->n < MOST_RECORDS && fgets(line, sizeof line, file)) {
         nb_record r = {0};
@@ -97,12 +99,12 @@ static nb_status write_to(const char *path, const nb_records *records, nb_error 
     nb_draft_addf(&text, "nibble progress %d\n", VERSION);
     for (size_t i = 0; i < records->n; i++) {
         const nb_record *r = &records->records[i];
-        nb_draft_addf(&text, "%s at %u of %u answered %u of %u done %d\n", r->id, r->at, r->n_stops, r->n_answered,
-                      r->n_questions, r->done);
+        nb_draft_addf(&text, "%s at %u of %u answered %u of %u done %d\n", r->id, r->at, r->n_stops,
+                      r->n_answered, r->n_questions, r->done);
     }
     nb_writer *writer = NULL;
-    nb_status status =
-        text.failed ? nb_fail(error, NB_ERR_MEMORY, "no memory for the progress in lessons") : nb_writer_open(path, &writer, error);
+    nb_status status = text.failed ? nb_fail(error, NB_ERR_MEMORY, "no memory for the progress in lessons")
+                                   : nb_writer_open(path, &writer, error);
     if (status == NB_OK)
         status = nb_writer_write(writer, text.text, text.n_bytes, error);
     if (status == NB_OK)

@@ -17,9 +17,9 @@ static void test_parameters(void **state)
     static const struct {
         const char *name;
         uint64_t n;
-    } published[] = {{"gpt2", 124439808},           {"gpt2-xl", 1557611200},      {"tinyllama-1.1b", 1100048384},
-                     {"llama-7b", 6738415616},      {"mistral-7b", 7241732096},   {"llama-3-8b", 8030261248},
-                     {"llama-13b", 13015864320},    {"llama-65b", 65285660672},   {"llama-2-70b", 68976648192},
+    } published[] = {{"gpt2", 124439808},         {"gpt2-xl", 1557611200},    {"tinyllama-1.1b", 1100048384},
+                     {"llama-7b", 6738415616},    {"mistral-7b", 7241732096}, {"llama-3-8b", 8030261248},
+                     {"llama-13b", 13015864320},  {"llama-65b", 65285660672}, {"llama-2-70b", 68976648192},
                      {"llama-3-70b", 70553706496}};
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
         const nb_shape *shape = nb_shape_find(published[i].name);
@@ -30,7 +30,8 @@ static void test_parameters(void **state)
     assert_true(fabs(gpt3 / 175e9 - 1) < 0.003);
     assert_null(nb_shape_find("llama"));
     for (size_t i = 1; i < nb_shape_count(); i++)
-        assert_true(nb_shape_parameters(nb_shape_at(i)).total > nb_shape_parameters(nb_shape_at(i - 1)).total);
+        assert_true(nb_shape_parameters(nb_shape_at(i)).total >
+                    nb_shape_parameters(nb_shape_at(i - 1)).total);
 }
 
 static void test_weights(void **state)
@@ -75,7 +76,8 @@ static void test_zero(void **state)
     assert_true(bytes.device == 2000 && bytes.host == 14000);
 }
 
-/* Korthikanti et al. 2022, section 5: 5 a s / h is 80 for GPT-3, so that attention's scores are 80 of 34 + 80 parts. */
+/* Korthikanti et al. 2022, section 5: 5 a s / h is 80 for GPT-3, so that attention's scores are 80 of 34 + 80
+ * parts. */
 static void test_activations(void **state)
 {
     (void)state;
@@ -93,7 +95,8 @@ static void test_place(void **state)
 {
     (void)state;
     const double pieces[] = {5, 3, 3, 3, 3, 4};
-    nb_device devices[] = {{.name = "a", .bytes = 11}, {.name = "b", .bytes = 2}, {.name = "c", .bytes = INFINITY}};
+    nb_device devices[] = {
+        {.name = "a", .bytes = 11}, {.name = "b", .bytes = 2}, {.name = "c", .bytes = INFINITY}};
     assert_int_equal(nb_place(pieces, 6, devices, 3), 6);
     assert_int_equal(devices[0].n, 3);
     assert_true(devices[0].used == 11);
@@ -121,9 +124,9 @@ static void test_loaded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parameters),  cmocka_unit_test(test_weights), cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_zero),        cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_place),       cmocka_unit_test(test_loaded),
+        cmocka_unit_test(test_parameters), cmocka_unit_test(test_weights),     cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_zero),       cmocka_unit_test(test_activations), cmocka_unit_test(test_place),
+        cmocka_unit_test(test_loaded),
     };
     return cmocka_run_group_tests(tests, file_context_create, file_context_destroy);
 }

@@ -1,4 +1,5 @@
-/* Taking a lesson: pacing, answers, hints, leaving and coming back; and what `lesson check` finds wrong in one. */
+/* Taking a lesson: pacing, answers, hints, leaving and coming back; and what `lesson check` finds wrong in
+ * one. */
 #include "repl/lesson/lesson.h"
 #include "repl/render.h"
 #include "tests/support/temporary.h"
@@ -113,7 +114,8 @@ static void refuses(const char *cell, const char *part)
 static void open_lesson(const char *options)
 {
     char cell[700];
-    snprintf(cell, sizeof cell, "lesson %s %s", temporary_file("07-rulers.md", ruler, sizeof ruler - 1), options);
+    snprintf(cell, sizeof cell, "lesson %s %s", temporary_file("07-rulers.md", ruler, sizeof ruler - 1),
+             options);
     says(cell, "Rulers");
 }
 
@@ -137,7 +139,7 @@ static void test_walk(void **state)
     says_not("y = 5", "Right.");
     says("m = 3", "Right.");
     assert_string_equal(nb_lesson_offer(notebook->lesson), "s = m / 127\ns * 127\n");
-    says_not("1 + 1", "The end of the ruler."); /* another cell: the lesson waits */
+    says_not("1 + 1", "The end of the ruler.");   /* another cell: the lesson waits */
     says("s = m / 127", "The end of the ruler."); /* the offered one, edited */
     says("progress", "Rulers · step 3 of 3");
     says("progress", "done, 1 of 1 right");
@@ -246,7 +248,8 @@ static void examine(const char *text, const char *part)
     nb_items items = {0};
     nb_context_options options = {.n_threads = 1};
     nb_error why = {""};
-    const nb_status status = nb_lesson_examine(&options, temporary_file("try.md", text, strlen(text)), &items, &why);
+    const nb_status status =
+        nb_lesson_examine(&options, temporary_file("try.md", text, strlen(text)), &items, &why);
     nb_draft_free(&shown);
     take(NULL, &items, 0);
     nb_items_free(&items);
@@ -270,8 +273,10 @@ static void test_examine(void **state)
     examine(HEAD CHECK "hint: look here\n```\n", "its solution does not run");
     examine(HEAD CHECK "```\n", "nothing says how it is done");
     examine(HEAD CHECK "do: m = 1 +\ndo: 2\n```\n", "solution");
-    examine(HEAD CHECK "wrong: m == 4 | no\ntry: m = 5\n" DONE, "line 10: its `try` does not make this mistake");
-    examine(HEAD CHECK "wrong: m == 4 | no\ntry: m = 3\n" DONE, "line 10: its `try` is taken for the right answer");
+    examine(HEAD CHECK "wrong: m == 4 | no\ntry: m = 5\n" DONE,
+            "line 10: its `try` does not make this mistake");
+    examine(HEAD CHECK "wrong: m == 4 | no\ntry: m = 3\n" DONE,
+            "line 10: its `try` is taken for the right answer");
     examine(HEAD CHECK "wrong: m > 3 | no\ntry: m = 5\nwrong: m == 4 | no\ntry: m = 4\n" DONE,
             "line 12: after its `try` an earlier `wrong` holds: m > 3");
     examine(HEAD CHECK "wrong: m == 4 | no\n" DONE, "nobody knows whether it can be reached");
@@ -305,9 +310,11 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk),    cmocka_unit_test(test_skip_and_back), cmocka_unit_test(test_play),
-        cmocka_unit_test(test_resume),  cmocka_unit_test(test_progress_file), cmocka_unit_test(test_without_lesson),
-        cmocka_unit_test(test_present), cmocka_unit_test(test_examine),       cmocka_unit_test(test_new),
+        cmocka_unit_test(test_walk),          cmocka_unit_test(test_skip_and_back),
+        cmocka_unit_test(test_play),          cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_progress_file), cmocka_unit_test(test_without_lesson),
+        cmocka_unit_test(test_present),       cmocka_unit_test(test_examine),
+        cmocka_unit_test(test_new),
     };
     return cmocka_run_group_tests(tests, open_notebook, close_all);
 }

@@ -1,5 +1,5 @@
-/* Every lesson that comes with nibble, taken as a learner would who makes every mistake that it knows. Run from the root of
- * the tree. */
+/* Every lesson that comes with nibble, taken as a learner would who makes every mistake that it knows. Run
+ * from the root of the tree. */
 #include "repl/lesson/lesson.h"
 #include "repl/render.h"
 

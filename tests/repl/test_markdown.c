@@ -131,14 +131,18 @@ static void test_colour(void **state)
 }
 
 static const char mixed[] =
-    "# A heading that is long enough for more than one line of a narrow terminal, and then some more of it\n\n"
-    "Prose with **strong words** and `code`, over and over: lorem ipsum dolor sit amet, consectetur adipiscing.\n\n"
+    "# A heading that is long enough for more than one line of a narrow terminal, and then some more of "
+    "it\n\n"
+    "Prose with **strong words** and `code`, over and over: lorem ipsum dolor sit amet, consectetur "
+    "adipiscing.\n\n"
     "1. a list with a long line in it, so that it has to be wrapped at least once or twice\n"
     "   - and another one inside of it, so that it has to be wrapped at least once or twice\n\n"
     "> > two quotes, one in the other, with a long line in them that has to be wrapped\n\n"
-    "| format | bits | note |\n|---|--:|---|\n| `f32` | 32 | a long note that has to share the width with the "
+    "| format | bits | note |\n|---|--:|---|\n| `f32` | 32 | a long note that has to share the width with "
+    "the "
     "others and so is wrapped |\n| `bf16` | 16 | short |\n\n"
-    "$$ \\frac{1}{n} \\sum_{i=1}^{n} (x_i - \\hat{x}_i)^2 + \\frac{1}{n} \\sum_{i=1}^{n} (x_i - \\hat{x}_i)^2 $$\n";
+    "$$ \\frac{1}{n} \\sum_{i=1}^{n} (x_i - \\hat{x}_i)^2 + \\frac{1}{n} \\sum_{i=1}^{n} (x_i - "
+    "\\hat{x}_i)^2 $$\n";
 
 static void test_width(void **state)
 {
@@ -160,7 +164,8 @@ static void test_width(void **state)
 static void test_hostile(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"> ", "- ", "1. ", "**", "*", "`", "| a |\n|---|\n", "$", "![", "<a", "\n", "    "};
+    static const char *const pieces[] = {"> ", "- ", "1. ", "**", "*",   "`", "| a |\n|---|\n",
+                                         "$",  "![", "<a",  "\n", "    "};
     nb_draft text = {0};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         nb_draft_repeat(&text, pieces[i], 200);

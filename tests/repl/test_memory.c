@@ -52,7 +52,8 @@ static void test_memory(void **state)
     answers("memory llama-7b", NB_OK, "f16         16.00  13.5 GB         14.6 GB");
     answers("memory 7B", NB_OK, "f32         32.00  28.0 GB");
     answers("memory 7B --weights int4", NB_OK, "int4        4.00  3.50 GB");
-    answers("memory llama-2-70b --weights q4_k --context 4096 --batch 8", NB_OK, "10.7 GB for 4,096 tokens of each");
+    answers("memory llama-2-70b --weights q4_k --context 4096 --batch 8", NB_OK,
+            "10.7 GB for 4,096 tokens of each");
     answers("memory llama-13b", NB_OK, "819 kB of every token");
     answers("memory 7.5B --train adamw --devices 64 --zero 1", NB_OK, "31.4 GB");
     answers("memory 7.5B --train adamw --devices 64 --zero 3", NB_OK, "1875 MB");
@@ -71,7 +72,8 @@ static void test_memory(void **state)
 static void test_plan(void **state)
 {
     (void)state;
-    answers("plan llama-7b --on \"2x8GB cpu:32GB\"", NB_OK, "gpu0    embeddings, layers 0 to 16  7.71 GB  8.00 GB");
+    answers("plan llama-7b --on \"2x8GB cpu:32GB\"", NB_OK,
+            "gpu0    embeddings, layers 0 to 16  7.71 GB  8.00 GB");
     answers("plan llama-7b --on \"2x8GB cpu:32GB\"", NB_OK, "gpu1    layers 17 to 31, head");
     answers("plan llama-7b --on \"2x8GB cpu:32GB\"", NB_OK, "It fits.");
     answers("plan llama-2-70b --on 24GiB --weights q2_k", NB_OK, "25.8 GB");
@@ -87,8 +89,15 @@ static void test_plan(void **state)
 static void test_loaded(void **state)
 {
     (void)state;
-    const nb_synthetic tiny = {.n_layers = 3, .n_embd = 64, .n_heads = 4, .n_kv_heads = 2, .n_ff = 96,
-                               .n_vocab = 300, .n_ctx = 128, .format = &nb_format_f16, .seed = 5};
+    const nb_synthetic tiny = {.n_layers = 3,
+                               .n_embd = 64,
+                               .n_heads = 4,
+                               .n_kv_heads = 2,
+                               .n_ff = 96,
+                               .n_vocab = 300,
+                               .n_ctx = 128,
+                               .format = &nb_format_f16,
+                               .seed = 5};
     char load[600];
     snprintf(load, sizeof load, "load %s", make_gguf("tiny.gguf", &tiny));
     answers(load, NB_OK, "3 layers");
