@@ -2,6 +2,7 @@
 
 #include "repl/commands/table.h"
 #include "repl/front.h"
+#include "repl/lesson/submission.h"
 #include "repl/nearest.h"
 #include "repl/signals.h"
 
@@ -12,7 +13,7 @@
 static const nb_command *const subcommands[] = {
     &nb_subcommand_generate, &nb_subcommand_perplexity, &nb_subcommand_quiz,      &nb_subcommand_quantize,
     &nb_command_inspect,  &nb_subcommand_bench,      &nb_subcommand_tokenizer, &nb_subcommand_corpus,
-    &nb_subcommand_train,    &nb_command_doctor,
+    &nb_subcommand_train,    &nb_subcommand_grade,      &nb_command_doctor,
 };
 
 size_t nb_subcommand_count(void)
@@ -126,6 +127,8 @@ int nb_subcommand_run(const nb_command *subcommand, int n_arguments, char **argu
     if (wants_help) {
         show_usage(subcommand);
         result = EXIT_SUCCESS;
+    } else if (subcommand == &nb_subcommand_grade) {
+        result = nb_grade_main(n_arguments, arguments); /* takes any number of files */
     } else if (nb_call_read(subcommand, words, n_words, &call, &error) != NB_OK) {
         nb_front_complain("nibble", error.text);
         result = 2;

@@ -12,6 +12,7 @@ const nb_command *nb_subcommand_find(const char *name);
 /* `nibble NAME ARGUMENTS...`: arguments[0] is the name. Returns the program's exit status. */
 int nb_subcommand_run(const nb_command *subcommand, int n_arguments, char **arguments);
 
+extern const nb_command nb_subcommand_grade;
 extern const nb_command nb_subcommand_generate, nb_subcommand_perplexity, nb_subcommand_quantize,
     nb_subcommand_quiz, nb_subcommand_bench, nb_subcommand_tokenizer,
     nb_subcommand_corpus, nb_subcommand_train;

@@ -38,6 +38,7 @@ const nb_command *const nb_commands[] = {
     &nb_command_skip,
     &nb_command_play,
     &nb_command_progress,
+    &nb_command_submit,
 
     &nb_command_help,
     &nb_command_history,

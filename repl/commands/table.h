@@ -43,6 +43,7 @@ extern const nb_command nb_command_save;
 extern const nb_command nb_command_set;
 extern const nb_command nb_command_show;
 extern const nb_command nb_command_skip;
+extern const nb_command nb_command_submit;
 extern const nb_command nb_command_transform;
 extern const nb_command nb_command_undo;
 

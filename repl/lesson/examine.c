@@ -1,15 +1,12 @@
 /* Trying a lesson as a learner would who makes every mistake that it knows. */
 #include "repl/lesson/lesson.h"
 
-#include "base/memory.h"
+#include "repl/lesson/folder.h"
 #include "repl/markdown.h"
 #include "repl/numbers.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     FEWEST_WRONGS = 3, /* mistakes that a question should know */
@@ -175,32 +172,6 @@ static nb_status examine_blocks(examination *e)
 
 /* ---- a notebook of its own ---- */
 
-static char *make_folder(nb_error *error)
-{
-    const char *place = getenv("TMPDIR");
-    char *folder = nb_format_text("%s/nibble-lesson-XXXXXX", place && *place ? place : "/tmp");
-    if (folder && mkdtemp(folder))
-        return folder;
-    nb_fail(error, NB_ERR_IO, "no folder could be made for the lesson's files: %s", strerror(errno));
-    free(folder);
-    return NULL;
-}
-
-static void remove_folder(char *folder)
-{
-    DIR *directory = opendir(folder);
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        char *path = nb_format_text("%s/%s", folder, entry->d_name);
-        if (path && entry->d_name[0] != '.')
-            unlink(path);
-        free(path);
-    }
-    if (directory)
-        closedir(directory);
-    rmdir(folder);
-    free(folder);
-}
-
 static void conclude(const examination *e, double seconds)
 {
     nb_items_text(e->items,
@@ -217,7 +188,7 @@ nb_status nb_lesson_examine(nb_context_options *options, const char *path, nb_it
     examination e = {.items = items, .error = error};
     nb_status status = nb_document_open(path, &document, error);
     e.document = document;
-    char *folder = status == NB_OK ? make_folder(error) : NULL;
+    char *folder = status == NB_OK ? nb_fresh_folder(error) : NULL;
     if (status == NB_OK && !folder)
         status = NB_ERR_IO;
     if (status == NB_OK)
@@ -233,6 +204,6 @@ nb_status nb_lesson_examine(nb_context_options *options, const char *path, nb_it
     nb_notebook_destroy(&e.notebook);
     nb_document_close(&document);
     if (folder)
-        remove_folder(folder);
+        nb_remove_folder(folder);
     return status;
 }

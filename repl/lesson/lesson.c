@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "repl/draft.h"
+#include "repl/lesson/submission.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -36,6 +37,10 @@ void nb_lesson_close(nb_lesson **lesson)
     if (!gone)
         return;
     nb_document_close(&gone->document);
+    for (size_t i = 0; gone->answers && i < gone->n_stops; i++)
+        free(gone->answers[i]);
+    free(gone->answers);
+    free(gone->skipped);
     free(gone->path);
     free(gone->id);
     free(gone->stops);
@@ -56,7 +61,6 @@ static void count_questions(const nb_lesson *lesson, unsigned *n, unsigned *n_an
     }
 }
 
-/* Answers count from the record too: a resumed lesson does not remember which questions they were. */
 static void keep_record(nb_lesson *lesson, nb_items *items)
 {
     nb_error error;
@@ -66,6 +70,7 @@ static void keep_record(nb_lesson *lesson, nb_items *items)
     record.done = lesson->done_before || lesson->at == lesson->n_stops;
     if (nb_record_keep(&record, &error) != NB_OK)
         nb_items_text(items, NB_ALERT "Progress could not be kept: %s" NB_END, error.text);
+    nb_answers_keep(lesson, items);
 }
 
 /* Progress that cannot be read keeps nobody from taking a lesson. */
@@ -82,13 +87,8 @@ static void read_record(nb_lesson *lesson, bool from_start, nb_items *items)
         lesson->done_before = record->done;
     if (record && !from_start && record->n_stops == lesson->n_stops && record->at < record->n_stops)
         lesson->at = record->at;
-    /* Which of the questions behind were answered and which skipped is not kept; the first ones are taken. */
-    for (size_t i = 0, n = record ? record->n_answered : 0; i < lesson->at && n; i++) {
-        if (lesson->document->blocks[lesson->stops[i]].kind == NB_BLOCK_CHECK) {
-            lesson->answered[i] = true;
-            n--;
-        }
-    }
+    if (!from_start)
+        nb_answers_bring_back(lesson);
     nb_records_free(&records);
 }
 
@@ -198,7 +198,6 @@ static void go_on(nb_notebook *notebook, nb_items *items)
     nb_lesson *lesson = notebook->lesson;
     if (lesson->at < lesson->n_stops)
         lesson->at++;
-    lesson->n_hints = 0;
     keep_record(lesson, items);
     show_step(notebook, items);
 }
@@ -210,7 +209,9 @@ static nb_status find_stops(nb_lesson *lesson, nb_error *error)
     const nb_document *document = lesson->document;
     lesson->stops = nb_calloc(document->n_blocks + 1, sizeof *lesson->stops);
     lesson->answered = nb_calloc(document->n_blocks + 1, sizeof *lesson->answered);
-    if (!lesson->stops || !lesson->answered)
+    lesson->skipped = nb_calloc(document->n_blocks + 1, sizeof *lesson->skipped);
+    lesson->answers = nb_calloc(document->n_blocks + 1, sizeof *lesson->answers);
+    if (!lesson->stops || !lesson->answered || !lesson->skipped || !lesson->answers)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a lesson");
     for (size_t i = 0; i < document->n_blocks; i++) {
         if (document->blocks[i].kind == NB_BLOCK_CELL || document->blocks[i].kind == NB_BLOCK_CHECK)
@@ -396,6 +397,7 @@ static void say_right(nb_notebook *notebook, nb_items *items)
     nb_lesson *lesson = notebook->lesson;
     nb_items_text(items, NB_STRONG "Right." NB_END);
     lesson->answered[lesson->at] = true;
+    lesson->skipped[lesson->at] = false;
     go_on(notebook, items);
 }
 
@@ -492,6 +494,22 @@ static bool is_offered(const char *cell, const char *offer)
     return a == b && a > 0 ? memcmp(cell, offer, a) == 0 : a == 0 && b == 0;
 }
 
+/* All that was tried is part of the answer, up to a length. */
+static void add_answer(nb_lesson *lesson, const char *cell)
+{
+    enum { LONGEST = 1 << 16 };
+    char **answer = &lesson->answers[lesson->at];
+    const size_t n = strlen(cell);
+    if ((*answer ? strlen(*answer) : 0) + n > LONGEST)
+        return;
+    char *longer =
+        nb_format_text("%s%s%s", *answer ? *answer : "", cell, n && cell[n - 1] == '\n' ? "" : "\n");
+    if (longer) {
+        free(*answer);
+        *answer = longer;
+    }
+}
+
 static nb_status judge_quietly(nb_notebook *notebook, nb_items *items, nb_error *error)
 {
     nb_lesson *lesson = notebook->lesson;
@@ -541,7 +559,9 @@ static nb_status bring_back(nb_notebook *notebook, nb_items *items, nb_error *er
     lesson->brings_back = false;
     for (size_t i = 0; status == NB_OK && i < lesson->at; i++) {
         const nb_block *stop = &lesson->document->blocks[lesson->stops[i]];
-        const char *cell = stop->kind == NB_BLOCK_CELL ? stop->text : nb_check_solution(stop->check);
+        const char *cell = stop->kind == NB_BLOCK_CELL ? stop->text
+                           : lesson->answered[i]       ? lesson->answers[i]
+                                                       : nb_check_solution(stop->check);
         if (cell && makes_something(cell))
             status = nb_notebook_run(notebook, cell, strlen(cell), NULL, NULL, error);
         if (status != NB_OK)
@@ -562,6 +582,8 @@ static nb_status run_queue(nb_notebook *notebook, nb_show_fn *show, void *user, 
     if (status != NB_OK || notebook->lesson != lesson)
         return status;
     if (lesson->queue_does && nb_lesson_at_question(lesson))
+        lesson->skipped[lesson->at] = !lesson->answered[lesson->at];
+    if (lesson->queue_does && nb_lesson_at_question(lesson))
         nb_check_show_values(notebook, nb_lesson_stop(lesson)->check, items);
     go_on(notebook, items);
     return NB_OK;
@@ -577,8 +599,10 @@ static nb_status follow(nb_notebook *notebook, const char *cell, nb_show_fn *sho
         return run_queue(notebook, show, user, items, error);
     if (lesson->playing || !nb_lesson_stop(lesson) || is_lesson_command(cell))
         return NB_OK;
-    if (nb_lesson_at_question(lesson))
+    if (nb_lesson_at_question(lesson)) {
+        add_answer(lesson, cell);
         return judge_quietly(notebook, items, error);
+    }
     if (is_offered(cell, nb_lesson_offer(lesson)))
         go_on(notebook, items);
     return NB_OK;

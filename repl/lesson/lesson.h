@@ -21,6 +21,8 @@ typedef struct nb_lesson {
     bool done_before; /* its end was reached at some time */
     bool present;     /* for a projector: more space, no hints */
     bool *answered;   /* [n_stops] questions whose check passed */
+    bool *skipped;    /* [n_stops] those that `skip` did */
+    char **answers;   /* [n_stops] the cells that ran well while a question was open; NULL: none */
     char *queue;      /* a cell to run when the command is over; NULL: none */
     bool queue_does;  /* it is `skip` that runs it, instead of the learner's answer */
 } nb_lesson;

@@ -301,7 +301,8 @@ static void test_new(void **state)
 /* The data folder has folders in it, which the temporary folder's own clearing leaves. */
 static int close_all(void **state)
 {
-    static const char *const made[] = {"data/nibble/progress", "data/nibble", "data"};
+    static const char *const made[] = {"data/nibble/answers/07-rulers.nibsub", "data/nibble/answers/08-mine.nibsub",
+                                       "data/nibble/answers", "data/nibble/progress", "data/nibble", "data"};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         remove(temporary_path(made[i]));
     return close_notebook(state);
