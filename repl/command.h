@@ -31,6 +31,7 @@ typedef enum nb_word_kind {
     NB_WORD_TRANSFORM,
     NB_WORD_SHAPE,  /* a published model's name, or a number of parameters */
     NB_WORD_LESSON, /* a number, a name, a file; or new, check, list */
+    NB_WORD_FUNCTION, /* of the learner */
     NB_WORD_RECIPE, /* a mixture's name, or a file */
 } nb_word_kind;
 

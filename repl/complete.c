@@ -2,6 +2,7 @@
 
 #include "repl/commands/transform.h"
 #include "repl/draft.h"
+#include "repl/language/language.h"
 #include "repl/lesson/lesson.h"
 #include "repl/settings.h"
 
@@ -164,6 +165,46 @@ static void offer_lessons(typing *t)
     offer_files(t);
 }
 
+static void offer_variables(typing *t, bool functions_only)
+{
+    const nb_language *language = t->notebook->language;
+    const char *name;
+    for (size_t i = 0; (name = nb_language_variable_at(language, i)); i++) {
+        if (!functions_only || nb_language_variable_is_function(language, i))
+            offer(t, name);
+    }
+}
+
+static void offer_functions(typing *t, const char *after)
+{
+    char name[64];
+    for (size_t i = 0; i < nb_function_count(); i++) {
+        snprintf(name, sizeof name, "%s%s", nb_function_name(nb_function_at(i)), after);
+        offer(t, name);
+    }
+}
+
+/* In an expression: variables, functions, tensors. Where a line begins a command is likelier than a function. */
+static void offer_names(typing *t, bool begins)
+{
+    offer_variables(t, false);
+    if (begins)
+        offer_commands(t);
+    if (begins && t->out->count)
+        return;
+    offer_functions(t, "(");
+    offer_tensors(t, false);
+}
+
+/* Whatever `help` can tell about. */
+static void offer_topics(typing *t)
+{
+    offer_commands(t);
+    offer_functions(t, "");
+    offer_variables(t, false);
+    offer(t, "functions");
+}
+
 static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
 {
     switch (kind) {
@@ -185,6 +226,10 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
         break;
     case NB_WORD_STORAGE:
         offer_formats(t, true);
+        offer(t, "with");
+        break;
+    case NB_WORD_FUNCTION:
+        offer_variables(t, true);
         break;
     case NB_WORD_TRANSFORM:
         for (size_t i = 0; nb_transform_name(i); i++)
@@ -206,7 +251,7 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
         offer_list(t, "tensor channel group:32 group:64 group:128");
         break;
     case NB_WORD_COMMAND:
-        offer_commands(t);
+        offer_topics(t);
         break;
     case NB_WORD_SETTING:
         for (size_t i = 0; i < nb_setting_count(); i++)
@@ -287,7 +332,7 @@ static void offer_for_line(typing *t, const nb_line *line)
     if (line->kind == NB_LINE_EMPTY && line->n_words == 0)
         offer_commands(t);
     else if (line->kind == NB_LINE_HELP && line->n_words == 0)
-        offer_commands(t);
+        offer_topics(t);
     else if (line->kind == NB_LINE_COMMAND) {
         const nb_command *command = nb_command_find(line->words[0].text);
         if (command)
@@ -310,7 +355,11 @@ void nb_complete(const nb_notebook *notebook, const char *text, size_t n, nb_cho
     t.length = word ? strlen(word) : 0; /* a zero byte ends it */
     nb_line line;
     size_t at = place.command;
-    if (word && !memchr(word, '\n', t.length) && nb_parse_line(text, begin, &at, &line, NULL) == NB_OK) {
+    if (word && place.expression && place.quote == 0)
+        offer_names(&t, strspn(text + place.command, " \t") >= begin - place.command);
+    else if (word && place.expression)
+        offer_tensors(&t, false);
+    else if (word && !memchr(word, '\n', t.length) && nb_parse_line(text, begin, &at, &line, NULL) == NB_OK) {
         offer_for_line(&t, &line);
         nb_line_free(&line);
     }
@@ -345,5 +394,5 @@ size_t nb_choices_common(const nb_choices *choices)
 bool nb_choice_is_whole(const char *name)
 {
     size_t n = strlen(name);
-    return n > 0 && name[n - 1] != '/' && name[n - 1] != '.';
+    return n > 0 && name[n - 1] != '/' && name[n - 1] != '.' && name[n - 1] != '(';
 }

@@ -16,7 +16,7 @@ void nb_complete(const nb_notebook *notebook, const char *text, size_t n, nb_cho
 void nb_choices_free(nb_choices *choices);
 /* Bytes that all of them begin with. */
 size_t nb_choices_common(const nb_choices *choices);
-/* True if a blank belongs after the only choice: it is no folder and no half of a tensor's name. */
+/* True if a blank belongs after the only choice: it is no folder, no half of a tensor's name and no function. */
 bool nb_choice_is_whole(const char *name);
 
 #endif

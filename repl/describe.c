@@ -21,6 +21,8 @@ nb_storage_text nb_describe_storage(const nb_tensor *tensor)
     nb_storage_text storage;
     if (tensor->is_vector)
         snprintf(storage.text, sizeof storage.text, "f32");
+    else if (tensor->simulated)
+        snprintf(storage.text, sizeof storage.text, "simulated");
     else
         nb_quantizer_describe(&tensor->quantizer, storage.text, sizeof storage.text);
     return storage;

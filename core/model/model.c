@@ -162,6 +162,9 @@ void nb_undo_step_free(nb_undo_step *step)
 {
     free(step->pasts);
     nb_transforms_free(&step->made);
+    for (size_t i = 0; i < step->n_simulated; i++)
+        free(step->simulated[i]);
+    free(step->simulated);
     *step = (nb_undo_step){0};
 }
 

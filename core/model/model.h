@@ -61,6 +61,8 @@ typedef struct nb_tensor {
                                        only in a quantized form (then restore is refused) */
     const void *source;
     const nb_transform *transforms; /* the last one; NULL: none */
+    const float *simulated;         /* [n_rows][n_cols]: numbers that the caller made from the source, and that are
+                                       run as f32 in its place (quant/simulate.h); NULL: none */
     const float *importance;        /* [n_cols]: what its errors were weighed by; NULL: nothing */
     nb_quantizer quantizer;         /* how it is stored now */
     nb_packed *packed;              /* matrices */

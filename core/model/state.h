@@ -14,12 +14,15 @@ typedef struct nb_tensor_past {
     bool changed;
     const nb_transform *transforms;
     const float *importance;
+    const float *simulated;
 } nb_tensor_past;
 
 typedef struct nb_undo_step {
     nb_tensor_past *pasts;
     size_t count;
     nb_transform *made; /* by this step */
+    float **simulated;  /* [n_simulated]: the same */
+    size_t n_simulated;
 } nb_undo_step;
 void nb_undo_step_free(nb_undo_step *step);
 

@@ -20,6 +20,8 @@ uint64_t nb_tensor_n_bytes(const nb_tensor *tensor)
 {
     if (tensor->is_vector)
         return (uint64_t)tensor->n_cols * sizeof(float);
+    if (tensor->simulated)
+        return nb_tensor_source_n_bytes(tensor); /* what it would take is the simulation's business */
     return tensor->packed ? tensor->packed->n_bytes : 0;
 }
 

@@ -40,7 +40,7 @@ typedef struct transaction {
 static bool is_as_loaded(const nb_tensor *t, const nb_quantizer *quantizer)
 {
     const nb_quantizer loaded = nb_quantizer_of_source(t->source_format);
-    return nb_quantizer_equal(quantizer, &loaded);
+    return !t->simulated && nb_quantizer_equal(quantizer, &loaded);
 }
 
 static void fill_loss(nb_tensor *t, const nb_rtn_stats *stats, nb_tensor_loss *loss)
@@ -87,6 +87,27 @@ static void return_progress(transaction *tx)
     tx->model->context->progress_user = tx->progress_user;
 }
 
+/* How far simulated numbers are from the source. */
+static nb_status measure_simulated(const nb_tensor *t, nb_rtn_stats *stats, nb_error *error)
+{
+    nb_error_sums sums = {0};
+    float *row = nb_calloc(t->n_cols, sizeof *row);
+    if (!row)
+        return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for a row", t->name);
+    for (size_t i = 0; i < t->n_rows; i++) {
+        const float *now = t->simulated + i * t->n_cols;
+        nb_tensor_source_row(t, i, row);
+        nb_error_sums_add(&sums, row, now, t->n_cols);
+        for (size_t k = 0; k < t->n_cols; k++)
+            stats->n_zero += now[k] == 0;
+    }
+    free(row);
+    stats->signal = sums.signal;
+    stats->noise = sums.noise;
+    stats->max_error = sums.max_error;
+    return NB_OK;
+}
+
 /* Packs the tensor from its source into t->packed, which is NULL. */
 static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantizer, nb_rtn_stats *stats,
                       nb_error *error)
@@ -97,9 +118,15 @@ static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantiz
     if (!stats && is_as_loaded(t, quantizer)) {
         status = nb_tensor_pack_source(model, t, t->name, 0, tx->tensor_bytes, &t->packed, error);
     } else {
-        const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols, t->transforms,
-                                  t->importance};
-        status = nb_rtn_quantize(model->context, t->name, &source, quantizer, &t->packed, stats, error);
+        const nb_source simulated = {&nb_format_f32, t->simulated, t->n_rows, t->n_cols, NULL, NULL},
+                        source = {t->source_format, t->source,     t->n_rows,
+                                  t->n_cols,        t->transforms, t->importance};
+        status = nb_rtn_quantize(model->context, t->name, t->simulated ? &simulated : &source, quantizer, &t->packed,
+                                 t->simulated ? NULL : stats, error);
+        if (status == NB_OK && stats && t->simulated)
+            status = measure_simulated(t, stats, error);
+        if (status != NB_OK)
+            nb_packed_destroy(&t->packed);
     }
     if (status == NB_OK && model->mapping) {
         status = nb_mapping_check(model->mapping, error);
@@ -155,7 +182,7 @@ static nb_status replace_matrix(transaction *tx, replaced *entry, const nb_chang
     t->changed = !is_as_loaded(t, &c->quantizer);
     t->sqnr = c->sqnr;
     if (c->loss)
-        c->loss->n_bytes_before = old_bytes;
+        c->loss->n_bytes_before = entry->past.simulated ? nb_tensor_source_n_bytes(t) : old_bytes;
     if (c->measured)
         fill_loss(t, &stats, c->loss);
     return NB_OK;
@@ -168,9 +195,10 @@ static nb_status replace(transaction *tx, const nb_change *c, nb_error *error)
     replaced *entry = &tx->replaced[tx->count++];
     entry->past =
         (nb_tensor_past){(size_t)(t - tx->model->tensors), t->quantizer, t->sqnr, t->changed, t->transforms,
-                                   t->importance};
+                                   t->importance,     t->simulated};
     t->transforms = c->transforms;
     t->importance = c->importance;
+    t->simulated = c->simulated;
     nb_status status =
         t->is_vector ? replace_vector(tx, entry, t, error) : replace_matrix(tx, entry, c, error);
     tx->done_bytes += nb_tensor_source_n_bytes(t);
@@ -192,6 +220,7 @@ static void go_back_with(transaction *tx, replaced *entry)
     nb_tensor *t = &tx->model->tensors[entry->past.index];
     t->transforms = entry->past.transforms;
     t->importance = entry->past.importance;
+    t->simulated = entry->past.simulated;
     if (t->is_vector) {
         free(t->vector);
         t->vector = entry->vector;
@@ -327,6 +356,7 @@ nb_status nb_model_undo(nb_model *model, nb_error *error)
                                  .quantizer = step->pasts[i].quantizer,
                                  .transforms = step->pasts[i].transforms,
                                  .importance = step->pasts[i].importance,
+                                 .simulated = step->pasts[i].simulated,
                                  .sqnr = step->pasts[i].sqnr};
     transaction tx = {.model = model, .what = "going back"};
     nb_status status = run(&tx, changes, step->count, error);

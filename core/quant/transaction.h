@@ -11,6 +11,7 @@ typedef struct nb_change {
     nb_quantizer quantizer; /* matrices */
     const nb_transform *transforms;
     const float *importance; /* the model's; NULL: none */
+    const float *simulated;  /* an undo step's; NULL: none */
     double sqnr;          /* to be shown where none is measured */
     nb_tensor_loss *loss; /* measured if there is a place for it */
     bool measured;

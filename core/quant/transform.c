@@ -63,6 +63,9 @@ static nb_status add_columns(rewrite *r, nb_tensor *t, const float *columns, nb_
     nb_status status = nb_change_check_source(r->model, t, error);
     if (status != NB_OK)
         return status;
+    if (t->simulated)
+        return nb_fail(error, NB_ERR_STATE,
+                       "%s is simulated by a function, which a transform cannot call again: restore it first", t->name);
     if (t->source_format && t->source_format->kind == NB_FORMAT_BLOCK)
         return nb_fail(error, NB_ERR_UNSUPPORTED,
                        "%s came as %s, which cannot hold other numbers without being quantized again; load the model "

@@ -1,5 +1,7 @@
 #include "repl/commands/table.h"
 #include "repl/draft.h"
+#include "repl/language/language.h"
+#include "repl/nearest.h"
 #include "repl/notebook.h"
 
 #include <string.h>
@@ -81,26 +83,51 @@ void nb_command_describe(const nb_command *command, nb_items *out)
         nb_items_text(out, NB_MUTED "Source: %s" NB_END, command->source);
 }
 
+/* A function is meant only if its name is nearer than any command's. */
+static nb_status unknown_topic(const char *name, nb_error *error)
+{
+    nb_nearest nearest;
+    nb_nearest_start(&nearest, name);
+    for (size_t i = 0; i < nb_command_count(); i++)
+        nb_nearest_offer(&nearest, nb_command_at(i)->name);
+    const char *command = nearest.best;
+    for (size_t i = 0; i < nb_function_count(); i++)
+        nb_nearest_offer(&nearest, nb_function_name(nb_function_at(i)));
+    if (nearest.best && nearest.best != command)
+        return nb_fail(error, NB_ERR_ARGUMENT, "no function \"%.60s\": did you mean %s?", name, nearest.best);
+    return nb_command_unknown(name, error);
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
-    (void)notebook;
     if (call->n_arguments == 0) {
         list_commands(out);
         return NB_OK;
     }
-    const nb_command *command = nb_command_find(call->arguments[0]);
-    if (!command)
-        return nb_command_unknown(call->arguments[0], error);
-    nb_command_describe(command, out);
-    return NB_OK;
+    const char *name = call->arguments[0];
+    const nb_command *command = nb_command_find(name);
+    const nb_function_row *function = nb_function_find(name);
+    if (strcmp(name, "functions") == 0) {
+        nb_function_list(out);
+        return NB_OK;
+    }
+    if (nb_language_describe(notebook->language, name, out))
+        return NB_OK;
+    if (command)
+        nb_command_describe(command, out);
+    if (command && function)
+        nb_items_text(out, "In expressions:");
+    if (function)
+        nb_function_describe(function, out);
+    return command || function ? NB_OK : unknown_topic(name, error);
 }
 
 const nb_command nb_command_help = {
     .name = "help",
     .group = "The notebook",
-    .usage = "help [COMMAND]",
-    .summary = "this list, or all about one command",
-    .examples = {"help quantize", "?hist"},
-    .arguments = {{"COMMAND", NB_WORD_COMMAND, true}},
+    .usage = "help [NAME]",
+    .summary = "this list, or all about a command or a function",
+    .examples = {"help quantize", "help functions", "?clamp"},
+    .arguments = {{"NAME", NB_WORD_COMMAND, true}},
     .run = run,
 };

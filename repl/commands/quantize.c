@@ -3,6 +3,7 @@
 #include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
+#include "repl/language/language.h"
 #include "repl/nearest.h"
 #include "repl/numbers.h"
 
@@ -294,23 +295,42 @@ static nb_status run_recipe(nb_notebook *notebook, const nb_call *call, nb_items
     return status;
 }
 
+/* A function decides everything but the scope. */
+static nb_status check_with(const nb_notebook *notebook, const nb_call *call, nb_error *error)
+{
+    if (call->n_arguments < 3)
+        return nb_fail(error, NB_ERR_ARGUMENT, "quantize SCOPE with FUNCTION: which function? def f(x) = ... makes one");
+    for (size_t i = 0; i < nb_command_option_count(call->command); i++) {
+        if (call->options[i].given && strcmp(call->command->options[i].name, "keep") != 0)
+            return nb_fail(error, NB_ERR_ARGUMENT, "--%s is for the built-in quantizers: a function decides for itself",
+                           call->command->options[i].name);
+    }
+    return nb_language_check_function(notebook->language, call->arguments[2], error);
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     if (!nb_format_find(call->arguments[1]) && nb_is_recipe(call->arguments[1]))
         return run_recipe(notebook, call, out, error);
     nb_quantizer quantizer;
     nb_scope scope = {0}, keep = {0};
-    nb_status status = nb_recipe_check_options(call, error);
+    const bool with = strcmp(call->arguments[1], "with") == 0;
+    nb_status status = with ? check_with(notebook, call, error) : nb_recipe_check_options(call, error);
+    if (status == NB_OK && !with && call->n_arguments > 2)
+        status = nb_fail(error, NB_ERR_ARGUMENT, "quantize does not know what to do with \"%.60s\": %.*s",
+                         call->arguments[2], (int)strcspn(call->command->usage, "\n"), call->command->usage);
     if (status == NB_OK)
         status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
-    if (status == NB_OK)
+    if (status == NB_OK && !with)
         status = nb_quantizer_read(call->arguments[1], call, &quantizer, error);
     const char *kept = nb_call_text(call, "keep", NULL);
     if (status == NB_OK && kept)
         status = nb_scope_resolve(notebook->model, kept, false, &keep, error);
     if (status == NB_OK && kept)
         status = nb_scope_leave_out(&scope, &keep, error);
-    if (status == NB_OK)
+    if (status == NB_OK && with)
+        status = nb_quantize_with(notebook, call, &scope, out, error);
+    else if (status == NB_OK)
         status = quantize_scope(notebook, call, &scope, &quantizer, out, error);
     nb_scope_free(&scope);
     nb_scope_free(&keep);
@@ -322,17 +342,19 @@ const nb_command nb_command_quantize = {
     .group = "Changing it",
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
              "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
-             "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]",
+             "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]\n"
+             "quantize SCOPE with FUNCTION",
     .summary = "store tensors in fewer bits; undo brings them back",
     .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from "
                "min to max. It always starts from the original numbers, so int4 after int2 is int4 of the "
                "original. A scope is a tensor, a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: "
-               "attention, mlp, embeddings, head, all (which is attention and mlp).",
+               "attention, mlp, embeddings, head, all (which is attention and mlp). With a function of your own (def "
+               "mine(x) = ...) the model runs with what it makes of each tensor, as f32.",
     .examples = {"quantize attention absmax --bits 4 --per group:32",
                  "quantize all zeropoint --bits 8 --per channel", "quantize blk.0-3.ffn_* f8_e4m3"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "
               "Neural Network Quantization, arXiv 2106.08295",
-    .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}},
+    .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
     .options =
         {NB_QUANTIZER_OPTIONS, NB_RECIPE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,

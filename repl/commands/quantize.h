@@ -37,4 +37,8 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
 /* Takes the tensors of `keep` out of `scope`. */
 nb_status nb_scope_leave_out(nb_scope *scope, const nb_scope *keep, nb_error *error);
 
+/* quantize SCOPE with FUNCTION: each tensor becomes what a function of the learner makes of its original. */
+nb_status nb_quantize_with(nb_notebook *notebook, const nb_call *call, const nb_scope *scope, nb_items *out,
+                           nb_error *error);
+
 #endif

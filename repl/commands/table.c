@@ -43,6 +43,7 @@ const nb_command *const nb_commands[] = {
     &nb_command_help,
     &nb_command_history,
     &nb_command_set,
+    &nb_command_reset,
     &nb_command_doctor,
     &nb_command_exit,
 };

@@ -38,6 +38,7 @@ extern const nb_command nb_command_quantize;
 extern const nb_command nb_command_quiz;
 extern const nb_command nb_command_range;
 extern const nb_command nb_command_recipe;
+extern const nb_command nb_command_reset;
 extern const nb_command nb_command_restore;
 extern const nb_command nb_command_save;
 extern const nb_command nb_command_set;

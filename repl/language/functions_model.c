@@ -181,6 +181,65 @@ static nb_status logits(nb_application *call, nb_value *out, nb_error *error)
     return status;
 }
 
+enum { MOST_TOKENS = 128 }; /* that activations reads unless told otherwise */
+
+/* The tokens of parameter `text`, or of the text that ppl reads, `most` of them. */
+static nb_status tokens_to_read(const nb_application *call, size_t most, nb_tokens *out, nb_error *error)
+{
+    const char *text;
+    nb_mapping *file = NULL;
+    nb_status status;
+    if (nb_argument_given(call, 1)) {
+        status = nb_argument_text(call, 1, &text, error);
+        if (status == NB_OK)
+            status = encode(call, text, strlen(text), out, error);
+    } else if (call->language->notebook->settings.text) {
+        enum { BYTES_A_TOKEN = 64 };
+        status = nb_notebook_text(call->language->notebook, NULL, "activations", &file, error);
+        if (status == NB_OK)
+            status = encode(call, (const char *)file->data, nb_min_size(file->size, most * BYTES_A_TOKEN), out, error);
+        if (status == NB_OK)
+            status = nb_mapping_check(file, error);
+    } else {
+        return nb_fail(error, NB_ERR_ARGUMENT, "activations needs a text: activations(T, \"Once upon a time\"), or "
+                                               "set text FILE");
+    }
+    nb_mapping_close(&file);
+    out->count = nb_min_size(out->count, most);
+    return status;
+}
+
+/* What flows into a matrix: a row for each token. */
+static nb_status activations(nb_application *call, nb_value *out, nb_error *error)
+{
+    nb_model *model = call->language->notebook->model;
+    const char *name;
+    const nb_tensor *found = NULL;
+    double most = MOST_TOKENS;
+    nb_tokens ids = {0};
+    nb_array *made = NULL;
+    nb_status status = name_of(call, &name, error);
+    if (status == NB_OK)
+        status = nb_notebook_tensor(call->language->notebook, name, &found, error);
+    if (status == NB_OK && nb_argument_given(call, 2))
+        status = nb_argument_whole(call, 2, 1, 1e6, &most, error);
+    if (status == NB_OK)
+        status = tokens_to_read(call, nb_min_size((size_t)most, nb_model_hparams(model)->n_ctx), &ids, error);
+    if (status == NB_OK) {
+        const size_t dims[2] = {ids.count, found->n_cols};
+        status = nb_array_create(&call->language->space, 2, dims, &made, error);
+    }
+    if (status == NB_OK)
+        status = nb_activations_collect(model, (size_t)nb_model_find_tensor(model, found->name), ids.ids, ids.count,
+                                        made->data, error);
+    if (status == NB_OK)
+        *out = nb_value_array(made);
+    else
+        nb_array_release(&made);
+    nb_tokens_free(&ids);
+    return status;
+}
+
 static nb_status token_text(nb_application *call, nb_value *out, nb_error *error)
 {
     const nb_tokenizer *tokenizer = nb_model_tokenizer(model_of(call));
@@ -212,6 +271,9 @@ const nb_function_row nb_functions_model[] = {
      "1", tensors, 0, 1, 1},
     {"ppl", MODEL, "ppl(text=, tokens=)", "perplexity on a text, as the command of that name", "ppl(tokens=64) > 1",
      "1", ppl, 0, 0, 1},
+    {"activations", MODEL, "activations(T, text=, tokens=)",
+     "what flows into a matrix: a row for each token of a text", "len(activations(blk.0.attn_q, \"Once upon\")) > 1",
+     "1", activations, 0, 1, 1},
     {"tokens", MODEL, "tokens(text)", "the ids of a text's tokens, BOS first if the model wants it",
      "len(tokens(\"Once upon a time\")) > 1", "1", tokens, 0, 0, 1},
     {"token_text", MODEL, "token_text(id)", "what a token stands for", "token_text(argmax(logits(\"Once\")))", NULL,

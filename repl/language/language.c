@@ -288,15 +288,20 @@ nb_status nb_language_check_function(nb_language *language, const char *name, nb
     return status;
 }
 
-nb_status nb_language_apply(nb_language *language, const char *name, const nb_value *argument, nb_value *out,
-                            nb_error *error)
+nb_status nb_language_tensor(nb_language *language, const char *name, bool original, nb_value *out, nb_error *error)
+{
+    return nb_name_tensor(language, name, original, out, error);
+}
+
+nb_status nb_language_apply(nb_language *language, const char *name, const nb_value *argument, nb_items *items,
+                            nb_value *out, nb_error *error)
 {
     nb_value function = {0};
     *out = (nb_value){0};
     nb_status status = find_function(language, name, &function, error);
     if (status != NB_OK)
         return status;
-    begin(language, NULL, NULL);
+    begin(language, NULL, items);
     status = nb_call_function(language, function.function, argument, 1, out, error);
     end(language);
     nb_value_release(&function);
@@ -344,4 +349,40 @@ const char *nb_language_variable_at(const nb_language *language, size_t index)
 bool nb_language_variable_is_function(const nb_language *language, size_t index)
 {
     return language->globals.items[index].value.kind == NB_VALUE_FUNCTION;
+}
+
+/* The text that defines a function, from `def` to its end. */
+static void show_definition(const nb_function *function, nb_items *out)
+{
+    const nb_tree *tree = function->tree;
+    size_t begin = function->def->at, end = tree->n_bytes;
+    while (begin >= 3 && memcmp(tree->text + begin - 3, "def", 3) != 0)
+        begin--;
+    begin = begin >= 3 ? begin - 3 : 0;
+    nb_language_extent(tree->text, tree->n_bytes, begin, &end);
+    while (end > begin && (tree->text[end - 1] == '\n' || tree->text[end - 1] == ';'))
+        end--;
+    nb_items_literal(out, tree->text + begin, end - begin, false);
+}
+
+bool nb_language_describe(const nb_language *language, const char *name, nb_items *out)
+{
+    const nb_value *value = nb_variables_find(&language->globals, name);
+    if (!value)
+        return false;
+    nb_draft text = {0};
+    if (value->kind == NB_VALUE_FUNCTION && !value->function->row) {
+        nb_items_text(out, NB_STRONG "%s" NB_END " is a function of your own:", name);
+        show_definition(value->function, out);
+        return true;
+    }
+    if (value->kind == NB_VALUE_ARRAY)
+        nb_show_summary(value->array, &text);
+    else
+        nb_show_value(value, false, &text);
+    nb_items_text(out, NB_STRONG "%s" NB_END " is %s%s%s", name,
+                  value->kind == NB_VALUE_ARRAY ? "an array: " : nb_value_describe(value).text,
+                  value->kind == NB_VALUE_ARRAY ? "" : ": ", nb_draft_text(&text));
+    nb_draft_free(&text);
+    return true;
 }

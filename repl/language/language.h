@@ -30,9 +30,12 @@ nb_status nb_language_run(nb_language *language, const char *text, size_t n_byte
 nb_status nb_language_evaluate(nb_language *language, const char *text, nb_value *out, nb_error *error);
 /* The same of a condition: whether it holds. */
 nb_status nb_language_holds(nb_language *language, const char *text, bool *out, nb_error *error);
-/* Calls a function of that name (the learner's own, or one of the language) with one array. */
-nb_status nb_language_apply(nb_language *language, const char *function, const nb_value *argument, nb_value *out,
-                            nb_error *error);
+/* Calls a function of that name (the learner's own, or one of the language) with one array. What it prints goes to
+ * the items, which may be NULL. */
+nb_status nb_language_apply(nb_language *language, const char *function, const nb_value *argument, nb_items *items,
+                            nb_value *out, nb_error *error);
+/* A tensor's numbers as an array: as it is stored now, or as it was. */
+nb_status nb_language_tensor(nb_language *language, const char *name, bool original, nb_value *out, nb_error *error);
 /* NB_OK if `name` can be called with one array; else the nearest name. */
 nb_status nb_language_check_function(nb_language *language, const char *name, nb_error *error);
 
@@ -47,6 +50,8 @@ bool nb_language_variable(const nb_language *language, const char *name, nb_valu
 /* Names of the variables and of the learner's functions, in the order of their definition; NULL beyond. */
 const char *nb_language_variable_at(const nb_language *language, size_t index);
 bool nb_language_variable_is_function(const nb_language *language, size_t index);
+/* What `name` is, and the text of a function of the learner; false if it is none of theirs. */
+bool nb_language_describe(const nb_language *language, const char *name, nb_items *out);
 /* Forgets variables, functions and results. */
 void nb_language_reset(nb_language *language);
 
