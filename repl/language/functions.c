@@ -146,6 +146,17 @@ nb_status nb_argument_array(const nb_application *call, size_t index, nb_array *
 
 static const nb_column list_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
+static const struct {
+    const char *what, *text;
+} grammar[] = {
+    {"Operators", "+ - * / // % ^ @ (matmul)   == != < <= > >=   and or not   x == y +- t"},
+    {"Parts", "W[0, :]  x[-1]  x[::2]  x[x > 1]  x[[0, 2]]  x[0] = 5  x[x < 0] = 0"},
+    {"Of your own", "def f(x, bits=4) = x * bits"},
+    {"Over lines", "def f(x) ... return x ... end    if c ... elif c ... else ... end"},
+    {"", "for i in range(3) ... end    while c ... end    break  continue"},
+    {"Results", "_ is the last one, _3 that of cell 3; ; at the end of a line hides it"},
+};
+
 /* A group a row: help must fit a screen. */
 void nb_function_list(nb_items *out)
 {
@@ -166,10 +177,13 @@ void nb_function_list(nb_items *out)
         nb_draft_addf(&names, "%s" NB_COMMAND "%s" NB_END, names.n_bytes ? " " : "", row->name);
     }
     nb_draft_free(&names);
-    nb_items_text(out, "Operators: + - * / // %% ^ @ (matmul)  == != < <= > >=  and or not  x == y +- t\n"
-                       "Parts: W[0, :]  x[-1]  x[::2]  x[x > 1]  x[0] = 5      Of your own: def f(x) = x * 2\n"
-                       "Several lines: def f(x) ... end, if c ... elif ... else ... end, for i in range(3) ... "
-                       "end, while c ... end\n" NB_COMMAND "?clamp" NB_END " tells more about one");
+    nb_items_table(out, list_columns, 2);
+    for (size_t i = 0; i < sizeof grammar / sizeof *grammar; i++) {
+        nb_items_row(out);
+        nb_items_cell(out, 0, NB_MUTED "%s" NB_END, grammar[i].what);
+        nb_items_cell(out, 1, "%s", grammar[i].text);
+    }
+    nb_items_text(out, NB_COMMAND "?clamp" NB_END " tells more about one");
 }
 
 void nb_function_describe(const nb_function_row *row, nb_items *out)

@@ -202,14 +202,19 @@ static void measure(void *user, float value)
 
 typedef struct widths {
     const layout *how;
-    size_t left, right;
+    size_t left, right; /* of the point */
+    size_t odd;         /* of nan and inf, which have none */
 } widths;
 
 static void measure_width(void *user, float value)
 {
     widths *w = user;
     const nb_number text = one_number(w->how, value, true);
-    const size_t n = strlen(text.text), left = isfinite(value) ? strcspn(text.text, ".") : n;
+    const size_t n = strlen(text.text), left = strcspn(text.text, ".");
+    if (!isfinite(value)) {
+        w->odd = nb_max_size(w->odd, n);
+        return;
+    }
     w->left = nb_max_size(w->left, left);
     w->right = nb_max_size(w->right, n - left);
 }
@@ -222,12 +227,12 @@ static layout lay_out(const nb_array *x, bool cut)
     visit(x, cut, 0, 0, measure, &e);
     how.whole = !e.odd;
     how.scientific = e.odd && e.any &&
-                     (e.largest >= 1e8f || e.smallest < 1e-4f || (double)e.largest / (double)e.smallest > 1000);
+                     (e.largest >= 1e8f || (double)e.smallest < 1e-4 || (double)e.largest / (double)e.smallest > 1000);
     how.decimals = how.scientific ? e.mantissa_decimals : e.decimals;
     widths w = {.how = &how};
     visit(x, cut, 0, 0, measure_width, &w);
-    how.left = w.left;
-    how.width = w.left + w.right;
+    how.left = w.left + w.right < w.odd ? w.odd - w.right : w.left;
+    how.width = how.left + w.right;
     return how;
 }
 

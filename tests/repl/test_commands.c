@@ -630,9 +630,12 @@ static void test_completion(void **state)
 {
     desk *d = *state;
     completes(d, "qua", "quantize");
+    completes(d, "quant", "quantize");
+    completes(d, "quanti", "quantize");
+    completes(d, "x = quanti", "quantile( quantized(");
     completes(d, "info; qua", "quantize");
-    completes(d, "?qua", "quantize");
-    completes(d, "help qua", "quantize");
+    completes(d, "?qua", "quantile quantize quantized");
+    completes(d, "help qua", "quantile quantize quantized");
     completes(d, "s", "save set show skip");
     completes(d, "transform in", "inject-outliers");
     completes(d, "bits 0.1 f8", "f8_e4m3 f8_e5m2");
