@@ -203,7 +203,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_compare = {
     .name = "compare",
-    .group = "Running it",
+    .group = "Measuring",
     .usage = "compare [--text FILE] [--prompt TEXT] [--tokens N] [--write N]",
     .summary = "original beside quantized: text, loss, size, speed",
     .details =

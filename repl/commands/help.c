@@ -12,7 +12,7 @@ static const nb_column option_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_
 /* Groups whose commands say what they do by their names share a row each, so that all fit on a screen of 24. */
 static bool is_plain(const char *group)
 {
-    static const char *const plain[] = {"Numbers", "Lessons", "The notebook"};
+    static const char *const plain[] = {"Numbers", "Measuring", "Lessons", "The notebook"};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (strcmp(group, plain[i]) == 0)
             return true;
@@ -20,7 +20,7 @@ static bool is_plain(const char *group)
     return false;
 }
 
-static void list_plain(const char *group, bool last, nb_items *out)
+static void list_plain(const char *group, nb_items *out)
 {
     nb_draft names = {0};
     for (size_t i = 0; i < nb_command_count(); i++) {
@@ -28,7 +28,7 @@ static void list_plain(const char *group, bool last, nb_items *out)
         if (strcmp(command->group, group) == 0)
             nb_draft_addf(&names, "%s" NB_COMMAND "%s" NB_END, names.n_bytes ? "  " : "", command->name);
     }
-    nb_items_cell(out, 2, "%s" NB_MUTED "%s" NB_END, nb_draft_text(&names), last ? "   ?NAME tells more" : "");
+    nb_items_cell(out, 2, "%s", nb_draft_text(&names));
     nb_draft_free(&names);
 }
 
@@ -47,12 +47,16 @@ static void list_commands(nb_items *out)
         if (begins)
             nb_items_cell(out, 0, NB_MUTED "%s" NB_END, group);
         if (plain) {
-            list_plain(group, strcmp(group, nb_command_at(nb_command_count() - 1)->group) == 0, out);
+            list_plain(group, out);
         } else {
             nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
             nb_items_cell(out, 2, "%s", command->summary);
         }
     }
+    nb_items_row(out);
+    nb_items_cell(out, 0, NB_MUTED "Expressions" NB_END);
+    nb_items_cell(out, 2, "x = [1, 2]  mean(x^2)  " NB_COMMAND "help functions" NB_END NB_MUTED
+                          "  ?NAME tells more" NB_END);
 }
 
 static void list_options(const nb_command *command, nb_items *out)

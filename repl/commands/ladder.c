@@ -115,7 +115,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_ladder = {
     .name = "ladder",
-    .group = "Running it",
+    .group = "Measuring",
     .usage = "ladder SCOPE absmax|zeropoint [--per tensor|channel|group:N] [--from N] [--to N] [--text FILE] "
              "[--tokens N]",
     .summary = "fewer and fewer bits, and what each step costs",

@@ -323,7 +323,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_pareto = {
     .name = "pareto",
-    .group = "Running it",
+    .group = "Measuring",
     .usage = "pareto [--of \"WAY, WAY, ...\"] [--text FILE] [--tokens N] [--png FILE] [--svg FILE]",
     .summary = "every format and recipe: size against what is lost",
     .details = "Stores the whole model, embeddings and head too, in each way in turn, measures, and puts it back. A way "

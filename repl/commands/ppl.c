@@ -73,7 +73,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_ppl = {
     .name = "ppl",
-    .group = "Running it",
+    .group = "Measuring",
     .usage = "ppl [--text FILE] [--tokens N] [--protocol nibble|llama.cpp] [--window N]",
     .summary = "perplexity on a text, with its standard error",
     .details =

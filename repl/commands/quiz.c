@@ -215,7 +215,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_quiz = {
     .name = "quiz",
-    .group = "Running it",
+    .group = "Measuring",
     .usage = "quiz [--text FILE] [--questions N] [--show N]",
     .summary = "questions to stories: how many answers are right",
     .details =
