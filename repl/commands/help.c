@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const nb_column list_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
+static const nb_column plain_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 static const nb_column option_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
 /* Groups whose commands say what they do by their names share a row each, so that all fit on a screen of 24. */
@@ -28,34 +29,39 @@ static void list_plain(const char *group, nb_items *out)
         if (strcmp(command->group, group) == 0)
             nb_draft_addf(&names, "%s" NB_COMMAND "%s" NB_END, names.n_bytes ? "  " : "", command->name);
     }
-    nb_items_cell(out, 2, "%s", nb_draft_text(&names));
+    nb_items_row(out);
+    nb_items_cell(out, 0, NB_MUTED "%s" NB_END, group);
+    nb_items_cell(out, 1, "%s", nb_draft_text(&names));
     nb_draft_free(&names);
 }
 
+/* First the groups that say what each command does, then the others. */
 static void list_commands(nb_items *out)
 {
     const char *group = "";
     nb_items_table(out, list_columns, 3);
     for (size_t i = 0; i < nb_command_count(); i++) {
         const nb_command *command = nb_command_at(i);
-        const bool begins = strcmp(group, command->group) != 0;
-        group = command->group;
-        const bool plain = is_plain(group);
-        if (plain && !begins)
+        if (is_plain(command->group))
             continue;
         nb_items_row(out);
-        if (begins)
-            nb_items_cell(out, 0, NB_MUTED "%s" NB_END, group);
-        if (plain) {
-            list_plain(group, out);
-        } else {
-            nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
-            nb_items_cell(out, 2, "%s", command->summary);
-        }
+        if (strcmp(group, command->group) != 0)
+            nb_items_cell(out, 0, NB_MUTED "%s" NB_END, command->group);
+        nb_items_cell(out, 1, NB_COMMAND "%s" NB_END, command->name);
+        nb_items_cell(out, 2, "%s", command->summary);
+        group = command->group;
+    }
+    group = "";
+    nb_items_table(out, plain_columns, 2);
+    for (size_t i = 0; i < nb_command_count(); i++) {
+        const nb_command *command = nb_command_at(i);
+        if (is_plain(command->group) && strcmp(group, command->group) != 0)
+            list_plain(command->group, out);
+        group = command->group;
     }
     nb_items_row(out);
     nb_items_cell(out, 0, NB_MUTED "Expressions" NB_END);
-    nb_items_cell(out, 2, "x = [1, 2]  mean(x^2)  " NB_COMMAND "help functions" NB_END NB_MUTED
+    nb_items_cell(out, 1, "x = [1, 2]  mean(x^2)  " NB_COMMAND "help functions" NB_END NB_MUTED
                           "  ?NAME tells more" NB_END);
 }
 

@@ -222,6 +222,13 @@ nb_status nb_check_read(const nb_document *document, nb_block *block, nb_error *
     return NB_OK;
 }
 
+const char *nb_check_solution(const nb_check *check)
+{
+    return check->solution  ? check->solution
+           : check->n_hints ? check->hints[check->n_hints - 1]
+                            : NULL;
+}
+
 static void free_answers(nb_answer *answers, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

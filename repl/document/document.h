@@ -103,6 +103,9 @@ char *nb_front_item(const char *value, size_t index);
 /* Whether a cell's options have this word. */
 bool nb_block_has_option(const nb_block *block, const char *option);
 
+/* The cell that does what a check asks: its `do:` lines, or its last hint; NULL if there is neither. Borrowed. */
+const char *nb_check_solution(const nb_check *check);
+
 /* The document's bytes. */
 void nb_document_write(const nb_document *document, nb_draft *out);
 /* The same into a file, which is replaced only once the new one is whole. */

@@ -113,11 +113,6 @@ void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items
     nb_draft_free(&all);
 }
 
-const char *nb_check_solution(const nb_check *check)
-{
-    return check->solution ? check->solution : check->n_hints ? check->hints[check->n_hints - 1] : NULL;
-}
-
 bool nb_check_is_quick(const nb_check *check)
 {
     static const char *const slow[] = {"ppl(", "quiz(", "kld(", "activations("};

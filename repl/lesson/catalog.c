@@ -45,9 +45,11 @@ static nb_status add_entry(nb_catalog *catalog, const char *folder, const char *
 {
     nb_document *document = NULL;
     nb_lesson_entry entry = {.path = nb_format_text("%s/%s", folder, name),
-                             .id = nb_format_text("%.*s", (int)strlen(name) - 3, name),
+                             .id = nb_strdup(name),
                              .number = (unsigned)strtoul(name, NULL, 10)};
     nb_error broken;
+    if (entry.id)
+        entry.id[strlen(entry.id) - 3] = '\0'; /* ".md" */
     if (entry.path && nb_document_open(entry.path, &document, &broken) == NB_OK) {
         entry.title = nb_strdup(nb_lesson_title(document));
         entry.goal = value_of(document, "goal");

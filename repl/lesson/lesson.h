@@ -75,8 +75,6 @@ nb_status nb_check_wrongs(nb_notebook *notebook, const nb_check *check, uint32_t
 /* The values of the learner's variables that conditions speak of: "s is 0.0425". Nothing if there are none.
  */
 void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items *items);
-/* The cell that does it: its `do:` lines, or its last hint; NULL if there is neither. Borrowed. */
-const char *nb_check_solution(const nb_check *check);
 /* Whether its conditions are quick to try after every cell: none of them runs the model over a text. */
 bool nb_check_is_quick(const nb_check *check);
 

@@ -636,7 +636,7 @@ static void test_completion(void **state)
     completes(d, "info; qua", "quantize");
     completes(d, "?qua", "quantile quantize quantized");
     completes(d, "help qua", "quantile quantize quantized");
-    completes(d, "s", "save set show skip");
+    completes(d, "s", "save set show skip submit");
     completes(d, "transform in", "inject-outliers");
     completes(d, "bits 0.1 f8", "f8_e4m3 f8_e5m2");
     completes(d, "set pl", "plot");

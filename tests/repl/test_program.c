@@ -106,7 +106,7 @@ static void test_pipe(void **state)
     assert_non_null(strstr(out, "65504"));
     assert_null(strstr(out, "In ["));
     run("bits 1 f16\n\nnonsense\nbits 2 f16\n", NULL);
-    failed("standard input, line 3: no command");
+    failed("standard input, line 3: nothing is called");
     assert_null(strstr(out, "2 in f16"));
     run("generate \"never\nclosed", NULL);
     failed("line 1");
