@@ -180,13 +180,12 @@ static nb_status shape_of(nb_application *call, nb_value *out, nb_error *error)
 {
     nb_array *x = NULL, *made = NULL;
     double dims[NB_ARRAY_MAX_DIMS] = {0};
-    if (call->values[0].kind == NB_VALUE_NUMBER)
-        return give(nb_array_from(&call->language->space, dims, 0, &made, error), made, out);
     nb_status status = nb_argument_array(call, 0, &x, error);
-    for (int i = 0; status == NB_OK && i < x->n_dims; i++)
+    const int n_dims = status != NB_OK || call->values[0].kind == NB_VALUE_NUMBER ? 0 : x->n_dims;
+    for (int i = 0; i < n_dims; i++)
         dims[i] = (double)x->dims[i];
     if (status == NB_OK)
-        status = nb_array_from(&call->language->space, dims, (size_t)x->n_dims, &made, error);
+        status = nb_array_from(&call->language->space, dims, (size_t)n_dims, &made, error);
     nb_array_release(&x);
     return give(status, made, out);
 }

@@ -212,7 +212,7 @@ const nb_function_row nb_functions_quantize[] = {
     {"mse", TRADE, "mse(x, y)", "the mean squared error between an array and what became of it", "mse([1, 2], [1, 4])",
      "2", measure, MSE, 0, 0},
     {"sqnr", TRADE, "sqnr(x, y=)",
-     "signal to quantization noise in dB, of two arrays or of a tensor as it is stored now",
+     "signal to noise in dB, of two arrays or of a tensor as it is stored now",
      "sqnr([3, 4], [3, 4.5])", "20", sqnr, SQNR, 1, 0},
     {"cosine", TRADE, "cosine(x, y)", "the cosine between two arrays: 1 where they point the same way",
      "cosine([1, 0], [1, 1]) < 0.71", "1", measure, COSINE, 0, 0},

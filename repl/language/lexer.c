@@ -111,7 +111,6 @@ const char *nb_lexeme_name(nb_lexeme_kind kind)
 {
     switch (kind) {
     case NB_LEXEME_END:
-        return "the end";
     case NB_LEXEME_SEPARATOR:
         return "the end of the line";
     case NB_LEXEME_NUMBER:

@@ -14,7 +14,7 @@ enum { DIGITS = 8, CUT_DIGITS = 4 /* where most are left out anyway */, THRESHOL
 
 void nb_show_number(double number, nb_draft *out)
 {
-    if (number == rint(number) && fabs(number) < 1e15)
+    if (number == rint(number) && fabs(number) < 1e16)
         nb_draft_add(out, nb_fixed(number == 0 ? 0 : number, 0).text);
     else
         nb_draft_add(out, nb_general(number, DIGITS).text);
