@@ -196,25 +196,6 @@ static void sort_by_size(const ways *w, size_t *order)
     }
 }
 
-/* Six digits are more than the text can tell: from 10 on fewer decimals. */
-static nb_number perplexity_text(double ppl)
-{
-    return ppl < 1e5 ? nb_fixed(ppl, ppl < 10 ? 4 : ppl < 1000 ? 2 : 0) : nb_general(ppl, 3);
-}
-
-/* "+3.41 ± 0.65 %": of the perplexity, with the error of the paired losses. */
-static void add_increase(nb_items *out, const nb_way_cost *cost, const nb_perplexity *original)
-{
-    const double increase = 100 * cost->increase / original->ppl;
-    const double error = 100 * cost->paired_error * cost->ppl / original->ppl;
-    const int digits = nb_error_digits(error);
-    if (increase < 1000)
-        nb_items_cell(out, 5, "%s%s ± %s %%", increase > 0 ? "+" : "", nb_fixed(increase, digits).text,
-                      nb_fixed(error, digits).text);
-    else
-        nb_items_cell(out, 5, "x %s", nb_general(cost->ppl / original->ppl, 3).text);
-}
-
 static void show_table(const ways *w, const nb_perplexity *original, const char *text_name, nb_items *out)
 {
     size_t order[MAX_WAYS];
@@ -228,13 +209,13 @@ static void show_table(const ways *w, const nb_perplexity *original, const char 
         nb_items_cell(out, 1, cost->on_front ? NB_STRONG "%s" NB_END : "%s", w->list[order[i]].name);
         nb_items_cell(out, 2, "%s", nb_fixed(nb_bits_per_weight(cost->n_bytes, n_parameters), 2).text);
         nb_items_cell(out, 3, "%s", nb_bytes(cost->n_bytes).text);
-        nb_items_cell(out, 4, "%s", perplexity_text(cost->ppl).text);
-        add_increase(out, cost, original);
+        nb_items_cell(out, 4, "%s", nb_perplexity_text(cost->ppl).text);
+        nb_items_cell(out, 5, "%s", nb_increase_text(cost, original).text);
     }
     nb_items_text(out,
                   NB_MUTED "%s of %s, perplexity %s as it is now. * is on the front: nothing is smaller and "
                            "better." NB_END,
-                  nb_text_extent(original).text, text_name, perplexity_text(original->ppl).text);
+                  nb_text_extent(original).text, text_name, nb_perplexity_text(original->ppl).text);
     if (w->left_out.text)
         nb_items_text(out, "Left out, since rows of this model do not fit their blocks: %s.", w->left_out.text);
 }
@@ -274,7 +255,7 @@ static nb_status draw(const ways *w, const nb_perplexity *original, const char *
     else
         snprintf(headline, sizeof headline, "What does each extra byte buy?");
     snprintf(subline, sizeof subline, "increase in perplexity over %s, of %.60s, %s (log scale, lower is better)",
-             perplexity_text(original->ppl).text, text_name, nb_text_extent(original).text);
+             nb_perplexity_text(original->ppl).text, text_name, nb_text_extent(original).text);
     snprintf(sentence, sizeof sentence,
              "Size against increase in perplexity of %zu ways to store the model; %zu of them are on the Pareto front%s%s.",
              w->n, n_front, smallest ? "; the smallest that costs less than 1 % is " : "", smallest_name);

@@ -8,6 +8,25 @@
 #include <stdio.h>
 #include <string.h>
 
+nb_number nb_perplexity_text(double ppl)
+{
+    return ppl < 1e5 ? nb_fixed(ppl, ppl < 10 ? 4 : ppl < 1000 ? 2 : 0) : nb_general(ppl, 3);
+}
+
+nb_extent nb_increase_text(const nb_way_cost *cost, const nb_perplexity *original)
+{
+    nb_extent out;
+    const double increase = 100 * cost->increase / original->ppl;
+    const double error = 100 * cost->paired_error * cost->ppl / original->ppl;
+    const int digits = nb_error_digits(error);
+    if (increase < 1000)
+        snprintf(out.text, sizeof out.text, "%s%s ± %s %%", increase > 0 ? "+" : "", nb_fixed(increase, digits).text,
+                 nb_fixed(error, digits).text);
+    else
+        snprintf(out.text, sizeof out.text, "x %s", nb_general(cost->ppl / original->ppl, 3).text);
+    return out;
+}
+
 int nb_error_digits(double standard_error)
 {
     if (!(standard_error > 0) || isinf(standard_error))

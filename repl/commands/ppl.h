@@ -3,6 +3,7 @@
 #define NB_REPL_COMMANDS_PPL_H
 
 #include "repl/notebook.h"
+#include "repl/numbers.h"
 
 enum { NB_PPL_TOKENS = 20480 }; /* of a text, unless told otherwise: forty windows of 512 */
 
@@ -36,6 +37,12 @@ typedef struct nb_extent {
     char text[112];
 } nb_extent;
 nb_extent nb_text_extent(const nb_perplexity *measured);
+
+/* A perplexity with the digits that a text can tell. */
+nb_number nb_perplexity_text(double ppl);
+/* "+3.41 ± 0.65 %": how much more than the original's, with the error of the paired losses; "x 27.3" where that is more
+ * than ten times. */
+nb_extent nb_increase_text(const nb_way_cost *cost, const nb_perplexity *original);
 
 /* Decimals that show two digits of an error. */
 int nb_error_digits(double standard_error);

@@ -41,6 +41,7 @@ extern const nb_command nb_command_recipe;
 extern const nb_command nb_command_reset;
 extern const nb_command nb_command_restore;
 extern const nb_command nb_command_save;
+extern const nb_command nb_command_sensitivity;
 extern const nb_command nb_command_set;
 extern const nb_command nb_command_show;
 extern const nb_command nb_command_skip;

@@ -383,6 +383,13 @@ static void test_pareto(void **state)
     says(d, "undo", "");
     says(d, "pareto --of \"q8_0, int2 absmax/channel\"", "int2 absmax/channel");
     assert_null(strstr(nb_draft_text(&d->shown), "int4"));
+    says(d, "sensitivity all absmax --bits 2", "blk.1");
+    assert_null(strstr(nb_draft_text(&d->shown), "blk.1."));
+    check_width(nb_draft_text(&d->shown));
+    says(d, "sensitivity all int3 --by kind", "ffn_down");
+    says(d, "sensitivity blk.1 int3 --by tensor", "blk.1.ffn_down");
+    says(d, "info", "f32");
+    refuses(d, "sensitivity all absmax --by lair", "layer");
     refuses(d, "pareto --of q9_9", "q9_9");
     refuses(d, "pareto --of ,", "parted by commas");
 }
