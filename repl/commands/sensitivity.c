@@ -169,7 +169,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_sensitivity = {
     .name = "sensitivity",
-    .group = "Running it",
+    .group = "Measuring",
     .usage = "sensitivity SCOPE WHAT [--bits N] [--per tensor|channel|group:N] [--by layer|kind|tensor] [--text FILE]\n"
              "            [--tokens N]",
     .summary = "which layers mind: each alone in fewer bits",

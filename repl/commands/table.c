@@ -28,7 +28,8 @@ const nb_command *const nb_commands[] = {
     &nb_command_quiz,
     &nb_command_compare,
     &nb_command_ladder,
-    &nb_command_sensitivity, &nb_command_pareto,
+    &nb_command_sensitivity,
+    &nb_command_pareto,
 
     &nb_command_lesson,
     &nb_command_next,

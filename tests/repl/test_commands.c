@@ -379,7 +379,7 @@ static void test_pareto(void **state)
     says(d, cell, "int4 absmax/group:32");
     assert_non_null(strstr(nb_draft_text(&d->shown), "q8_0"));
     check_width(nb_draft_text(&d->shown));
-    says(d, "info", "int3");
+    says(d, "info", "int3 absmax");
     says(d, "undo", "");
     says(d, "pareto --of \"q8_0, int2 absmax/channel\"", "int2 absmax/channel");
     assert_null(strstr(nb_draft_text(&d->shown), "int4"));
@@ -388,7 +388,7 @@ static void test_pareto(void **state)
     check_width(nb_draft_text(&d->shown));
     says(d, "sensitivity all int3 --by kind", "ffn_down");
     says(d, "sensitivity blk.1 int3 --by tensor", "blk.1.ffn_down");
-    says(d, "info", "f32");
+    says(d, "info", "f16 · ");
     refuses(d, "sensitivity all absmax --by lair", "layer");
     refuses(d, "pareto --of q9_9", "q9_9");
     refuses(d, "pareto --of ,", "parted by commas");
@@ -643,7 +643,7 @@ static void test_completion(void **state)
     completes(d, "info; qua", "quantize");
     completes(d, "?qua", "quantile quantize quantized");
     completes(d, "help qua", "quantile quantize quantized");
-    completes(d, "s", "save set show skip submit");
+    completes(d, "s", "save sensitivity set show skip submit");
     completes(d, "transform in", "inject-outliers");
     completes(d, "bits 0.1 f8", "f8_e4m3 f8_e5m2");
     completes(d, "set pl", "plot");
