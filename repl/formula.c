@@ -354,7 +354,9 @@ static void put_script(formula *f, bool above)
     nb_draft script = read_argument(f, true);
     const char *text = nb_draft_text(&script);
     const size_t n = script.n_bytes;
-    if (n && !(f->utf8 && put_small(f->out, text, n, above))) {
+    /* Whole words are hard to read so small. */
+    const bool is_word = n > 3 && is_letter(text[0]) && strspn(text, "abcdefghijklmnopqrstuvwxyz") == n;
+    if (n && !(f->utf8 && !is_word && put_small(f->out, text, n, above))) {
         bool one_word = true;
         for (size_t i = 0; i < n; i++)
             one_word = one_word && (is_alnum(text[i]) || (unsigned char)text[i] >= 0x80);

@@ -107,8 +107,10 @@ static void show_names(nb_notebook *notebook, const char *condition, nb_items *i
 void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items *items)
 {
     nb_draft all = {0};
-    for (size_t i = 0; i < check->n_wants; i++)
-        nb_draft_addf(&all, "%s\n", check->wants[i].condition);
+    for (size_t i = 0; i < check->n_wants; i++) {
+        const char *condition = check->wants[i].condition;
+        nb_draft_addf(&all, "%.*s\n", (int)strcspn(condition, "=<>!"), condition);
+    }
     show_names(notebook, nb_draft_text(&all), items);
     nb_draft_free(&all);
 }

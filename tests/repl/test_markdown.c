@@ -34,6 +34,7 @@ static void test_formulas(void **state)
         {"x_i^2", "xᵢ²", "x_i^2"},
         {"W^T x", "Wᵀx", "W^Tx"},
         {"x_{\\max}", "xₘₐₓ", "x_max"},
+        {"n_{layers} 2^{\\text{exponent}}", "n_layers2^(exponent)", "n_layers2^(exponent)"},
         {"x_{q}", "x_q", "x_q"},
         {"\\mathbb{R}^{n \\times m}", "ℝ^(n×m)", "R^(nxm)"},
         {"\\frac{1}{n} \\sum_{i=1}^{n} (x_i - \\hat{x}_i)^2", "1/n ∑ᵢ₌₁ⁿ (xᵢ − x̂ᵢ)²",
