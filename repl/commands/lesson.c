@@ -8,11 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const nb_column columns[] = {{"", NB_COLUMN_RIGHT},
-                                    {"lesson", NB_COLUMN_LEFT},
-                                    {"minutes", NB_COLUMN_RIGHT},
-                                    {"so far", NB_COLUMN_LEFT},
-                                    {"you will", NB_COLUMN_FLOW}};
+static const nb_column columns[] = {
+    {"", NB_COLUMN_RIGHT}, {"lesson", NB_COLUMN_LEFT}, {"minutes", NB_COLUMN_RIGHT}, {"so far", NB_COLUMN_LEFT}};
 
 /* ---- the list ---- */
 
@@ -38,7 +35,7 @@ static nb_status list_lessons(nb_items *out, nb_error *error)
     if (status == NB_OK)
         status = nb_records_read(&records, error);
     if (status == NB_OK) {
-        nb_items_table(out, columns, 5);
+        nb_items_table(out, columns, 4);
         for (size_t i = 0; i < catalog.n; i++) {
             const nb_lesson_entry *entry = &catalog.entries[i];
             nb_items_row(out);
@@ -46,12 +43,11 @@ static nb_status list_lessons(nb_items *out, nb_error *error)
             nb_items_cell(out, 1, "%s", entry->title);
             nb_items_cell(out, 2, "%s", entry->minutes);
             show_progress(nb_records_find(&records, entry->id), out);
-            nb_items_cell(out, 4, "%s", entry->goal);
         }
         const nb_lesson_entry *next = nb_catalog_suggest(&catalog, &records);
         if (next)
-            nb_items_text(out, NB_COMMAND "lesson %u" NB_END " %s", next->number,
-                          nb_records_find(&records, next->id) ? "goes on where you left it" : "opens it");
+            nb_items_text(out, NB_COMMAND "lesson %u" NB_END " %s: you will %s.", next->number,
+                          nb_records_find(&records, next->id) ? "goes on where you left it" : "is next", next->goal);
     }
     nb_records_free(&records);
     nb_catalog_free(&catalog);
