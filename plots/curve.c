@@ -1,4 +1,4 @@
-/* One or two curves over evenly spaced places: before as a thin line, after as a thick one on top. What is no number
+/* One or two curves over evenly spaced places: before as a thinner line, after as a thicker one on top. What is no number
  * leaves a gap. */
 #include "plots/figure.h"
 #include "plots/scale.h"
@@ -22,7 +22,8 @@ static void widen(const nb_figure_series *series, size_t n, double *low, double 
 static nb_status curve_plan(const nb_figure *figure, nb_axes *axes, nb_error *error)
 {
     double low = INFINITY, high = -INFINITY;
-    *axes = (nb_axes){.x_low = figure->x_low, .x_high = figure->x_high, .y_style = NB_TICK_PLAIN};
+    *axes = (nb_axes){
+        .x_low = figure->x_low, .x_high = figure->x_high, .whole = figure->whole, .y_style = NB_TICK_PLAIN};
     if (figure->n == 0 || !figure->before.values)
         return nb_fail(error, NB_ERR_ARGUMENT, "the curve has no points to draw");
     if (!isfinite(figure->x_low) || !isfinite(figure->x_high) || figure->x_low > figure->x_high)
@@ -86,7 +87,7 @@ static void curve_script(nb_buffer *script, const nb_figure *figure, const nb_ax
         add_points(script, "$after", figure, figure->after.values);
     nb_buffer_text(script, "plot ");
     if (before)
-        add_curve(script, "$before", figure->before.label, alone ? line : line / 3, palette->before, true);
+        add_curve(script, "$before", figure->before.label, alone ? line : 0.6 * line, palette->before, true);
     if (after)
         add_curve(script, "$after", figure->after.label, line, palette->after, !before);
     if (!before && !after)

@@ -16,6 +16,8 @@ static const nb_figure_row *const kinds[] = {
     &nb_figure_histogram,
     &nb_figure_curve,
     &nb_figure_pareto,
+    &nb_figure_staircase,
+    &nb_figure_heatmap,
 };
 
 static const nb_figure_row *row_of(nb_figure_kind kind)

@@ -13,6 +13,10 @@
 typedef struct nb_axes {
     double x_low, x_high, y_low, y_high; /* low < high */
     bool log_y;                          /* y_low > 0 */
+    bool y_down;                         /* y grows downwards, and counts rows */
+    bool whole;                          /* x counts things: marks at whole numbers only */
+    double right_room;                   /* ems beside the plot area that the figure needs for itself */
+    double colour_low, colour_high;      /* HEATMAP */
     nb_tick_style y_style;
     double y_marks_high;                 /* no marks above: there stands the note */
     bool has_note, note_is_before;       /* a bar of that series leaves the top at note_x; `note` names it */
@@ -43,6 +47,7 @@ typedef struct nb_figure_row {
     nb_legend_marks marks, ascii_marks; /* of the legend in characters, where they are not a curve's or a bar's */
 } nb_figure_row;
 
-extern const nb_figure_row nb_figure_histogram, nb_figure_curve, nb_figure_pareto;
+extern const nb_figure_row nb_figure_histogram, nb_figure_curve, nb_figure_pareto, nb_figure_staircase,
+    nb_figure_heatmap;
 
 #endif

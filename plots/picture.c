@@ -55,7 +55,8 @@ static void place_legend(layout *layout, const nb_figure *figure, const nb_canva
     layout->room = room;
 }
 
-static layout make_layout(const nb_figure *figure, const nb_canvas *canvas, const nb_ticks *y_ticks)
+static layout make_layout(const nb_figure *figure, const nb_axes *axes, const nb_canvas *canvas,
+                          const nb_ticks *y_ticks)
 {
     layout layout = {.pad = 1.4 * canvas->em};
     double widest = 0, em = canvas->em;
@@ -63,7 +64,7 @@ static layout make_layout(const nb_figure *figure, const nb_canvas *canvas, cons
         widest = fmax(widest, nb_words_width(y_ticks->items[i].label, nb_width_sans));
     bool has_x = figure->x_label && figure->x_label[0], has_y = figure->y_label && figure->y_label[0];
     layout.left = layout.pad + ((has_y ? 1.7 : 0.2) + widest + 0.7) * em;
-    layout.right = canvas->width - layout.pad - 0.6 * em;
+    layout.right = canvas->width - layout.pad - (0.6 + axes->right_room) * em;
     layout.bottom = canvas->height - (has_x ? 3.9 : 2.3) * em;
     place_legend(&layout, figure, canvas);
     return layout;
@@ -159,13 +160,15 @@ static void add_axes(nb_buffer *script, const nb_axes *axes, const layout *layou
     nb_ticks x_ticks;
     nb_ticks_fit(&x_ticks, axes->x_low, axes->x_high, (layout->right - layout->left) / canvas->em, 2,
                  nb_width_sans);
+    if (axes->whole)
+        nb_ticks_keep_whole(&x_ticks);
     nb_buffer_format(script,
                      "set lmargin at screen %.5f\nset rmargin at screen %.5f\n"
                      "set tmargin at screen %.5f\nset bmargin at screen %.5f\n",
                      layout->left / canvas->width, layout->right / canvas->width,
                      1 - layout->top / canvas->height, 1 - layout->bottom / canvas->height);
     add_range(script, 'x', axes->x_low, axes->x_high);
-    add_range(script, 'y', axes->y_low, axes->y_high);
+    add_range(script, 'y', axes->y_down ? axes->y_high : axes->y_low, axes->y_down ? axes->y_low : axes->y_high);
     if (axes->log_y)
         nb_buffer_text(script, "set logscale y 10\n");
     nb_buffer_format(script,
@@ -223,7 +226,9 @@ void nb_picture_script(nb_buffer *script, const nb_figure_row *row, const nb_fig
     nb_ticks y_ticks;
     nb_ticks_choose(&y_ticks, axes->y_low, axes->y_marks_high, (size_t)(canvas->height / (5 * canvas->em)),
                     axes->y_style, axes->log_y);
-    layout layout = make_layout(figure, canvas, &y_ticks);
+    if (axes->y_down)
+        nb_ticks_keep_whole(&y_ticks);
+    layout layout = make_layout(figure, axes, canvas, &y_ticks);
     double middle = (layout.left + layout.right) / 2, em = canvas->em;
 
     nb_buffer_text(script, "set encoding utf8\n");

@@ -10,11 +10,17 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum nb_figure_kind { NB_FIGURE_HISTOGRAM, NB_FIGURE_CURVE, NB_FIGURE_PARETO } nb_figure_kind;
+typedef enum nb_figure_kind {
+    NB_FIGURE_HISTOGRAM,
+    NB_FIGURE_CURVE,
+    NB_FIGURE_PARETO,
+    NB_FIGURE_STAIRCASE,
+    NB_FIGURE_HEATMAP,
+} nb_figure_kind;
 
 typedef struct nb_figure_series {
     const char *label;    /* "before (f16)" */
-    const double *values; /* HISTOGRAM: counts per bin; CURVE: heights, NaN for a gap */
+    const double *values; /* HISTOGRAM: counts per bin; CURVE: heights, NaN for a gap; STAIRCASE: see below */
 } nb_figure_series;
 
 /* PARETO: what is paid (x) for what is lost (y; 0 and less stand on the axis). */
@@ -30,12 +36,21 @@ typedef struct nb_figure {
     const char *headline; /* bold: what to see */
     const char *subline;  /* muted: tensor, count, error */
     const char *x_label, *y_label;
-    double x_low, x_high;           /* HISTOGRAM: outer edges; CURVE: of the first and the last point; PARETO: unread */
-    size_t n;                       /* points or bins */
-    nb_figure_series before, after; /* after.values NULL: one series. PARETO: labels of the front and of the rest */
-    const nb_figure_point *points;  /* PARETO: n of them */
+    double x_low, x_high; /* HISTOGRAM, HEATMAP: outer edges; CURVE, STAIRCASE: of the first and the last point */
+    size_t n;             /* points or bins */
+    /* after.values NULL: one series. PARETO: labels of the front and of the rest. STAIRCASE: Q(x) and the error Q(x) - x.
+     * HEATMAP: labels of what lies below 0 (NULL: nothing does) and above. */
+    nb_figure_series before, after;
+    const nb_figure_point *points; /* PARETO: n of them */
+    double clip_low, clip_high;    /* STAIRCASE: beyond these x the last step goes on; both 0: nowhere */
+    const double *cells;           /* HEATMAP: [n_rows][n_columns], row 0 on top; NaN for none */
+    size_t n_rows, n_columns;
+    double y_low, y_high; /* HEATMAP: outer edges of the rows, the top one's first */
     bool log_y;
-    const char *note; /* names a cut-off spike of `after` at 0: "19.2% of weights round to 0"; NULL: made */
+    bool whole; /* x counts things: CURVE marks whole numbers only */
+    /* HISTOGRAM: names a cut-off spike of `after` at 0: "19.2% of weights round to 0"; NULL: made. STAIRCASE: names the
+     * first whole step right of 0: "step s = 0.333"; NULL: none */
+    const char *note;
     const char *sentence; /* the figure in words, for a screen reader and Markdown; required */
 } nb_figure;
 

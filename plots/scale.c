@@ -145,6 +145,21 @@ void nb_ticks_fit(nb_ticks *ticks, double low, double high, double room, double 
     }
 }
 
+void nb_ticks_keep_whole(nb_ticks *ticks)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < ticks->n; i++) {
+        nb_tick *tick = &ticks->items[i];
+        if (fabs(tick->value - rint(tick->value)) > 1e-6)
+            continue;
+        char *point = strchr(tick->label, '.');
+        if (point && tick->label[strlen(tick->label) - 1] == '0')
+            *point = '\0'; /* 1, not 1.0 */
+        ticks->items[kept++] = *tick;
+    }
+    ticks->n = kept;
+}
+
 double nb_scale_position(double value, double low, double high, bool log)
 {
     if (log) {

@@ -38,6 +38,9 @@ void nb_ticks_choose(nb_ticks *ticks, double low, double high, size_t wanted, nb
 /* As many marks from `low` to `high` as stand `gap` apart along `room`, both in the unit of `width`. */
 void nb_ticks_fit(nb_ticks *ticks, double low, double high, double room, double gap, nb_rune_width *width);
 
+/* Leaves only the marks at whole numbers, which number things. */
+void nb_ticks_keep_whole(nb_ticks *ticks);
+
 /* Where `value` lies between low (0) and high (1); outside values are clamped, and on a log axis what is
  * not positive lies at 0. */
 double nb_scale_position(double value, double low, double high, bool log);

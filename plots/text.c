@@ -123,7 +123,9 @@ static void draw_legend(nb_grid *grid, const nb_figure *figure, int row, nb_lege
         const char *mark, *label;
         nb_style style;
     } entries[] = {{marks.before, figure->before.label, NB_STYLE_BEFORE},
-                   {marks.after, figure->after.label, figure->after.values ? NB_STYLE_AFTER : NB_STYLE_MUTED}};
+                   {marks.after,
+                    figure->after.values || figure->cells || figure->points ? figure->after.label : NULL,
+                    figure->points ? NB_STYLE_MUTED : NB_STYLE_AFTER}};
     int column = grid->columns, room = grid->columns / 2 - 6;
     for (int i = 1; i >= 0; i--) {
         nb_buffer label = {0};
@@ -152,6 +154,8 @@ static void draw_y_axis(nb_grid *grid, const nb_axes *axes, const nb_ticks *tick
         const nb_tick *tick = &ticks->items[i];
         double position = nb_scale_position(tick->value, axes->y_low, axes->y_high, axes->log_y);
         int row = grid->top + grid->height - (int)lrint(position * grid->height);
+        if (axes->y_down) /* numbers of rows stand beside them, not between */
+            row = grid->top + (int)fmin(position * grid->height, grid->height - 1);
         if (tick->value < axes->y_low || row < grid->top)
             continue;
         bool is_corner = row == grid->top + grid->height;
@@ -165,6 +169,8 @@ static void draw_x_axis(nb_grid *grid, const nb_figure *figure, const nb_axes *a
     int row = grid->top + grid->height, free_from = 0;
     nb_ticks ticks;
     nb_ticks_fit(&ticks, axes->x_low, axes->x_high, grid->width, 2, nb_width_columns);
+    if (axes->whole)
+        nb_ticks_keep_whole(&ticks);
     nb_grid_put(grid, grid->left - 1, row, utf8 ? 0x2514 : '+', NB_STYLE_MUTED);
     for (int column = 0; column < grid->width; column++)
         nb_grid_put(grid, grid->left + column, row, utf8 ? 0x2500 : '-', NB_STYLE_MUTED);
@@ -205,6 +211,8 @@ nb_status nb_text_frame(nb_grid *grid, const nb_figure *figure, const nb_axes *a
     grid->height = grid->rows - header - footer;
     nb_ticks_choose(&ticks, axes->y_low, axes->y_marks_high, (size_t)grid->height / 3, axes->y_style,
                     axes->log_y);
+    if (axes->y_down)
+        nb_ticks_keep_whole(&ticks);
     grid->left = widest_label(&ticks) + 2;
     grid->width = grid->columns - grid->left;
 

@@ -3,6 +3,7 @@
 #include "base/print.h"
 #include "formats/format.h"
 #include "repl/commands/table.h"
+#include "repl/draft.h"
 #include "repl/nearest.h"
 
 #include <assert.h>
@@ -158,7 +159,17 @@ static nb_status unknown_option(const nb_command *command, const char *typed, nb
                    typed, command->name);
 }
 
-/* -0.5 and -inf are numbers, not options; "-" alone is a word. */
+/* Whether the next argument is an expression, or goes on as one. */
+static bool is_in_expression(const nb_call *call, bool options_came)
+{
+    if (options_came)
+        return false;
+    const size_t next = call->n_arguments - (call->expression != NULL);
+    return next < NB_MAX_ARGUMENTS && call->command->arguments[next].name &&
+           call->command->arguments[next].kind == NB_WORD_EXPRESSION;
+}
+
+/* -0.5 and -inf are numbers, not options; "-" alone is a word, and in an expression so is -x. */
 static bool looks_like_option(const nb_word *word)
 {
     double number;
@@ -198,11 +209,18 @@ nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n
 {
     *call = (nb_call){.command = command};
     size_t most = nb_command_argument_count(command);
-    bool options_over = false;
+    bool options_over = false, options_came = false;
     for (size_t i = 0; i < n_words; i++) {
-        if (!options_over && !words[i].quoted && strcmp(words[i].text, "--") == 0) {
+        const bool option = looks_like_option(&words[i]);
+        if (is_in_expression(call, options_came) && (!option || words[i].text[1] != '-')) {
+            if (call->n_expression++ == 0) {
+                call->expression = &words[i];
+                call->arguments[call->n_arguments++] = words[i].text;
+            }
+        } else if (!options_over && !words[i].quoted && strcmp(words[i].text, "--") == 0) {
             options_over = true;
-        } else if (!options_over && looks_like_option(&words[i])) {
+        } else if (!options_over && option) {
+            options_came = call->expression != NULL;
             nb_status status = take_option(call, words, n_words, &i, error);
             if (status != NB_OK)
                 return status;
@@ -217,6 +235,19 @@ nb_status nb_call_read(const nb_command *command, const nb_word *words, size_t n
                        command->arguments[call->n_arguments].name, (int)strcspn(command->usage, "\n"),
                        command->usage);
     return NB_OK;
+}
+
+char *nb_call_expression(const nb_call *call, size_t first)
+{
+    nb_draft text = {0};
+    nb_draft_append(&text, "", 0);
+    for (size_t i = first; i < call->n_expression; i++) {
+        const nb_word *word = &call->expression[i];
+        const char *typed = word->typed ? word->typed : word->text;
+        nb_draft_append(&text, i > first ? " " : "", i > first);
+        nb_draft_append(&text, typed, strlen(typed));
+    }
+    return nb_draft_take(&text);
 }
 
 static size_t option_index(const nb_call *call, const char *option)

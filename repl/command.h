@@ -33,6 +33,7 @@ typedef enum nb_word_kind {
     NB_WORD_LESSON, /* a number, a name, a file; or new, check, list */
     NB_WORD_FUNCTION, /* of the learner */
     NB_WORD_RECIPE, /* a mixture's name, or a file */
+    NB_WORD_EXPRESSION, /* of the language: all words up to the options, which have two dashes after it */
 } nb_word_kind;
 
 typedef struct nb_option {
@@ -59,6 +60,8 @@ typedef struct nb_call {
     const struct nb_command *command;
     const char *arguments[NB_MAX_ARGUMENTS]; /* NULL beyond n_arguments */
     size_t n_arguments;
+    const nb_word *expression; /* the words of an EXPRESSION argument, of which arguments[] holds the first */
+    size_t n_expression;
     struct {
         bool given;
         const char *text;
@@ -112,6 +115,10 @@ bool nb_word_number(const char *text, double *number);
 bool nb_call_has(const nb_call *call, const char *option);
 const char *nb_call_text(const nb_call *call, const char *option, const char *otherwise);
 double nb_call_number(const nb_call *call, const char *option, double otherwise);
+
+/* The words of an EXPRESSION from the `first` on, as they were typed, a blank between them; allocated, NULL when memory
+ * is short. */
+char *nb_call_expression(const nb_call *call, size_t first);
 
 /* "no command "quantise": did you mean quantize?" */
 nb_status nb_command_unknown(const char *name, nb_error *error);

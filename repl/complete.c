@@ -240,6 +240,10 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
             offer(t, nb_mixture_at(i)->name);
         offer_files(t);
         break;
+    case NB_WORD_EXPRESSION:
+        offer_list(t, "curve hist heatmap staircase");
+        offer_names(t, false);
+        break;
     case NB_WORD_LESSON:
         offer_lessons(t);
         break;

@@ -18,6 +18,7 @@ static void figure_free(nb_figure *figure)
     for (size_t i = 0; figure->points && i < figure->n; i++)
         free((char *)(uintptr_t)figure->points[i].name);
     free((nb_figure_point *)(uintptr_t)figure->points);
+    free((double *)(uintptr_t)figure->cells);
 }
 
 static void item_free(nb_item *item)
@@ -182,6 +183,7 @@ void nb_items_figure(nb_items *items, const nb_figure *figure)
     copy->before.values = copy_values(items, figure->before.values, figure->n);
     copy->after.values = copy_values(items, figure->after.values, figure->n);
     copy->points = copy_points(items, figure->points, figure->n);
+    copy->cells = copy_values(items, figure->cells, figure->n_rows * figure->n_columns);
 }
 
 void nb_items_table(nb_items *items, const nb_column *columns, size_t n_columns)

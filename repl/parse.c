@@ -87,15 +87,17 @@ static size_t read_word(const char *text, size_t n, size_t at, nb_draft *word, b
     return quote ? n + 1 : at;
 }
 
-static nb_status add_word(nb_line *line, nb_draft *buffer, bool quoted, nb_error *error)
+/* Takes over `typed`. */
+static nb_status add_word(nb_line *line, nb_draft *buffer, char *typed, bool quoted, nb_error *error)
 {
     char *text = nb_draft_take(buffer);
     nb_word *words = text ? nb_realloc(line->words, line->n_words + 1, sizeof *words) : NULL;
     if (!words) {
         free(text);
+        free(typed);
         return nb_fail(error, NB_ERR_MEMORY, "no memory for this line");
     }
-    words[line->n_words++] = (nb_word){text, quoted};
+    words[line->n_words++] = (nb_word){text, typed, quoted};
     line->words = words;
     return NB_OK;
 }
@@ -104,7 +106,7 @@ static nb_status add_piece(nb_line *line, const char *text, size_t n, nb_error *
 {
     nb_draft buffer = {0};
     nb_draft_append(&buffer, text, n);
-    return add_word(line, &buffer, false, error);
+    return add_word(line, &buffer, NULL, false, error);
 }
 
 static size_t skip_name(const char *text, size_t n, size_t at)
@@ -122,6 +124,18 @@ static bool is_command(const char *name, size_t n_bytes)
     memcpy(copy, name, n_bytes);
     copy[n_bytes] = '\0';
     return nb_command_find(copy) != NULL;
+}
+
+/* Whether it is a command whose first word is an expression: `plot [1, 2]` does not look into a variable. */
+static bool takes_expression(const char *name, size_t n_bytes)
+{
+    char copy[64];
+    if (!is_command(name, n_bytes))
+        return false;
+    memcpy(copy, name, n_bytes);
+    copy[n_bytes] = '\0';
+    const nb_argument *first = &nb_command_find(copy)->arguments[0];
+    return first->name && first->kind == NB_WORD_EXPRESSION;
 }
 
 static bool is_operator(char c)
@@ -172,6 +186,8 @@ static bool starts_expression(const char *text, size_t n, size_t at)
     const size_t next = skip_blanks(text, n, end);
     if (next >= n || is_end(text[next]) || text[next] == '#')
         return !command;
+    if (next > end && (text[next] == '(' || text[next] == '[') && takes_expression(text + at, end - at))
+        return false;
     return goes_on_as_expression(text, n, next, command);
 }
 
@@ -219,8 +235,13 @@ static nb_status read_words(const char *text, size_t n, size_t *at, nb_line *lin
             *at = n;
             return status;
         }
+        char *typed = quoted ? nb_format_text("%.*s", (int)(end - *at), text + *at) : NULL;
+        if (quoted && !typed) {
+            nb_draft_free(&word);
+            return nb_fail(error, NB_ERR_MEMORY, "no memory for this line");
+        }
         *at = end;
-        status = add_word(line, &word, quoted, error);
+        status = add_word(line, &word, typed, quoted, error);
     }
     return status;
 }
@@ -262,8 +283,10 @@ nb_status nb_parse_line(const char *text, size_t n, size_t *at, nb_line *line, n
 
 void nb_line_free(nb_line *line)
 {
-    for (size_t i = 0; i < line->n_words; i++)
+    for (size_t i = 0; i < line->n_words; i++) {
         free(line->words[i].text);
+        free(line->words[i].typed);
+    }
     free(line->words);
     *line = (nb_line){0};
 }

@@ -17,6 +17,7 @@ typedef enum nb_line_kind {
 
 typedef struct nb_word {
     char *text;
+    char *typed; /* as it stands in the line, quotes and all; NULL: as `text` */
     bool quoted; /* it had quotes: never an option */
 } nb_word;
 

@@ -6,6 +6,7 @@ const nb_command *const nb_commands[] = {
     &nb_command_layers,
     &nb_command_show,
     &nb_command_hist,
+    &nb_command_plot,
     &nb_command_inspect,
     &nb_command_save,
 

@@ -31,6 +31,7 @@ extern const nb_command nb_command_memory;
 extern const nb_command nb_command_next;
 extern const nb_command nb_command_pareto;
 extern const nb_command nb_command_plan;
+extern const nb_command nb_command_plot;
 extern const nb_command nb_command_play;
 extern const nb_command nb_command_ppl;
 extern const nb_command nb_command_progress;
