@@ -482,7 +482,7 @@ const nb_command nb_command_plot = {
     .group = "A model",
     .usage = "plot [hist|heatmap|curve] EXPR [, EXPR] [--bins N] [--log] [--low L --high H] [--title TEXT] [--png FILE] "
              "[--svg FILE]\nplot staircase absmax|zeropoint|FORMAT|FUNCTION [--bits N] [--convention labonne] [--low L --high H]",
-    .summary = "draws arrays: a vector as a curve, a matrix as a heatmap; the stairs of a quantizer",
+    .summary = "arrays as curves or heatmaps; a quantizer's stairs",
     .details = "Two arrays are two curves, and after " NB_STRONG "hist" NB_END " two histograms. What " NB_STRONG
                "histogram(x)" NB_END " gives is drawn as bars. A staircase shows what a quantizer makes of every number "
                "from L to H (-1 to 1 unless said): of absmax, zeropoint, any format, or a function of yours.",

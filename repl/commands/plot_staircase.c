@@ -149,7 +149,7 @@ static nb_status climb_function(nb_notebook *notebook, const char *name, stairs 
     for (size_t i = 0; i < N_POINTS; i++)
         x->data[i] = point(s, i);
     nb_value argument = nb_value_array(x), result = {.kind = NB_VALUE_NONE};
-    status = nb_language_apply(notebook->language, name, &argument, &result, error);
+    status = nb_language_apply(notebook->language, name, &argument, NULL, &result, error);
     if (status == NB_OK && (result.kind != NB_VALUE_ARRAY || result.array->size != N_POINTS))
         status = nb_fail(error, NB_ERR_ARGUMENT, "%.60s makes %s of an array of %zu numbers; stairs need as many as they give",
                          name, nb_value_describe(&result).text, n);
