@@ -12,9 +12,9 @@
 #include <string.h>
 
 extern const nb_function_row nb_functions_math[], nb_functions_array[], nb_functions_quantize[],
-    nb_functions_model[], nb_functions_text[];
+    nb_functions_model[], nb_functions_text[], nb_functions_file[];
 extern const size_t nb_n_functions_math, nb_n_functions_array, nb_n_functions_quantize, nb_n_functions_model,
-    nb_n_functions_text;
+    nb_n_functions_text, nb_n_functions_file;
 
 static const struct {
     const nb_function_row *rows;
@@ -22,7 +22,7 @@ static const struct {
 } tables[] = {
     {nb_functions_math, &nb_n_functions_math},         {nb_functions_array, &nb_n_functions_array},
     {nb_functions_quantize, &nb_n_functions_quantize}, {nb_functions_model, &nb_n_functions_model},
-    {nb_functions_text, &nb_n_functions_text},
+    {nb_functions_text, &nb_n_functions_text},         {nb_functions_file, &nb_n_functions_file},
 };
 enum { N_TABLES = sizeof tables / sizeof *tables };
 

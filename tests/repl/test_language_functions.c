@@ -42,7 +42,12 @@ static void load(cells *c)
 static void test_rows(void **state)
 {
     cells *c = *state;
+    char folder[512];
     load(c);
+    snprintf(folder, sizeof folder, "%s", temporary_path("x"));
+    *strrchr(folder, '/') = '\0';
+    c->notebook->confined = true; /* examples write there */
+    c->notebook->folder = folder;
     for (size_t i = 0; i < nb_function_count(); i++) {
         const nb_function_row *row = nb_function_at(i);
         nb_parameter parameter;
@@ -226,6 +231,23 @@ static void test_model(void **state)
     gives(c, "t = \"blk.1.attn_q\"; bits(t)", "4.28125");
 }
 
+static void test_files(void **state)
+{
+    cells *c = *state;
+    char cell[700];
+    snprintf(cell, sizeof cell, "x = randn(3, 4, seed=1); save_npy('%s', x); y = load_npy('%s'); all(x == y)",
+             temporary_path("x.npy"), temporary_path("x.npy"));
+    gives(c, cell, "1");
+    gives(c, "shape(y)", "[3, 4]");
+    refuses(c, "load_npy(\"/nowhere/x.npy\")", "/nowhere/x.npy");
+    refuses(c, "load_npy(3)", "file is text in quotes");
+    snprintf(cell, sizeof cell, "load_npy('%s')", temporary_file("bad.npy", "nothing of the kind", 19));
+    refuses(c, cell, "bad.npy");
+    c->notebook->confined = true;
+    c->notebook->folder = "/tmp";
+    refuses(c, "save_npy(\"../x.npy\", x)", "its own folder");
+}
+
 /* What flows into the first matrices is the normalized embedding: checked against the definition of RMSNorm. */
 static void test_activations(void **state)
 {
@@ -284,7 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(test_rows),   cmocka_unit_test(test_parameters), test(test_arguments),
         test(test_reductions), test(test_making),             test(test_trade),
-        test(test_model),  test(test_activations),            test(test_completion),
+        test(test_model),  test(test_files), test(test_activations),            test(test_completion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
