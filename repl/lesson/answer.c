@@ -65,10 +65,22 @@ static bool is_name(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-static bool was_shown(const char *text, const char *until, const char *name, size_t n)
+/* Where text[0..n) has the name as a word; NULL: nowhere. */
+static const char *find_word(const char *text, size_t n, const char *name)
 {
-    for (const char *at = text; at + n <= until; at++) {
-        if (memcmp(at, name, n) == 0 && !is_name(at[n]) && (at == text || !is_name(at[-1])))
+    const size_t length = strlen(name);
+    for (const char *at = text; at + length <= text + n; at++) {
+        if (memcmp(at, name, length) == 0 && !is_name(at[length]) && (at == text || !is_name(at[-1])))
+            return at;
+    }
+    return NULL;
+}
+
+static bool sets(const char *cells, const char *name)
+{
+    for (const char *at = cells; (at = find_word(at, strlen(at), name)) != NULL; at++) {
+        const char *after = at + strlen(name) + strspn(at + strlen(name), " \t");
+        if (after[0] == '=' && after[1] != '=')
             return true;
     }
     return false;
@@ -88,30 +100,24 @@ static void show_value(nb_notebook *notebook, const char *name, nb_items *items)
     nb_draft_free(&text);
 }
 
-static void show_names(nb_notebook *notebook, const char *condition, nb_items *items)
+void nb_check_show_values(nb_notebook *notebook, const nb_check *check, const char *cells, nb_items *items)
 {
-    for (const char *at = condition; *at;) {
+    nb_draft all = {0};
+    for (size_t i = 0; i < check->n_wants; i++)
+        nb_draft_addf(&all, "%s\n", check->wants[i].condition);
+    for (const char *at = nb_draft_text(&all); *at;) {
+        char name[64];
         size_t n = 0;
         while (is_name(at[n]))
             n++;
-        char name[64];
-        if (n && n < sizeof name && !isdigit((unsigned char)*at) && !was_shown(condition, at, at, n)) {
+        if (n && n < sizeof name && !isdigit((unsigned char)*at)) {
             memcpy(name, at, n);
             name[n] = '\0';
-            show_value(notebook, name, items);
+            if (sets(cells, name) && find_word(all.text, (size_t)(at - all.text), name) == NULL)
+                show_value(notebook, name, items);
         }
         at += n ? n : 1;
     }
-}
-
-void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items *items)
-{
-    nb_draft all = {0};
-    for (size_t i = 0; i < check->n_wants; i++) {
-        const char *condition = check->wants[i].condition;
-        nb_draft_addf(&all, "%.*s\n", (int)strcspn(condition, "=<>!"), condition);
-    }
-    show_names(notebook, nb_draft_text(&all), items);
     nb_draft_free(&all);
 }
 

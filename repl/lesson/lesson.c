@@ -424,7 +424,8 @@ static void say_not_right(nb_notebook *notebook, const nb_check *check, const nb
             nb_items_text(items, "Not yet.");
         break;
     }
-    nb_check_show_values(notebook, check, items);
+    if (lesson->answers[lesson->at])
+        nb_check_show_values(notebook, check, lesson->answers[lesson->at], items);
     if (!lesson->present && lesson->n_hints < check->n_hints)
         nb_items_text(items, NB_COMMAND "hint" NB_END);
 }
@@ -578,13 +579,14 @@ static nb_status run_queue(nb_notebook *notebook, nb_show_fn *show, void *user, 
     char *cell = lesson->queue;
     lesson->queue = NULL;
     nb_status status = nb_notebook_run(notebook, cell, strlen(cell), show, user, error);
-    free(cell);
-    if (status != NB_OK || notebook->lesson != lesson)
-        return status;
-    if (lesson->queue_does && nb_lesson_at_question(lesson))
+    const bool still_open = status == NB_OK && notebook->lesson == lesson;
+    if (still_open && lesson->queue_does && nb_lesson_at_question(lesson)) {
         lesson->skipped[lesson->at] = !lesson->answered[lesson->at];
-    if (lesson->queue_does && nb_lesson_at_question(lesson))
-        nb_check_show_values(notebook, nb_lesson_stop(lesson)->check, items);
+        nb_check_show_values(notebook, nb_lesson_stop(lesson)->check, cell, items);
+    }
+    free(cell);
+    if (!still_open)
+        return status;
     go_on(notebook, items);
     return NB_OK;
 }

@@ -72,10 +72,9 @@ typedef struct nb_judgement {
 nb_status nb_check_judge(nb_notebook *notebook, const nb_check *check, nb_judgement *out, nb_error *error);
 /* Bit i: wrong answer i holds now. */
 nb_status nb_check_wrongs(nb_notebook *notebook, const nb_check *check, uint32_t *bits, nb_error *error);
-/* The values of the learner's variables that conditions begin with, before they compare: "s is 0.0425". Nothing if
- * there are none.
- */
-void nb_check_show_values(nb_notebook *notebook, const nb_check *check, nb_items *items);
+/* The values of the variables that conditions speak of and `cells` set: "s is 0.0425". Nothing if there are
+ * none. */
+void nb_check_show_values(nb_notebook *notebook, const nb_check *check, const char *cells, nb_items *items);
 /* Whether its conditions are quick to try after every cell: none of them runs the model over a text. */
 bool nb_check_is_quick(const nb_check *check);
 
