@@ -22,7 +22,7 @@ static void test_every_lesson(void **state)
         const nb_lesson_entry *entry = &catalog.entries[i];
         nb_context_options options = {.n_threads = 2};
         nb_items items = {0};
-        assert_int_equal(entry->number, i + 1);
+        assert_true(i == 0 || entry->number > catalog.entries[i - 1].number);
         assert_true(*entry->goal && *entry->minutes);
         if (nb_lesson_examine(&options, entry->path, &items, &error) != NB_OK)
             fail_msg("%s", error.text);
