@@ -203,6 +203,7 @@ static void offer_topics(typing *t)
     offer_functions(t, "");
     offer_variables(t, false);
     offer(t, "functions");
+    offer(t, "variables");
 }
 
 static void offer_kind(typing *t, nb_word_kind kind, const char *choices)

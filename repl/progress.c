@@ -27,24 +27,35 @@ static void describe_amount(char *text, size_t size, uint64_t done, uint64_t tot
     snprintf(text, size, "%s of %s%s%.24s", a, b, bytes ? "" : " ", bytes ? "" : unit);
 }
 
+static void fit_line(const char *line, int columns, char *text, size_t size)
+{
+    size_t n = nb_utf8_fit(line, strlen(line), (size_t)(columns > 1 ? columns - 1 : 1), false);
+    snprintf(text, size, "%.*s", (int)n, line);
+}
+
 void nb_progress_line(char *text, size_t size, int columns, bool utf8, const char *what, uint64_t done,
                       uint64_t total, const char *unit, double elapsed)
 {
-    char bar[BAR * 3 + 1] = "", amount[96], left[48] = "";
+    char bar[BAR * 3 + 1] = "", amount[96], left[48] = "", line[320];
     double share = total ? (double)done / (double)total : 0;
     share = share > 1 ? 1 : share;
     for (int i = 0; i < BAR; i++)
         strcat(bar, (i + 0.5) / BAR <= share ? (utf8 ? "█" : "#") : (utf8 ? "░" : "."));
+    if (total == 0) {
+        char count[32];
+        nb_print_count(count, sizeof count, done);
+        snprintf(line, sizeof line, "  %s  %s %s %s Ctrl-C stops", what, count, unit, utf8 ? "·" : "-");
+        fit_line(line, columns, text, size);
+        return;
+    }
     describe_amount(amount, sizeof amount, done, total, unit);
     if (share > 0.02 && elapsed > 1) {
         char seconds[32];
         nb_print_fixed(seconds, sizeof seconds, elapsed / share * (1 - share), 0);
         snprintf(left, sizeof left, " %s %s s left", utf8 ? "·" : "-", seconds);
     }
-    char line[320];
     snprintf(line, sizeof line, "  %s  %s  %s%s", what, bar, amount, left);
-    size_t n = nb_utf8_fit(line, strlen(line), (size_t)(columns > 1 ? columns - 1 : 1), false);
-    snprintf(text, size, "%.*s", (int)n, line);
+    fit_line(line, columns, text, size);
 }
 
 static void draw(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)

@@ -23,6 +23,7 @@ void nb_progress_attach(nb_progress *progress, nb_context *context);
 /* Removes the line, and starts the clock of the next command. */
 void nb_progress_clear(nb_progress *progress);
 /* The line for `done` of `total` after `elapsed` seconds, at most `columns` wide. */
+/* Where nobody knows how long it takes, `total` is 0. */
 void nb_progress_line(char *text, size_t size, int columns, bool utf8, const char *what, uint64_t done,
                       uint64_t total, const char *unit, double elapsed);
 

@@ -141,8 +141,9 @@ static void add_sizes(const nb_model *model, nb_items *out)
     add_row(out, "size");
     nb_items_cell(out, 1, "%s", nb_bytes(before).text);
     nb_items_cell(out, 2, "%s", nb_bytes(now).text);
-    nb_items_cell(out, 3, "%s %s", nb_bytes(before > now ? before - now : now - before).text,
-                  before >= now ? "less to read a token" : "more");
+    if (before != now)
+        nb_items_cell(out, 3, "%s %s", nb_bytes(before > now ? before - now : now - before).text,
+                      before > now ? "less to read a token" : "more");
     add_row(out, "bits a weight");
     nb_items_cell(out, 1, "%s", nb_fixed(nb_bits_per_weight(before, n), 2).text);
     nb_items_cell(out, 2, "%s", nb_fixed(nb_bits_per_weight(now, n), 2).text);

@@ -93,6 +93,15 @@ void nb_command_describe(const nb_command *command, nb_items *out)
         nb_items_text(out, NB_MUTED "Source: %s" NB_END, command->source);
 }
 
+static void list_variables(const nb_language *language, nb_items *out)
+{
+    const char *name;
+    if (!nb_language_variable_at(language, 0))
+        nb_items_text(out, "None yet: " NB_COMMAND "x = [1, 2, 3]" NB_END " makes one");
+    for (size_t i = 0; (name = nb_language_variable_at(language, i)); i++)
+        nb_language_describe(language, name, out);
+}
+
 /* A function is meant only if its name is nearer than any command's. */
 static nb_status unknown_topic(const char *name, nb_error *error)
 {
@@ -121,6 +130,10 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         nb_function_list(out);
         return NB_OK;
     }
+    if (strcmp(name, "variables") == 0) {
+        list_variables(notebook->language, out);
+        return NB_OK;
+    }
     if (nb_language_describe(notebook->language, name, out))
         return NB_OK;
     if (command)
@@ -137,6 +150,7 @@ const nb_command nb_command_help = {
     .group = "The notebook",
     .usage = "help [NAME]",
     .summary = "this list, or all about a command or a function",
+    .details = "help functions lists what expressions can use, help variables what you defined.",
     .examples = {"help quantize", "help functions", "?clamp"},
     .arguments = {{"NAME", NB_WORD_COMMAND, true}},
     .run = run,

@@ -10,7 +10,10 @@
 
 nb_status nb_language_check_stop(nb_language *language, nb_error *error)
 {
+    enum { STEPS = 1024 }; /* between two looks at the clock */
     nb_context *context = language->space.context;
+    if (language->n_steps && ++language->n_steps % STEPS == 0 && context->progress)
+        context->progress(context->progress_user, "computing", language->n_steps, 0, "steps");
     if (atomic_load_explicit(&context->cancel, memory_order_relaxed) && atomic_exchange(&context->cancel, false))
         return nb_fail(error, NB_ERR_CANCELLED, "stopped");
     return NB_OK;

@@ -196,6 +196,7 @@ static void end(nb_language *language)
 {
     language->tree = NULL;
     language->items = NULL;
+    language->n_steps = 0;
     nb_tree_release(&language->failed_tree);
 }
 
@@ -212,6 +213,7 @@ nb_status nb_language_run(nb_language *language, const char *text, size_t n_byte
         return status;
     }
     begin(language, tree, items);
+    language->n_steps = 1;
     const nb_node *root = tree->root, *last = NULL;
     for (size_t i = 0; status == NB_OK && i < root->n_children; i++) {
         last = root->children[i];

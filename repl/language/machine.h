@@ -50,6 +50,7 @@ struct nb_language {
     nb_random random;     /* what randn and rand draw from unless told a seed */
     nb_items *items;      /* where print goes; NULL: nowhere */
     size_t depth, n_calls;
+    uint64_t n_steps; /* of this run: what its progress counts; 0: it is somebody else's */
     const nb_tree *tree;  /* that is being run */
     /* Where the first error of this run happened: in `failed_tree`, which is held. */
     nb_tree *failed_tree;

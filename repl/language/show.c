@@ -382,7 +382,7 @@ void nb_show_summary(const nb_array *x, nb_draft *out)
     static const char *const words[] = {", from ", " to ", ", mean ", ", std "};
     static const int digits[] = {4, 4, 3, 4};
     char shape[96];
-    nb_draft_add(out, nb_array_shape(x, shape, sizeof shape));
+    nb_draft_addf(out, "%s%s", nb_array_shape(x, shape, sizeof shape), x->n_dims == 1 ? " numbers" : "");
     for (size_t i = 0; x->size && i < 4; i++) {
         double number = 0;
         if (nb_array_reduce(x->space, ops[i], x, &number, NULL) == NB_OK)

@@ -284,6 +284,8 @@ static void test_progress_line(void **state)
     assert_string_equal(line, "  perplexity  ████████████░░░░░░░░░░░░  10,240 of 20,480 tokens · 3 s left");
     nb_progress_line(line, sizeof line, 80, false, "load", 1000000, 4000000, "bytes", 0.5);
     assert_string_equal(line, "  load  ######..................  1000 kB of 4.00 MB");
+    nb_progress_line(line, sizeof line, 80, true, "computing", 123456, 0, "steps", 3.0);
+    assert_string_equal(line, "  computing  123,456 steps · Ctrl-C stops");
     nb_progress_line(line, sizeof line, 30, true, "perplexity", 7, 0, "tokens", 3.0);
     assert_true(nb_utf8_width(line, strlen(line)) < 30);
 }

@@ -423,6 +423,7 @@ static void test_interface(void **state)
     gives(c, "what + str(bits)", "\"absmax4\"");
     assert_true(nb_language_variable(language, "s", &value));
     assert_true(value.number == 5.4 / 127);
+    says(c, "help variables", "bits is a number: 4");
     says(c, "reset", "3 variables forgotten");
     refuses(c, "s", "nothing is called");
 }

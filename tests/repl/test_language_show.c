@@ -57,7 +57,7 @@ static void test_large(void **state)
 {
     cells *c = *state;
     gives(c, "range(2000)",
-          "2000, from 0 to 1999, mean 1e+03, std 577.4\n[   0,    1,    2, ..., 1997, 1998, 1999]");
+          "2000 numbers, from 0 to 1999, mean 1e+03, std 577.4\n[   0,    1,    2, ..., 1997, 1998, 1999]");
     gives(c, "reshape(range(2000), 40, 50)",
           "40 x 50, from 0 to 1999, mean 1e+03, std 577.4\n"
           "[[   0,    1,    2, ...,   47,   48,   49],\n"

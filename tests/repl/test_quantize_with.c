@@ -72,7 +72,7 @@ static void test_life(void **state)
     gives(c, "format(blk.0.ffn_up)", "\"simulated\"");
     gives(c, "bits(blk.0.ffn_up)", "16");
     gives(c, "all(original(blk.0.ffn_up) == blk.0.ffn_up)", "0");
-    says(c, "compare --write 4", "0 B less");
+    says(c, "compare --write 4", "bits a weight");
     says(c, "show blk.0.ffn_up", "simulated");
     says(c, "hist blk.0.ffn_up", "blk.0.ffn_up");
     refuses(c, "transform inject-outliers --channels 64", "simulated by a function");
