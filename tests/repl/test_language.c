@@ -66,6 +66,8 @@ static void test_tolerance(void **state)
     gives(c, "1 == 1.0011 +- 1e-3", "0");
     gives(c, "1 == 1.0009 \xc2\xb1 1e-3", "1");
     gives(c, "1 != 1.0009 +- 1e-3", "0");
+    gives(c, "1 == 1.5 +- 0.5", "1");
+    gives(c, "[1, 2] == [1.5, 2.75] +- 0.5", "[1, 0]");
     gives(c, "inf == inf +- 1", "1");
     gives(c, "nan == nan +- 1", "0");
     gives(c, "[1, 2, 3] == [1.05, 2.2, 3] +- 0.1", "[1, 0, 1]");
