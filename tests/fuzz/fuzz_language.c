@@ -1,15 +1,18 @@
-/* Fuzzes the command language: the input is a cell, run in a notebook with a tiny model. Whatever comes, the
+/* Fuzzes commands and expressions: the input is a cell, run in a notebook with a tiny model. Whatever comes, the
  * notebook answers, what it shows can be shown, and it goes on. Confined, it runs no shell and writes only
- * into its own folder, which is emptied each time. */
+ * into its own folder, which is emptied each time. Arrays may hold 16 MB, and what does not end is stopped. */
 #include "repl/complete.h"
+#include "repl/language/language.h"
 #include "repl/notebook.h"
 #include "repl/render.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -127,6 +130,34 @@ static void make_folder(void)
     write_file("quiz.txt", quiz, sizeof quiz - 1);
 }
 
+/* Presses Ctrl-C a while after a cell began, and again, until it ends. */
+static nb_context *volatile running;
+
+static void interrupt(int signal_number)
+{
+    (void)signal_number;
+    if (running)
+        atomic_store(&running->cancel, true);
+}
+
+static void start_clock(nb_context *context)
+{
+    const struct itimerval a_while = {{0, 200000}, {0, 200000}};
+    struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    running = context;
+    sigaction(SIGVTALRM, &action, NULL);
+    setitimer(ITIMER_VIRTUAL, &a_while, NULL);
+}
+
+static void stop_clock(nb_context *context)
+{
+    const struct itimerval never = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_VIRTUAL, &never, NULL);
+    running = NULL;
+    atomic_store(&context->cancel, false);
+}
+
 static nb_status run(nb_notebook *notebook, const char *cell, size_t n, nb_show_fn *show, void *user)
 {
     nb_error error = {""};
@@ -193,7 +224,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         die(load, "must succeed");
     if (holds(data, size, "cell.txt")) /* a cell may read itself: any text, any quiz */
         write_file("cell.txt", data, size);
+    nb_language_space(notebook->language)->limit_bytes = 16 << 20;
+    start_clock(notebook->context);
     run(notebook, (const char *)data, size, render, &screen);
+    stop_clock(notebook->context);
     complete_all(notebook, (const char *)data, size);
     static const char check[] = "info; layers; generate a --tokens 2";
     notebook->leave = false;
