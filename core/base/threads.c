@@ -5,6 +5,7 @@
 #include "base/threads.h"
 
 #include "base/memory.h"
+#include "base/work.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -33,6 +34,7 @@ struct nb_pool {
     unsigned n_threads;
     nb_worker *workers; /* n_threads - 1 */
     unsigned n_started;
+    uint64_t n_multiply_adds; /* the caller's alone */
 
     /* The job; written by the caller before the generation is raised. */
     nb_parallel_fn *fn;
@@ -48,6 +50,16 @@ struct nb_pool {
     pthread_cond_t wake;
     atomic_uint n_asleep;
 };
+
+void nb_pool_add_work(nb_pool *pool, uint64_t multiply_adds)
+{
+    pool->n_multiply_adds += multiply_adds;
+}
+
+uint64_t nb_pool_work(const nb_pool *pool)
+{
+    return pool->n_multiply_adds;
+}
 
 static inline void relax(void)
 {

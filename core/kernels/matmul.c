@@ -1,5 +1,6 @@
 /* Threads and dispatch around one matmul. Threads split outputs only, so they cannot change a bit. */
 #include "base/memory.h"
+#include "base/work.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -131,9 +132,15 @@ static size_t work_of(const nb_packed *w, size_t n_tokens)
     return one / TOKENS_PER_READ * (TOKENS_PER_READ + n_tokens - 1);
 }
 
+static void count_work(nb_context *context, const nb_packed *w, const nb_acts *x)
+{
+    nb_pool_add_work(context->pool, (uint64_t)w->n_rows * w->n_cols * x->n_tokens);
+}
+
 void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float *y, size_t y_stride)
 {
     const nb_kernels *kernels = context->kernels;
+    count_work(context, w, x);
     matmul_job job = {
         .kernel = kernel_for(kernels, w), .w = w, .x = x, .y = y, .y_stride = y_stride};
     if (nb_pool_size(context->pool) == 1 || work_of(w, x->n_tokens) < SMALL_WORK)
@@ -181,6 +188,8 @@ void nb_matmul_parts(nb_context *context, const nb_matmul_part *parts, size_t n_
             nb_matmul(context, parts[i].w, x, parts[i].y, parts[i].y_stride);
         return;
     }
+    for (size_t i = 0; i < n_parts; i++)
+        count_work(context, parts[i].w, x);
     nb_parallel(context->pool, n_row_groups, context->kernels->row_group_grain, multiply_parts, &job);
     for (size_t i = 0; i < n_parts && context->verify; i++)
         verify(context->kernels, parts[i].w, x, parts[i].y, parts[i].y_stride);

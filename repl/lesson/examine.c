@@ -1,6 +1,7 @@
 /* Trying a lesson as a learner would who makes every mistake that it knows. */
 #include "repl/lesson/lesson.h"
 
+#include "base/work.h"
 #include "repl/lesson/folder.h"
 #include "repl/markdown.h"
 #include "repl/numbers.h"
@@ -13,12 +14,16 @@ enum {
     MOST_LINES = 20,   /* of prose between two stops, so that it fits a screen of 24 */
 };
 
+/* Multiply-adds that a lesson may cost a learner, to be quick on any laptop and under emulation. */
+static const uint64_t most_work = 20000000000;
+
 typedef struct examination {
     nb_notebook *notebook;
     const nb_document *document;
     nb_items *items;
     nb_error *error;
     size_t n_cells, n_questions, n_wrongs, n_tried;
+    uint64_t work; /* of cells and solutions: what a learner makes who makes no mistake */
 } examination;
 
 static nb_status fail_at(const examination *e, size_t line, const char *what, const char *detail)
@@ -114,7 +119,11 @@ static nb_status examine_check(examination *e, const nb_block *block)
     if (check->n_hints > 3)
         remark(e, block->line, "three hints are enough: where to look, how, and the answer");
     e->n_questions++;
-    return status == NB_OK ? solve(e, block) : status;
+    const uint64_t before = nb_pool_work(e->notebook->context->pool);
+    if (status == NB_OK)
+        status = solve(e, block);
+    e->work += nb_pool_work(e->notebook->context->pool) - before;
+    return status;
 }
 
 /* ---- prose ---- */
@@ -150,11 +159,14 @@ static nb_status examine_front(const examination *e)
 static nb_status examine_blocks(examination *e)
 {
     nb_status status = examine_front(e);
+    uint64_t before;
     for (size_t i = 0; status == NB_OK && i < e->document->n_blocks; i++) {
         const nb_block *block = &e->document->blocks[i];
         switch (block->kind) {
         case NB_BLOCK_CELL:
+            before = nb_pool_work(e->notebook->context->pool);
             status = run_cell(e, block->text, block->line, "this cell fails");
+            e->work += nb_pool_work(e->notebook->context->pool) - before;
             e->n_cells++;
             break;
         case NB_BLOCK_CHECK:
@@ -176,10 +188,13 @@ static void conclude(const examination *e, double seconds)
 {
     nb_items_text(e->items,
                   NB_STRONG "%s" NB_END
-                            " holds: %zu cells, %zu questions, %zu of %zu known mistakes tried. " NB_MEASURED
-                            "%s s" NB_END,
+                            " holds: %zu cells, %zu questions, %zu of %zu known mistakes tried. It costs a learner " NB_MEASURED "%s" NB_END
+                            " billion multiply-adds of %s at most. " NB_MEASURED "%s s" NB_END,
                   nb_lesson_title(e->document), e->n_cells, e->n_questions, e->n_tried, e->n_wrongs,
+                  nb_fixed((double)e->work / 1e9, 1).text, nb_fixed((double)most_work / 1e9, 0).text,
                   nb_fixed(seconds, 1).text);
+    if (e->work > most_work)
+        remark(e, 1, "that is too much: let ppl and compare read fewer tokens, or generate write fewer");
 }
 
 nb_status nb_lesson_examine(nb_context_options *options, const char *path, nb_items *items, nb_error *error)
