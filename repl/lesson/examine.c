@@ -24,6 +24,8 @@ typedef struct examination {
     nb_error *error;
     size_t n_cells, n_questions, n_wrongs, n_tried;
     uint64_t work; /* of cells and solutions: what a learner makes who makes no mistake */
+    uint64_t most; /* the costliest of them, and where it is */
+    size_t most_line;
 } examination;
 
 static nb_status fail_at(const examination *e, size_t line, const char *what, const char *detail)
@@ -35,6 +37,21 @@ static nb_status fail_at(const examination *e, size_t line, const char *what, co
 static void remark(const examination *e, size_t line, const char *what)
 {
     nb_items_text(e->items, NB_ALERT "line %zu" NB_END ": %s", line, what);
+}
+
+static uint64_t work_so_far(const examination *e)
+{
+    return nb_pool_work(e->notebook->context->pool);
+}
+
+static void count_work(examination *e, uint64_t before, size_t line)
+{
+    const uint64_t work = work_so_far(e) - before;
+    e->work += work;
+    if (work > e->most) {
+        e->most = work;
+        e->most_line = line;
+    }
 }
 
 /* ---- cells ---- */
@@ -119,10 +136,10 @@ static nb_status examine_check(examination *e, const nb_block *block)
     if (check->n_hints > 3)
         remark(e, block->line, "three hints are enough: where to look, how, and the answer");
     e->n_questions++;
-    const uint64_t before = nb_pool_work(e->notebook->context->pool);
+    const uint64_t before = work_so_far(e);
     if (status == NB_OK)
         status = solve(e, block);
-    e->work += nb_pool_work(e->notebook->context->pool) - before;
+    count_work(e, before, block->line);
     return status;
 }
 
@@ -164,9 +181,9 @@ static nb_status examine_blocks(examination *e)
         const nb_block *block = &e->document->blocks[i];
         switch (block->kind) {
         case NB_BLOCK_CELL:
-            before = nb_pool_work(e->notebook->context->pool);
+            before = work_so_far(e);
             status = run_cell(e, block->text, block->line, "this cell fails");
-            e->work += nb_pool_work(e->notebook->context->pool) - before;
+            count_work(e, before, block->line);
             e->n_cells++;
             break;
         case NB_BLOCK_CHECK:
@@ -186,15 +203,24 @@ static nb_status examine_blocks(examination *e)
 
 static void conclude(const examination *e, double seconds)
 {
-    nb_items_text(e->items,
-                  NB_STRONG "%s" NB_END
-                            " holds: %zu cells, %zu questions, %zu of %zu known mistakes tried. It costs a learner " NB_MEASURED "%s" NB_END
-                            " billion multiply-adds of %s at most. " NB_MEASURED "%s s" NB_END,
-                  nb_lesson_title(e->document), e->n_cells, e->n_questions, e->n_tried, e->n_wrongs,
-                  nb_fixed((double)e->work / 1e9, 1).text, nb_fixed((double)most_work / 1e9, 0).text,
-                  nb_fixed(seconds, 1).text);
-    if (e->work > most_work)
-        remark(e, 1, "that is too much: let ppl and compare read fewer tokens, or generate write fewer");
+    nb_items_text(
+        e->items,
+        NB_STRONG
+        "%s" NB_END
+        " holds: %zu cells, %zu questions, %zu of %zu known mistakes tried. It costs a learner " NB_MEASURED
+        "%s" NB_END " billion multiply-adds of %s at most. " NB_MEASURED "%s s" NB_END,
+        nb_lesson_title(e->document), e->n_cells, e->n_questions, e->n_tried, e->n_wrongs,
+        nb_fixed((double)e->work / 1e9, 1).text, nb_fixed((double)most_work / 1e9, 0).text,
+        nb_fixed(seconds, 1).text);
+    if (e->work > most_work) {
+        nb_draft text = {0};
+        nb_draft_addf(&text,
+                      "this costs most of all, %s billion: let ppl and compare read fewer tokens, or "
+                      "generate write fewer",
+                      nb_fixed((double)e->most / 1e9, 1).text);
+        remark(e, e->most_line, nb_draft_text(&text));
+        nb_draft_free(&text);
+    }
 }
 
 nb_status nb_lesson_examine(nb_context_options *options, const char *path, nb_items *items, nb_error *error)
