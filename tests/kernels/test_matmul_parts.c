@@ -1,6 +1,7 @@
 /* Several matrices over the same activations in one go, beside one after another: the same bits. */
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/work.h"
 #include "kernels/kernels.h"
 
 #include <setjmp.h>
@@ -66,6 +67,7 @@ static void test_parts(void **state)
         const nb_context_options options = {.n_threads = n_threads};
         assert_int_equal(nb_context_create(&options, &context, NULL), NB_OK);
         context->verify = n_threads == 2;
+        uint64_t multiply_adds = 0;
         for (size_t t = 0; t < sizeof tokens / sizeof tokens[0]; t++) {
             nb_acts_buffer acts = {0};
             assert_int_equal(nb_acts_prepare(context, &acts, x, tokens[t], N_COLS, N_COLS, true, NULL), NB_OK);
@@ -76,6 +78,7 @@ static void test_parts(void **state)
                     memset(got[i], 0xA5, size);
                     parts[i] = (nb_matmul_part){packed[i], got[i], rows[i] + GUARD};
                     nb_matmul(context, packed[i], &acts.acts, want[i], rows[i] + GUARD);
+                    multiply_adds += 2 * rows[i] * N_COLS * tokens[t]; /* here and among the parts */
                 }
                 nb_matmul_parts(context, parts, n_parts, &acts.acts);
                 for (size_t i = 0; i < n_parts; i++)
@@ -83,6 +86,7 @@ static void test_parts(void **state)
             }
             nb_acts_buffer_free(&acts);
         }
+        assert_true(nb_pool_work(context->pool) == multiply_adds);
         nb_context_destroy(&context);
     }
     for (size_t i = 0; i < N_PARTS; i++) {
