@@ -149,12 +149,12 @@ static const nb_column list_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FL
 static const struct {
     const char *what, *text;
 } grammar[] = {
-    {"Operators", "+ - * / // % ^ @ (matmul)   == != < <= > >=   and or not   x == y +- t"},
-    {"Parts", "W[0, :]  x[-1]  x[::2]  x[x > 1]  x[[0, 2]]  x[0] = 5  x[x < 0] = 0"},
+    {"Operators", "+ - * / // % ^ @   == != < <= > >=   and or not   x == y +- t"},
+    {"Parts", "W[0, :]  x[-1]  x[::2]  x[x > 1]  x[[0, 2]]  x[0] = 5"},
     {"Of your own", "def f(x, bits=4) = x * bits"},
     {"Over lines", "def f(x) ... return x ... end    if c ... elif c ... else ... end"},
     {"", "for i in range(3) ... end    while c ... end    break  continue"},
-    {"Results", "_ is the last one, _3 that of cell 3; ; at the end of a line hides it"},
+    {"Results", "_ is the last one, _3 that of cell 3; a line that ends in ; hides its own"},
 };
 
 /* A group a row: help must fit a screen. */

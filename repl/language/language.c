@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LARGE_RESULT = 1 << 20, DESCRIBED = 1000 };
+enum { RESULTS_BYTES = 64 << 20 /* of arrays among the results, but for the newest */, DESCRIBED = 1000 };
 
 /* Half of the machine's memory, so that a slip of the fingers does not stop it. */
 static size_t memory_limit(void)
@@ -61,7 +61,26 @@ nb_array_space *nb_language_space(nb_language *language)
 
 /* ---- results ---- */
 
-/* The last of a cell counts. A large array is kept while it is the newest one. Takes over the value. */
+/* Old results make room for new ones. */
+static void drop_results(nb_language *language)
+{
+    size_t n_bytes = 0, kept = 0, n = language->n_results;
+    nb_result *results = language->results;
+    for (size_t i = n; i > 0; i--) { /* from the newest, which stays */
+        const nb_value *value = &results[i - 1].value;
+        const size_t size = value->kind == NB_VALUE_ARRAY ? value->array->size * sizeof(float) : 0;
+        n_bytes += size;
+        if (size && i < n && n_bytes > RESULTS_BYTES)
+            nb_value_release(&results[i - 1].value);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (results[i].value.kind != NB_VALUE_NONE)
+            results[kept++] = results[i];
+    }
+    language->n_results = kept;
+}
+
+/* The last of a cell counts. Takes over the value. */
 static void keep_result(nb_language *language, unsigned cell, nb_value value)
 {
     nb_result *last = language->n_results ? &language->results[language->n_results - 1] : NULL;
@@ -70,10 +89,6 @@ static void keep_result(nb_language *language, unsigned cell, nb_value value)
         last->value = value;
         return;
     }
-    if (last && last->value.kind == NB_VALUE_ARRAY && last->value.array->size > LARGE_RESULT) {
-        nb_value_release(&last->value);
-        language->n_results--;
-    }
     nb_result *grown = nb_realloc(language->results, language->n_results + 1, sizeof *grown);
     if (!grown) {
         nb_value_release(&value); /* a result that cannot be kept is not worth an error */
@@ -81,6 +96,7 @@ static void keep_result(nb_language *language, unsigned cell, nb_value value)
     }
     language->results = grown;
     language->results[language->n_results++] = (nb_result){cell, value};
+    drop_results(language);
 }
 
 void nb_language_keep_result(nb_language *language, unsigned cell, double number)

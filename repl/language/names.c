@@ -42,7 +42,7 @@ static nb_status find_result(const nb_language *language, const char *name, nb_v
             return NB_OK;
         }
     }
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s is the result of cell %lu, which has none", name, cell);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s is the result of cell %lu, which has none that was kept", name, cell);
 }
 
 static bool is_result(const char *name)
@@ -118,6 +118,8 @@ nb_status nb_name_unknown(const nb_language *language, const char *name, bool fu
     offer_names(language, function, &nearest);
     if (nearest.best && function)
         return nb_fail(error, NB_ERR_ARGUMENT, "no function \"%.80s\": did you mean %.80s?", name, nearest.best);
+    if (nearest.best && strchr(name, '.'))
+        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", name, nearest.best);
     if (nearest.best)
         return nb_fail(error, NB_ERR_ARGUMENT, "nothing is called \"%.80s\": did you mean %.80s?", name, nearest.best);
     if (function)

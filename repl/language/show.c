@@ -340,6 +340,25 @@ void nb_show_array(const nb_array *x, nb_draft *out)
 
 /* ---- values ---- */
 
+/* On one line if all fits there; otherwise each on its own. */
+static void show_list(const nb_list *list, nb_draft *out)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        nb_draft text = {0};
+        for (size_t i = 0; i < list->count; i++) {
+            nb_draft_add(&text, i == 0 ? "" : attempt ? ",\n" : ", ");
+            nb_show_value(&list->values[i], false, &text);
+        }
+        const bool fits = text.n_bytes <= NB_SHOW_WIDTH && !strchr(nb_draft_text(&text), '\n');
+        if (fits || attempt)
+            nb_draft_add(out, nb_draft_text(&text));
+        out->failed |= text.failed;
+        nb_draft_free(&text);
+        if (fits)
+            return;
+    }
+}
+
 void nb_show_value(const nb_value *value, bool alone, nb_draft *out)
 {
     switch (value->kind) {
@@ -363,15 +382,7 @@ void nb_show_value(const nb_value *value, bool alone, nb_draft *out)
             nb_draft_addf(out, "function %s, of your own", value->function->def->text);
         break;
     case NB_VALUE_LIST:
-        for (size_t i = 0; i < value->list->count; i++) {
-            nb_draft_add(out, i ? "," : "");
-            nb_draft_add(out, i && value->list->values[i].kind == NB_VALUE_ARRAY &&
-                                      value->list->values[i].array->n_dims > 1
-                                  ? "\n"
-                              : i ? " "
-                                  : "");
-            nb_show_value(&value->list->values[i], false, out);
-        }
+        show_list(value->list, out);
         break;
     }
 }

@@ -271,8 +271,14 @@ static void test_results(void **state)
     says(c, "5;", "");
     assert_string_equal(nb_draft_text(&c->shown), "");
     gives(c, "_6 + _", "10"); /* hidden, but kept */
-    refuses(c, "_99", "cell 99, which has none");
+    refuses(c, "_99", "cell 99, which has none that was kept");
     gives(c, "3 # a comment", "3");
+    cells_run(c, "a = zeros(3000, 3000); _99"); /* an error costs the cell its number all the same */
+    says(c, "a", "3000 x 3000");
+    says(c, "a + 1", "3000 x 3000");
+    says(c, "a + 2", "3000 x 3000"); /* three of 36 MB are more than is kept */
+    gives(c, "_13[0, 0] + _[0, 0]", "4");
+    refuses(c, "_11", "none that was kept");
     says(c, "7 \n bits 1 f16", "16 bits"); /* an expression before a command is not shown */
     assert_string_equal(nb_draft_text(&c->value), "");
     says(c, "print(\"s is\", 0.5); print([1, 2])", "s is 0.5\n  [1, 2]\n");

@@ -106,6 +106,7 @@ static void test_others(void **state)
     cells *c = *state;
     gives(c, "\"text\"", "\"text\"");
     gives(c, "[\"a\", 1, [1, 2]]", "\"a\", 1, [1, 2]");
+    gives(c, "[\"a\", [[1, 2], [3, 4]]]", "\"a\",\n[[1, 2],\n [3, 4]]");
     gives(c, "sqrt", "function sqrt(x)");
     gives(c, "def f(x) = x\nf", "function f, of your own");
     says(c, "print(\"\x05\x1b[31m\")", "??[31m"); /* nothing in a text steers the terminal */
