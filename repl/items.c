@@ -107,6 +107,12 @@ void nb_items_markdown(nb_items *items, const char *text, size_t n_bytes)
         items->failed = true;
 }
 
+void nb_items_set_number(nb_items *items, double number)
+{
+    if (items->count && !items->failed)
+        items->items[items->count - 1].number = number;
+}
+
 void nb_items_number(nb_items *items, double number, const char *format, ...)
 {
     nb_item *item = add(items, NB_ITEM_VALUE);

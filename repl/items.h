@@ -62,7 +62,7 @@ typedef struct nb_item {
     /* TEXT: prose, wrapped; lines as they stand. LITERAL: what a model wrote or a shell said, no marks in it.
      * VALUE: the value itself, with its unit. MARKDOWN: what a lesson says, as it stands in its file. */
     char *text;
-    double number; /* VALUE: what it is for expressions, `_`; NaN: nothing */
+    double number; /* what it is for expressions, `_`; NaN: nothing */
     bool streamed; /* LITERAL: a terminal has shown it already */
     nb_table table;
     nb_figure figure; /* every pointer owned by the item */
@@ -79,7 +79,9 @@ void nb_items_free(nb_items *items);
 void nb_items_text(nb_items *items, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void nb_items_value(nb_items *items, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void nb_items_markdown(nb_items *items, const char *text, size_t n_bytes);
-/* A value that expressions can go on with, as `_`. */
+/* The last item is that number for expressions, which can go on with it as `_`. */
+void nb_items_set_number(nb_items *items, double number);
+/* A value that is. */
 void nb_items_number(nb_items *items, double number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void nb_items_literal(nb_items *items, const char *text, size_t n_bytes, bool streamed);
 /* Copies the figure and all that it points to. */

@@ -110,7 +110,7 @@ static void keep_number(nb_notebook *notebook, const nb_items *items)
 {
     for (size_t i = items->count; i > 0; i--) {
         const nb_item *item = &items->items[i - 1];
-        if (item->kind == NB_ITEM_VALUE && !isnan(item->number)) {
+        if (!isnan(item->number)) {
             nb_language_keep_result(notebook->language, (unsigned)notebook->n_cells, item->number);
             return;
         }

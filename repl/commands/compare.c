@@ -114,6 +114,7 @@ static void add_comparison(const nb_comparison *c, const char *text_name, nb_ite
     nb_items_cell(out, 3, "nats a token");
     add_row(out, "same top token");
     nb_items_cell(out, 2, "%s", nb_percent(c->top1_agreement).text);
+    nb_items_set_number(out, b->ppl);
 }
 
 static nb_status compare_numbers(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)

@@ -75,6 +75,7 @@ static void add_both(const exam *e, const char *name, nb_items *out)
     else if (mean > 0)
         verdict = "better for sure";
     nb_items_cell(out, 3, "paired, %s", verdict);
+    nb_items_set_number(out, e->now.accuracy);
 }
 
 /* ---- examples ---- */

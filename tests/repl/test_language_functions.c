@@ -228,6 +228,8 @@ static void test_model(void **state)
     /* a command's number goes on: ppl as a command and as a function */
     says(c, "ppl", "perplexity of text.txt");
     gives(c, "_ == ppl()", "1");
+    says(c, "compare --write 2", "perplexity");
+    gives(c, "_ == ppl() +- 1e-9", "1");
     gives(c, "t = \"blk.1.attn_q\"; bits(t)", "4.28125");
 }
 
