@@ -265,29 +265,39 @@ static nb_status write_file(const char *path, const char *bytes, size_t n_bytes,
     return status;
 }
 
-nb_status nb_figure_save(const nb_figure *figure, const char *path, nb_error *error)
+nb_status nb_figure_draw(const nb_figure *figure, const char *kind, bool dark, char **out, size_t *n_bytes,
+                         nb_error *error)
 {
-    nb_canvas canvas = {.width = 1280, .height = 720, .em = 20};
+    const bool svg = strcmp(kind, "svg") == 0;
+    nb_canvas canvas = {.device = svg ? NB_DEVICE_SVG : NB_DEVICE_PNG, .width = 1280, .height = 720, .em = 20, .dark = dark};
     const nb_figure_row *row;
     nb_axes axes;
     nb_buffer file = {0};
     nb_gnuplot_end end;
     char *bytes;
-    size_t n_bytes;
-    if (!device_of(path, &canvas.device))
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s: a figure is saved as .png or .svg; name the file so",
-                       path);
     nb_status status = plan(figure, &row, &axes, error);
     if (status == NB_OK)
-        status = draw_checked(row, figure, &axes, &canvas, &bytes, &n_bytes, &end, error);
+        status = draw_checked(row, figure, &axes, &canvas, &bytes, n_bytes, &end, error);
     if (status != NB_OK)
         return status;
-    if (canvas.device == NB_DEVICE_SVG)
+    if (svg)
         nb_svg_finish(&file, bytes, figure->sentence);
     else
-        nb_buffer_add(&file, bytes, n_bytes);
+        nb_buffer_add(&file, bytes, *n_bytes);
     free(bytes);
-    status = nb_buffer_take(&file, &bytes, &n_bytes, error);
+    return nb_buffer_take(&file, out, n_bytes, error);
+}
+
+nb_status nb_figure_save(const nb_figure *figure, const char *path, nb_error *error)
+{
+    nb_device device;
+    char *bytes;
+    size_t n_bytes;
+    if (!device_of(path, &device))
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s: a figure is saved as .png or .svg; name the file so",
+                       path);
+    nb_status status =
+        nb_figure_draw(figure, device == NB_DEVICE_SVG ? "svg" : "png", false, &bytes, &n_bytes, error);
     if (status != NB_OK)
         return status;
     status = write_file(path, bytes, n_bytes, error);

@@ -81,6 +81,10 @@ bool nb_picture_parse(const char *name, nb_picture *out);
  * or ""). */
 nb_status nb_figure_render(const nb_figure *figure, const nb_terminal *terminal, char **out, size_t *n_bytes,
                            const char **notice, nb_error *error);
+/* A picture's bytes, as a file of this kind has them, "svg" or "png"; allocated, with a zero after them. `dark`: on
+ * dark paper. */
+nb_status nb_figure_draw(const nb_figure *figure, const char *kind, bool dark, char **out, size_t *n_bytes,
+                         nb_error *error);
 /* A PNG or SVG file, by the name's ending; the file that stood there stays if gnuplot fails. */
 nb_status nb_figure_save(const nb_figure *figure, const char *path, nb_error *error);
 /* The version text of gnuplot, or "" if it cannot be run. */

@@ -120,19 +120,30 @@ static void show_error(nb_front *front, const char *where, const char *sentence)
     nb_draft_free(&out);
 }
 
-nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const char *where)
+nb_status nb_front_try(nb_front *front, const char *text, size_t n_bytes, bool quiet, nb_error *error)
 {
-    nb_error error = {""};
+    void (*streams)(void *, const char *, size_t) = front->notebook->stream;
+    error->text[0] = '\0';
     front->progress.total = 0;
+    if (quiet)
+        front->notebook->stream = NULL;
     nb_signals_begin();
-    nb_status status = nb_notebook_run(front->notebook, text, n_bytes, show, front, &error);
+    nb_status status = nb_notebook_run(front->notebook, text, n_bytes, quiet ? NULL : show, front, error);
     nb_signals_end();
+    front->notebook->stream = streams;
     nb_progress_clear(&front->progress);
     nb_screen_stream_end(&front->screen);
     if (status == NB_ERR_CANCELLED && front->progress.draws)
         fputs("\r\x1b[K", stderr); /* over the ^C that the terminal echoed */
-    if (status == NB_ERR_CANCELLED && strcmp(error.text, "stopped") == 0)
-        nb_progress_stopped(&front->progress, error.text, sizeof error.text);
+    if (status == NB_ERR_CANCELLED && strcmp(error->text, "stopped") == 0)
+        nb_progress_stopped(&front->progress, error->text, sizeof error->text);
+    return status;
+}
+
+nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const char *where)
+{
+    nb_error error;
+    nb_status status = nb_front_try(front, text, n_bytes, false, &error);
     if (status != NB_OK)
         show_error(front, where, error.text);
     else if (ferror(stdout))

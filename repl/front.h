@@ -24,6 +24,8 @@ void nb_front_close(nb_front *front);
 /* Runs one cell, shows what it returns, and writes its error to standard error, after `where` if that is not
  * NULL. Fails also when standard output is gone. */
 nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const char *where);
+/* The same without a word about its error; with `quiet` nothing is shown at all. The notebook keeps its items. */
+nb_status nb_front_try(nb_front *front, const char *text, size_t n_bytes, bool quiet, nb_error *error);
 /* Every cell of a file or a pipe, up to the first that fails; `name` is for errors. */
 nb_status nb_front_run_stream(nb_front *front, FILE *in, const char *name);
 /* The notebook on a terminal, until exit or Ctrl-D. `first` is run first; NULL: nothing. */

@@ -41,6 +41,43 @@ void nb_items_free(nb_items *items)
     *items = (nb_items){0};
 }
 
+void nb_items_move(nb_items *into, nb_items *from)
+{
+    const size_t wanted = into->count + from->count;
+    nb_item *grown = into->items;
+    if (wanted > into->capacity)
+        grown = nb_realloc(into->items, wanted, sizeof *grown);
+    if (wanted > into->capacity && !grown) {
+        into->failed = true;
+        nb_items_free(from);
+        return;
+    }
+    into->items = grown;
+    into->capacity = nb_max_size(into->capacity, wanted);
+    for (size_t i = 0; i < from->count; i++)
+        into->items[into->count++] = from->items[i];
+    into->failed = into->failed || from->failed;
+    free(from->items);
+    *from = (nb_items){0};
+}
+
+size_t nb_items_size(const nb_items *items)
+{
+    size_t size = items->capacity * sizeof *items->items;
+    for (size_t i = 0; i < items->count; i++) {
+        const nb_item *item = &items->items[i];
+        const nb_table *table = &item->table;
+        size += item->text ? strlen(item->text) + 1 : 0;
+        for (size_t c = 0; c < table->n_rows * table->n_columns; c++) {
+            size += sizeof *table->cells + (table->cells[c].text ? strlen(table->cells[c].text) + 1 : 0);
+            size += table->cells[c].counts ? NB_SPARK_BINS * sizeof *table->cells[c].counts : 0;
+        }
+        if (item->kind == NB_ITEM_FIGURE)
+            size += item->figure.n * sizeof(double) * (1 + (item->figure.after.values != NULL));
+    }
+    return size;
+}
+
 static nb_item *add(nb_items *items, nb_item_kind kind)
 {
     if (items->failed)

@@ -75,6 +75,10 @@ typedef struct nb_items {
 } nb_items;
 
 void nb_items_free(nb_items *items);
+/* Appends what `from` holds, and empties it. */
+void nb_items_move(nb_items *into, nb_items *from);
+/* Bytes that they take. */
+size_t nb_items_size(const nb_items *items);
 
 void nb_items_text(nb_items *items, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void nb_items_value(nb_items *items, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -4,9 +4,9 @@
 #include "repl/front.h"
 #include "repl/library.h"
 #include "repl/nearest.h"
+#include "repl/run_file.h"
 #include "repl/subcommands.h"
 
-#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void describe_program(nb_items *items)
     nb_items_table(items, help_columns, 2);
     add_row(items, "nibble [MODEL]", "the notebook; its own help says what can be typed there");
     add_row(items, "nibble -c 'CELL; CELL'", "runs cells and leaves");
-    add_row(items, "nibble run FILE", "runs a file of cells, a line each; - is standard input");
+    add_row(items, "nibble run FILE", nb_subcommand_run_file.summary);
     for (size_t i = 0; i < nb_subcommand_count(); i++) {
         char what[64];
         snprintf(what, sizeof what, "nibble %s", nb_subcommand_at(i)->name);
@@ -72,6 +72,8 @@ static int show_help(const char *name)
     nb_screen screen;
     nb_items items = {0};
     const nb_command *command = name ? nb_subcommand_find(name) : NULL;
+    if (name && strcmp(name, nb_subcommand_run_file.name) == 0)
+        command = &nb_subcommand_run_file;
     if (name && !command)
         command = nb_command_find(name);
     if (name && !command)
@@ -100,26 +102,9 @@ static bool is_model(const char *word)
 
 typedef struct command_line {
     nb_front_options front;
-    const char *cells;  /* -c */
-    const char *script; /* run */
-    const char *model;  /* opened first */
+    const char *cells; /* -c */
+    const char *model; /* opened first */
 } command_line;
-
-static nb_status run_script(nb_front *front, const char *path)
-{
-    if (strcmp(path, "-") == 0)
-        return nb_front_run_stream(front, stdin, "standard input");
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        nb_error error;
-        nb_fail(&error, NB_ERR_IO, "%.200s cannot be read: %s", path, strerror(errno));
-        nb_front_complain("nibble", error.text);
-        return NB_ERR_IO;
-    }
-    nb_status status = nb_front_run_stream(front, file, path);
-    fclose(file);
-    return status;
-}
 
 static nb_status run_notebook(nb_front *front, const command_line *line)
 {
@@ -128,7 +113,7 @@ static nb_status run_notebook(nb_front *front, const command_line *line)
         load = nb_format_text("load \"%s\"", line->model);
     nb_status status = NB_OK;
     bool on_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    if (!line->cells && !line->script && on_terminal) {
+    if (!line->cells && on_terminal) {
         status = nb_front_converse(front, load);
     } else {
         if (load)
@@ -136,7 +121,7 @@ static nb_status run_notebook(nb_front *front, const command_line *line)
         if (status == NB_OK && line->cells)
             status = nb_front_run(front, line->cells, strlen(line->cells), "nibble");
         else if (status == NB_OK)
-            status = run_script(front, line->script ? line->script : "-");
+            status = nb_run_script(front, "-");
     }
     free(load);
     return status;
@@ -171,11 +156,9 @@ static int run_words(int n, char **words, command_line *line)
     }
     if (subcommand)
         return nb_subcommand_run(subcommand, n, words);
-    if (strcmp(word, "run") == 0) {
-        if (n != 2)
-            return complain("run takes one file of cells: nibble run FILE");
-        line->script = words[1];
-    } else if (n == 1 && is_model(word)) {
+    if (strcmp(word, "run") == 0)
+        return nb_run_file(n - 1, words + 1, &line->front);
+    if (n == 1 && is_model(word)) {
         line->model = word;
     } else {
         return unknown_word(word);

@@ -53,11 +53,15 @@ void nb_notebook_destroy(nb_notebook **notebook)
     nb_importance_destroy(&gone->importance);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
-    for (size_t i = 0; i < gone->n_cells; i++)
+    for (size_t i = 0; i < gone->n_cells; i++) {
         free(gone->cells[i]);
+        free(gone->outcomes[i].error);
+        nb_items_free(&gone->outcomes[i].items);
+    }
     for (size_t i = 0; i < gone->n_undo_lines; i++)
         free(gone->undo_lines[i]);
     free(gone->cells);
+    free(gone->outcomes);
     free(gone->undo_lines);
     free(gone->settings.text);
     free(gone->settings.quiz);
@@ -170,13 +174,33 @@ static nb_status remember_cell(nb_notebook *notebook, const char *text, size_t n
     nb_draft_append(&copy, text, n_bytes);
     char *cell = nb_draft_take(&copy);
     char **cells = cell ? nb_realloc(notebook->cells, notebook->n_cells + 1, sizeof *cells) : NULL;
-    if (!cells) {
+    notebook->cells = cells ? cells : notebook->cells;
+    nb_outcome *outcomes = cells ? nb_realloc(notebook->outcomes, notebook->n_cells + 1, sizeof *outcomes) : NULL;
+    if (!outcomes) {
         free(cell);
         return nb_fail(error, NB_ERR_MEMORY, "no memory for another cell");
     }
+    notebook->outcomes = outcomes;
+    outcomes[notebook->n_cells] = (nb_outcome){0};
     cells[notebook->n_cells++] = cell;
-    notebook->cells = cells;
     return NB_OK;
+}
+
+/* Keeps a command's items with its cell, and lets the oldest cells' go where there are too many. */
+static void keep_items(nb_notebook *notebook, size_t cell, nb_items *items)
+{
+    nb_outcome *outcome = &notebook->outcomes[cell];
+    nb_items_move(&outcome->items, items);
+    notebook->outcome_bytes -= outcome->n_bytes;
+    outcome->n_bytes = nb_items_size(&outcome->items);
+    notebook->outcome_bytes += outcome->n_bytes;
+    for (size_t i = 0; notebook->outcome_bytes > NB_OUTCOME_BYTES && i <= cell; i++) {
+        nb_outcome *oldest = &notebook->outcomes[i];
+        notebook->outcome_bytes -= oldest->n_bytes;
+        oldest->dropped = oldest->dropped || oldest->n_bytes > 0;
+        oldest->n_bytes = 0;
+        nb_items_free(&oldest->items);
+    }
 }
 
 /* A sentence quotes what was typed and what files say, and stays one line all the same. */
@@ -194,6 +218,7 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
                           void *user, nb_error *error)
 {
     nb_status status = remember_cell(notebook, text, n_bytes, error);
+    const size_t cell = notebook->n_cells - (status == NB_OK);
     for (size_t at = 0; status == NB_OK && at < n_bytes && !notebook->leave;) {
         nb_line line;
         nb_items items = {0};
@@ -201,8 +226,8 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
         if (status == NB_OK)
             status = run_line(notebook, &line, nb_parse_is_over(text, n_bytes, at), &items, error);
         if (show && items.count && !items.failed)
-            show(user, &items, (unsigned)notebook->n_cells);
-        nb_items_free(&items);
+            show(user, &items, (unsigned)cell + 1);
+        keep_items(notebook, cell, &items);
         nb_line_free(&line);
     }
     if (status == NB_OK && notebook->lesson) {
@@ -213,6 +238,8 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
     }
     if (status != NB_OK && error)
         keep_one_line(error);
+    if (status != NB_OK && error && cell < notebook->n_cells)
+        notebook->outcomes[cell].error = nb_strdup(error->text);
     return status;
 }
 

@@ -31,13 +31,23 @@ typedef struct nb_conversation {
     size_t n_turns;
 } nb_conversation;
 
+/* What a cell gave. A notebook keeps the newest NB_OUTCOME_BYTES of them, for export. */
+enum { NB_OUTCOME_BYTES = 64 << 20 };
+typedef struct nb_outcome {
+    nb_items items;
+    char *error;    /* the sentence that ended it; NULL: it went well */
+    size_t n_bytes; /* that the items take */
+    bool dropped;   /* they were let go */
+} nb_outcome;
+
 typedef struct nb_notebook {
     nb_context *context;
     struct nb_language *language; /* variables and functions of the learner */
     nb_model *model; /* NULL: none loaded */
     nb_settings settings;
     char **cells; /* [n_cells]: what was typed; In [n] is cells[n - 1] */
-    size_t n_cells;
+    nb_outcome *outcomes; /* [n_cells] */
+    size_t n_cells, outcome_bytes;
     char **undo_lines; /* [nb_model_undo_depth]: the command that each step takes back */
     size_t n_undo_lines;
     nb_conversation chat;
