@@ -35,7 +35,7 @@ ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(CROSS),-s
 
 # Libraries. A cross build takes none: byte-level BPE and line editing then say that they are missing.
 ifeq ($(CROSS),)
-LIBRARIES := $(foreach l,libpcre2-8 libedit md4c,$(shell $(PKG) --exists $(l) 2>/dev/null && echo $(l)))
+LIBRARIES := $(foreach l,libpcre2-8 libedit md4c jansson,$(shell $(PKG) --exists $(l) 2>/dev/null && echo $(l)))
 endif
 ifneq ($(filter libpcre2-8,$(LIBRARIES)),)
 ALL_CFLAGS += -DNB_HAVE_PCRE2
@@ -45,6 +45,9 @@ ALL_CFLAGS += -DNB_HAVE_LIBEDIT
 endif
 ifneq ($(filter md4c,$(LIBRARIES)),)
 ALL_CFLAGS += -DNB_HAVE_MD4C
+endif
+ifneq ($(filter jansson,$(LIBRARIES)),)
+ALL_CFLAGS += -DNB_HAVE_JANSSON
 endif
 LIBS := $(if $(LIBRARIES),$(shell $(PKG) --libs $(LIBRARIES))) -lm
 

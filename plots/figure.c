@@ -265,6 +265,12 @@ static nb_status write_file(const char *path, const char *bytes, size_t n_bytes,
     return status;
 }
 
+const char *nb_figure_kind_name(nb_figure_kind kind)
+{
+    const nb_figure_row *row = row_of(kind);
+    return row ? row->name : "none";
+}
+
 nb_status nb_figure_draw(const nb_figure *figure, const char *kind, bool dark, char **out, size_t *n_bytes,
                          nb_error *error)
 {

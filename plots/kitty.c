@@ -1,23 +1,8 @@
 #include "plots/kitty.h"
 
-enum { CHUNK_BYTES = 3072 }; /* 4096 letters of base64 */
+#include "plots/base64.h"
 
-static void add_base64(nb_buffer *out, const uint8_t *bytes, size_t n)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char text[CHUNK_BYTES / 3 * 4];
-    size_t used = 0;
-    for (size_t i = 0; i < n; i += 3) {
-        size_t left = n - i;
-        unsigned bits = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
-                        (left > 2 ? bytes[i + 2] : 0u);
-        text[used++] = letters[bits >> 18];
-        text[used++] = letters[bits >> 12 & 63];
-        text[used++] = left > 1 ? letters[bits >> 6 & 63] : '=';
-        text[used++] = left > 2 ? letters[bits & 63] : '=';
-    }
-    nb_buffer_add(out, text, used);
-}
+enum { CHUNK_BYTES = 3072 }; /* 4096 letters of base64 */
 
 void nb_kitty_show(nb_buffer *out, const uint8_t *png, size_t n_bytes, int columns, int rows)
 {
@@ -31,7 +16,7 @@ void nb_kitty_show(nb_buffer *out, const uint8_t *png, size_t n_bytes, int colum
                 nb_buffer_format(out, "c=%d,r=%d,", columns, rows);
         }
         nb_buffer_format(out, "m=%d;", more);
-        add_base64(out, png + offset, n);
+        nb_base64(out, png + offset, n);
         nb_buffer_text(out, "\033\\");
     }
 }

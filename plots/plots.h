@@ -81,6 +81,8 @@ bool nb_picture_parse(const char *name, nb_picture *out);
  * or ""). */
 nb_status nb_figure_render(const nb_figure *figure, const nb_terminal *terminal, char **out, size_t *n_bytes,
                            const char **notice, nb_error *error);
+/* "histogram". */
+const char *nb_figure_kind_name(nb_figure_kind kind);
 /* A picture's bytes, as a file of this kind has them, "svg" or "png"; allocated, with a zero after them. `dark`: on
  * dark paper. */
 nb_status nb_figure_draw(const nb_figure *figure, const char *kind, bool dark, char **out, size_t *n_bytes,

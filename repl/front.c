@@ -1,5 +1,7 @@
 #include "repl/front.h"
 
+#include "repl/document/autosave.h"
+#include "repl/document/runner.h"
 #include "repl/draft.h"
 #include "repl/edit.h"
 #include "repl/lesson/lesson.h"
@@ -140,10 +142,24 @@ nb_status nb_front_try(nb_front *front, const char *text, size_t n_bytes, bool q
     return status;
 }
 
+/* The cells of the file that `run` opened, shown as if they were typed. */
+static nb_status run_opened(nb_front *front, nb_error *error)
+{
+    const nb_run_options options = {.mode = NB_RUN_SHOW};
+    nb_run_report report;
+    nb_document *document = front->notebook->to_run;
+    front->notebook->to_run = NULL;
+    nb_status status = nb_document_run(front, document, &options, &report, error);
+    nb_document_close(&document);
+    return status;
+}
+
 nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const char *where)
 {
     nb_error error;
     nb_status status = nb_front_try(front, text, n_bytes, false, &error);
+    if (status == NB_OK && front->notebook->to_run)
+        status = run_opened(front, &error);
     if (status != NB_OK)
         show_error(front, where, error.text);
     else if (ferror(stdout))
@@ -220,9 +236,10 @@ static void greet(nb_front *front, char *suggestion, size_t size)
     nb_items_free(&items);
 }
 
-nb_status nb_front_converse(nb_front *front, const char *first)
+nb_status nb_front_converse(nb_front *front, const char *first, bool resume)
 {
     nb_editor *editor = NULL;
+    nb_autosave autosave;
     nb_error error;
     nb_status status = nb_editor_create(front->notebook, &front->screen, &editor, &error);
     if (status != NB_OK) {
@@ -233,6 +250,9 @@ nb_status nb_front_converse(nb_front *front, const char *first)
     front->notebook->offers = nb_editor_can_offer();
     char suggestion[32];
     greet(front, suggestion, sizeof suggestion);
+    if (resume && nb_front_resume(front, &error) != NB_OK)
+        show_error(front, NULL, error.text);
+    nb_autosave_open(&autosave);
     if (first)
         nb_front_run(front, first, strlen(first), NULL);
     while (!front->notebook->leave && !ferror(stdout)) {
@@ -249,7 +269,9 @@ nb_status nb_front_converse(nb_front *front, const char *first)
             nb_front_run(front, text, strlen(text), NULL);
         *suggestion = '\0'; /* for the first prompt only */
         free(cell);
+        nb_autosave_write(&autosave, front->notebook);
     }
+    nb_autosave_close(&autosave);
     nb_editor_destroy(&editor);
     return NB_OK;
 }

@@ -28,8 +28,12 @@ nb_status nb_front_run(nb_front *front, const char *text, size_t n_bytes, const 
 nb_status nb_front_try(nb_front *front, const char *text, size_t n_bytes, bool quiet, nb_error *error);
 /* Every cell of a file or a pipe, up to the first that fails; `name` is for errors. */
 nb_status nb_front_run_stream(nb_front *front, FILE *in, const char *name);
-/* The notebook on a terminal, until exit or Ctrl-D. `first` is run first; NULL: nothing. */
-nb_status nb_front_converse(nb_front *front, const char *first);
+/* The notebook on a terminal, until exit or Ctrl-D. `first` is run first; NULL: nothing. `resume`: goes on where the
+ * newest session ended. Every cell is saved as soon as it has run (document/autosave.h). */
+nb_status nb_front_converse(nb_front *front, const char *first, bool resume);
+/* Runs the cells of the newest session again that no notebook has open, quietly, and says what became of it. What
+ * `!` starts and what failed then is not run. */
+nb_status nb_front_resume(nb_front *front, nb_error *error);
 /* "nibble: SENTENCE" on standard error. */
 void nb_front_complain(const char *where, const char *sentence);
 

@@ -28,6 +28,7 @@ static void describe_program(nb_items *items)
                                    ": a notebook for learning how language models are quantized");
     nb_items_table(items, help_columns, 2);
     add_row(items, "nibble [MODEL]", "the notebook; its own help says what can be typed there");
+    add_row(items, "nibble --resume", "the notebook as it was left, or lost: its cells are run again");
     add_row(items, "nibble -c 'CELL; CELL'", "runs cells and leaves");
     add_row(items, "nibble run FILE", nb_subcommand_run_file.summary);
     for (size_t i = 0; i < nb_subcommand_count(); i++) {
@@ -104,6 +105,7 @@ typedef struct command_line {
     nb_front_options front;
     const char *cells; /* -c */
     const char *model; /* opened first */
+    bool resume;
 } command_line;
 
 static nb_status run_notebook(nb_front *front, const command_line *line)
@@ -113,10 +115,16 @@ static nb_status run_notebook(nb_front *front, const command_line *line)
         load = nb_format_text("load \"%s\"", line->model);
     nb_status status = NB_OK;
     bool on_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    nb_error error;
+    if (line->resume && (line->cells || !on_terminal)) {
+        status = nb_front_resume(front, &error);
+        if (status != NB_OK)
+            nb_front_complain("nibble", error.text);
+    }
     if (!line->cells && on_terminal) {
-        status = nb_front_converse(front, load);
+        status = nb_front_converse(front, load, line->resume);
     } else {
-        if (load)
+        if (status == NB_OK && load)
             status = nb_front_run(front, load, strlen(load), "nibble");
         if (status == NB_OK && line->cells)
             status = nb_front_run(front, line->cells, strlen(line->cells), "nibble");
@@ -174,6 +182,10 @@ int main(int argc, char **argv)
     for (; at < argc; at++) {
         bool threads = strcmp(argv[at], "-t") == 0 || strcmp(argv[at], "--threads") == 0;
         bool plot = strcmp(argv[at], "--plot") == 0, cells = strcmp(argv[at], "-c") == 0;
+        if (strcmp(argv[at], "--resume") == 0) {
+            line.resume = true;
+            continue;
+        }
         if (strncmp(argv[at], "--plot=", 7) == 0) {
             line.front.picture = argv[at] + 7;
             continue;

@@ -1,11 +1,13 @@
 #include "repl/notebook.h"
 
+#include "repl/document/document.h"
 #include "repl/library.h"
 
 #include "repl/draft.h"
 #include "repl/language/language.h"
 #include "repl/lesson/lesson.h"
 #include "repl/nearest.h"
+#include "repl/timing.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -50,6 +52,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
     nb_notebook_forget_chat(gone);
     nb_language_destroy(&gone->language);
     nb_lesson_close(&gone->lesson);
+    nb_document_close(&gone->to_run);
     nb_importance_destroy(&gone->importance);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
@@ -60,8 +63,15 @@ void nb_notebook_destroy(nb_notebook **notebook)
     }
     for (size_t i = 0; i < gone->n_undo_lines; i++)
         free(gone->undo_lines[i]);
+    for (size_t i = 0; i < gone->n_notes; i++) {
+        free(gone->notes[i].text);
+        free(gone->notes[i].source);
+        free(gone->notes[i].path);
+    }
     free(gone->cells);
     free(gone->outcomes);
+    free(gone->notes);
+    free(gone->title);
     free(gone->undo_lines);
     free(gone->settings.text);
     free(gone->settings.quiz);
@@ -166,6 +176,19 @@ static nb_status run_line(nb_notebook *notebook, const nb_line *line, bool last,
     return status;
 }
 
+/* A line of a cell, for timing. */
+typedef struct timed_line {
+    nb_notebook *notebook;
+    const nb_line *line;
+    bool last;
+} timed_line;
+
+static nb_status run_timed_line(void *user, nb_items *items, nb_error *error)
+{
+    const timed_line *timed = user;
+    return run_line(timed->notebook, timed->line, timed->last, items, error);
+}
+
 static nb_status remember_cell(nb_notebook *notebook, const char *text, size_t n_bytes, nb_error *error)
 {
     nb_draft copy = {0};
@@ -203,6 +226,22 @@ static void keep_items(nb_notebook *notebook, size_t cell, nb_items *items)
     }
 }
 
+void nb_notebook_note(nb_notebook *notebook, const char *path, const char *text, const char *source)
+{
+    nb_note note = {notebook->n_cells, nb_strdup(text), source ? nb_strdup(source) : NULL, nb_strdup(path)};
+    nb_note *notes = note.text && note.path && (note.source || !source)
+                         ? nb_realloc(notebook->notes, notebook->n_notes + 1, sizeof *notes)
+                         : NULL;
+    if (!notes) {
+        free(note.text);
+        free(note.source);
+        free(note.path);
+        return;
+    }
+    notes[notebook->n_notes++] = note;
+    notebook->notes = notes;
+}
+
 /* A sentence quotes what was typed and what files say, and stays one line all the same. */
 static void keep_one_line(nb_error *error)
 {
@@ -222,9 +261,11 @@ nb_status nb_notebook_run(nb_notebook *notebook, const char *text, size_t n_byte
     for (size_t at = 0; status == NB_OK && at < n_bytes && !notebook->leave;) {
         nb_line line;
         nb_items items = {0};
+        const nb_timing timing = nb_timing_read(text, n_bytes, &at);
         status = nb_parse_line(text, n_bytes, &at, &line, error);
+        timed_line timed = {notebook, &line, nb_parse_is_over(text, n_bytes, at)};
         if (status == NB_OK)
-            status = run_line(notebook, &line, nb_parse_is_over(text, n_bytes, at), &items, error);
+            status = nb_timing_run(notebook, timing, run_timed_line, &timed, &items, error);
         if (show && items.count && !items.failed)
             show(user, &items, (unsigned)cell + 1);
         keep_items(notebook, cell, &items);

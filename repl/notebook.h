@@ -40,6 +40,14 @@ typedef struct nb_outcome {
     bool dropped;   /* they were let go */
 } nb_outcome;
 
+/* What a document that was run has between its cells, for export. */
+typedef struct nb_note {
+    size_t before; /* the cell that it stands before, from 0 */
+    char *text;    /* Markdown */
+    char *source;  /* of a check: its bytes in the document; NULL: they are `text` */
+    char *path;    /* of the document */
+} nb_note;
+
 typedef struct nb_notebook {
     nb_context *context;
     struct nb_language *language; /* variables and functions of the learner */
@@ -48,6 +56,9 @@ typedef struct nb_notebook {
     char **cells; /* [n_cells]: what was typed; In [n] is cells[n - 1] */
     nb_outcome *outcomes; /* [n_cells] */
     size_t n_cells, outcome_bytes;
+    nb_note *notes;
+    size_t n_notes;
+    char *title; /* of such a document; NULL: none */
     char **undo_lines; /* [nb_model_undo_depth]: the command that each step takes back */
     size_t n_undo_lines;
     nb_conversation chat;
@@ -55,6 +66,8 @@ typedef struct nb_notebook {
     nb_importance *importance; /* what errors are weighed by; NULL: nothing */
     bool leave;              /* exit was asked for */
     struct nb_lesson *lesson; /* being taken; NULL: none */
+    struct nb_document *to_run; /* what `run` opened: its cells come next */
+    bool is_running;            /* the cells of a file are being run: they may not run another */
 
     /* A confined notebook runs no shell and touches files in `folder` only. */
     bool confined;
@@ -97,6 +110,8 @@ nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char 
 /* The same for the text that a quiz asks from. */
 nb_status nb_notebook_quiz(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
                            nb_error *error);
+/* Puts a note before the next cell. Without memory there is none. */
+void nb_notebook_note(nb_notebook *notebook, const char *path, const char *text, const char *source);
 /* Remembers what the newest undo step takes back. */
 void nb_notebook_note_undo(nb_notebook *notebook, const nb_call *call);
 void nb_notebook_forget_chat(nb_notebook *notebook);

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "repl/commands/table.h"
+#include "repl/document/import.h"
 #include "repl/document/runner.h"
 
 #include <errno.h>
@@ -103,6 +104,34 @@ static void say(nb_front *front, const char *path, const nb_run_report *report, 
     nb_items_free(&items);
 }
 
+static nb_status export_to(nb_front *front, const char *path, nb_error *error)
+{
+    char *cell = nb_format_text("export \"%s\"", path);
+    nb_status status = cell ? nb_front_try(front, cell, strlen(cell), false, error)
+                            : nb_fail(error, NB_ERR_MEMORY, "no memory to export");
+    free(cell);
+    return status;
+}
+
+/* Markdown, or a Jupyter notebook as such. */
+static nb_status open_document(const request *r, const char *path, nb_document **out, nb_error *error)
+{
+    nb_draft markdown = {0};
+    nb_imported imported;
+    if (!ends_in(path, ".ipynb"))
+        return nb_document_open(path, out, error);
+    if (has(r, "record"))
+        return nb_fail(error, NB_ERR_ARGUMENT, "--record writes Markdown: nibble -c 'import %.120s' makes it first", path);
+    nb_status status = nb_import_open(path, &markdown, &imported, error);
+    if (status == NB_OK)
+        status = nb_document_parse(nb_draft_text(&markdown), markdown.n_bytes, path, out, error);
+    if (status == NB_OK && imported.n_kept)
+        fprintf(stderr, "nibble: %zu cell%s in %s left out: nibble runs its own language only\n", imported.n_kept,
+                imported.n_kept == 1 ? "" : "s", imported.language);
+    nb_draft_free(&markdown);
+    return status;
+}
+
 static nb_status run_document(nb_front *front, const request *r, const char *path, nb_error *error)
 {
     nb_document *document;
@@ -112,11 +141,15 @@ static nb_status run_document(nb_front *front, const request *r, const char *pat
                                                          : NB_RUN_SHOW,
                               .parameters = r->parameters,
                               .n_parameters = r->n_parameters};
-    nb_status status = nb_document_open(path, &document, error);
+    nb_status status = open_document(r, path, &document, error);
     if (status != NB_OK)
         return status;
     front->numbered = options.mode == NB_RUN_SHOW;
+    const char *exported = nb_call_text(&r->call, "export", NULL);
+    options.quiet = exported != NULL;
     status = nb_document_run(front, document, &options, &report, error);
+    if (status == NB_OK && exported)
+        status = export_to(front, exported, error);
     if (status == NB_OK && report.changed)
         status = nb_document_save(document, path, error);
     if (status == NB_OK && options.mode != NB_RUN_SHOW)
@@ -133,7 +166,7 @@ static nb_status run_opened(nb_front *front, const request *r, nb_error *error)
 {
     const char *path = r->call.arguments[0];
     error->text[0] = '\0';
-    if (ends_in(path, ".md") || ends_in(path, ".markdown"))
+    if (ends_in(path, ".md") || ends_in(path, ".markdown") || ends_in(path, ".ipynb"))
         return run_document(front, r, path, error);
     if (has(r, "check") || has(r, "record") || r->n_parameters)
         return nb_fail(error, NB_ERR_ARGUMENT, "%.200s is no Markdown, so it has no outputs and no parameters: "
@@ -194,6 +227,7 @@ int nb_run_file(int n_words, char **words, const nb_front_options *options)
 const nb_command nb_subcommand_run_file = {
     .name = "run",
     .usage = "nibble run FILE.md [--check|--record] [-p NAME=VALUE]...\n"
+             "nibble run FILE.md --export FILE.html|FILE.ipynb|FILE.md\n"
              "nibble run FILE",
     .summary = "runs a notebook, or a file of cells, a line each; - is standard input",
     .details = "A notebook is Markdown whose cells are fences marked nibble. --check runs it and compares every output "
@@ -204,6 +238,10 @@ const nb_command nb_subcommand_run_file = {
     .arguments = {{"FILE", NB_WORD_FILE, false}},
     .options = {{.name = "check", .kind = NB_WORD_FLAG, .summary = "compare the outputs with the recorded ones"},
                 {.name = "record", .kind = NB_WORD_FLAG, .summary = "replace the recorded outputs"},
+                {.name = "export",
+                 .kind = NB_WORD_NEW_FILE,
+                 .value = "FILE",
+                 .summary = "then write what it gave as .html, .ipynb or .md, quietly"},
                 {.name = "threads",
                  .letter = 't',
                  .kind = NB_WORD_COUNT,

@@ -44,6 +44,9 @@ const nb_command *const nb_commands[] = {
 
     &nb_command_help,
     &nb_command_history,
+    &nb_command_run,
+    &nb_command_export,
+    &nb_command_import,
     &nb_command_set,
     &nb_command_reset,
     &nb_command_doctor,

@@ -533,20 +533,25 @@ void nb_document_write(const nb_document *document, nb_draft *out)
         nb_draft_append(out, document->blocks[i].source, document->blocks[i].n_source);
 }
 
-nb_status nb_document_save(const nb_document *document, const char *path, nb_error *error)
+nb_status nb_write_whole(const char *path, const char *text, size_t n_bytes, nb_error *error)
 {
     nb_writer *writer;
+    nb_status status = nb_writer_open(path, &writer, error);
+    if (status != NB_OK)
+        return status;
+    status = nb_writer_write(writer, text, n_bytes, error);
+    if (status == NB_OK)
+        return nb_writer_commit(&writer, error);
+    nb_writer_abort(&writer);
+    return status;
+}
+
+nb_status nb_document_save(const nb_document *document, const char *path, nb_error *error)
+{
     nb_draft text = {0};
     nb_document_write(document, &text);
     nb_status status = text.failed ? nb_fail(error, NB_ERR_MEMORY, "no memory to write %.200s", path)
-                                   : nb_writer_open(path, &writer, error);
-    if (status == NB_OK) {
-        status = nb_writer_write(writer, nb_draft_text(&text), text.n_bytes, error);
-        if (status == NB_OK)
-            status = nb_writer_commit(&writer, error);
-        else
-            nb_writer_abort(&writer);
-    }
+                                   : nb_write_whole(path, nb_draft_text(&text), text.n_bytes, error);
     nb_draft_free(&text);
     return status;
 }

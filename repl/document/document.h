@@ -110,5 +110,7 @@ const char *nb_check_solution(const nb_check *check);
 void nb_document_write(const nb_document *document, nb_draft *out);
 /* The same into a file, which is replaced only once the new one is whole. */
 nb_status nb_document_save(const nb_document *document, const char *path, nb_error *error);
+/* Any text into a file, in the same way. */
+nb_status nb_write_whole(const char *path, const char *text, size_t n_bytes, nb_error *error);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "plots/buffer.h"
+#include "repl/document/document.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static void add_series(nb_draft *out, const char *name, const nb_figure_series *
 void nb_figure_data(const nb_figure *figure, nb_draft *out)
 {
     const double range[2] = {figure->x_low, figure->x_high};
-    nb_draft_addf(out, "kind %s\n", figure->kind == NB_FIGURE_HISTOGRAM ? "histogram" : "curve");
+    nb_draft_addf(out, "kind %s\n", nb_figure_kind_name(figure->kind));
     add_word(out, "headline", figure->headline);
     add_word(out, "subline", figure->subline);
     add_word(out, "x", figure->x_label);
@@ -61,6 +62,11 @@ void nb_figure_data(const nb_figure *figure, nb_draft *out)
     nb_draft_addf(out, "axis %s\n", figure->log_y ? "logarithmic" : "linear");
     add_series(out, "before", &figure->before, figure->n);
     add_series(out, "after", &figure->after, figure->n);
+    for (size_t i = 0; figure->points && i < figure->n; i++) {
+        const double place[2] = {figure->points[i].x, figure->points[i].y};
+        add_word(out, figure->points[i].on_front ? "front" : "point", figure->points[i].name);
+        add_numbers(out, "at", place, 2);
+    }
 }
 
 /* ---- in a picture ---- */
@@ -103,21 +109,6 @@ static const char *inside(const char *svg)
     return end ? end + 1 : NULL;
 }
 
-static nb_status write_picture(const char *path, const nb_draft *text, nb_error *error)
-{
-    nb_writer *writer;
-    if (text->failed)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory to write %.200s", path);
-    nb_status status = nb_writer_open(path, &writer, error);
-    if (status != NB_OK)
-        return status;
-    status = nb_writer_write(writer, text->text, text->n_bytes, error);
-    if (status == NB_OK)
-        return nb_writer_commit(&writer, error);
-    nb_writer_abort(&writer);
-    return status;
-}
-
 nb_status nb_figure_record(const nb_figure *figure, const char *path, nb_error *error)
 {
     char *svg;
@@ -134,8 +125,8 @@ nb_status nb_figure_record(const nb_figure *figure, const char *path, nb_error *
         add_escaped(&out, nb_draft_text(&data));
         nb_draft_add(&out, end_mark);
         nb_draft_add(&out, place);
-        out.failed = out.failed || data.failed;
-        status = write_picture(path, &out, error);
+        status = out.failed || data.failed ? nb_fail(error, NB_ERR_MEMORY, "no memory to write %.200s", path)
+                                           : nb_write_whole(path, out.text, out.n_bytes, error);
     } else {
         status = nb_fail(error, NB_ERR_IO, "gnuplot drew no SVG for %.200s; nibble doctor shows which gnuplot runs", path);
     }

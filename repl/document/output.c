@@ -1,6 +1,7 @@
 #include "repl/document/output.h"
 
 #include "base/memory.h"
+#include "repl/markdown.h"
 #include "repl/render.h"
 #include "repl/render_table.h"
 #include "repl/utf8.h"
@@ -24,7 +25,7 @@ char *nb_plain_text(const char *text)
             nb_draft_add(&out, NB_MEASURED_OPEN);
         else if (ends && measured)
             nb_draft_add(&out, NB_MEASURED_CLOSE);
-        else if (*c < 1 || *c > *NB_END)
+        else if (*c < 1 || *c > *NB_EMPHASIS)
             nb_draft_append(&out, c, 1);
         if (*c == *NB_MEASURED || ends)
             measured = !ends;
@@ -107,7 +108,10 @@ static void end_text(nb_pieces *out, nb_draft *text)
 static void write_item(const nb_item *item, nb_draft *text)
 {
     const char *words = item->text ? item->text : "";
-    if (item->kind == NB_ITEM_TABLE)
+    const nb_screen screen = document_screen();
+    if (item->kind == NB_ITEM_MARKDOWN)
+        nb_markdown_render(&screen, words, strlen(words), text);
+    else if (item->kind == NB_ITEM_TABLE)
         write_table(&item->table, text);
     else if (item->kind == NB_ITEM_LITERAL)
         write_literal(words, text);

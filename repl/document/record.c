@@ -5,6 +5,7 @@
 #include "repl/document/figure_data.h"
 #include "repl/document/reader.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,11 @@ static size_t folder_length(const char *path)
     return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
-char *nb_document_beside(const nb_document *document, const char *path)
+char *nb_beside(const char *document, const char *path)
 {
     if (path[0] == '/')
         return nb_strdup(path);
-    return nb_format_text("%.*s%s", (int)folder_length(document->name), document->name, path);
+    return nb_format_text("%.*s%s", (int)folder_length(document), document, path);
 }
 
 char *nb_figure_path(const char *document, size_t number)
@@ -70,7 +71,9 @@ void nb_image_write(nb_draft *out, const char *alt, const char *path)
 {
     nb_draft_add(out, "![");
     for (const char *c = alt; *c; c++) {
-        if (strchr("\\[]*_`<>!", *c))
+        /* An underscore within a word is one. */
+        bool plain = *c == '_' && c > alt && isalnum((unsigned char)c[-1]) && isalnum((unsigned char)c[1]);
+        if (strchr("\\[]*_`<>!", *c) && !plain)
             nb_draft_add(out, "\\");
         nb_draft_append(out, *c == '\n' ? " " : c, 1);
     }
@@ -104,7 +107,7 @@ static bool figures_match(const nb_document *document, const nb_block *block, co
     nb_error error;
     nb_difference difference = {0};
     nb_draft data = {0};
-    char *path = nb_document_beside(document, block->text), *kept = NULL;
+    char *path = nb_beside(document->name, block->text), *kept = NULL;
     nb_figure_data(figure, &data);
     bool same = false;
     if (!path || data.failed)
@@ -187,7 +190,7 @@ static nb_status new_block(const nb_document *document, const nb_piece *piece, s
     *out = (nb_block){.kind = piece->figure ? NB_BLOCK_FIGURE : NB_BLOCK_OUTPUT};
     nb_status status = NB_OK;
     if (piece->figure && path) {
-        char *file = nb_document_beside(document, path);
+        char *file = nb_beside(document->name, path);
         status = nb_figures_folder(document->name, error);
         if (status == NB_OK)
             status = file ? nb_figure_record(piece->figure, file, error) : NB_ERR_MEMORY;

@@ -15,8 +15,8 @@ bool nb_outputs_match(const nb_document *document, size_t cell, const nb_pieces 
 nb_status nb_outputs_replace(nb_document *document, size_t cell, const nb_pieces *pieces, size_t *n_figures,
                              nb_error *error);
 
-/* The path of a file that is named in a document, beside it. Allocated; NULL without memory. */
-char *nb_document_beside(const nb_document *document, const char *path);
+/* The path of a file that a document at `document` names, seen from here. Allocated; NULL without memory. */
+char *nb_beside(const char *document, const char *path);
 
 /* A fenced block: as many backticks as its text needs. */
 void nb_fence_write(nb_draft *out, const char *info, const char *text, const char *newline);

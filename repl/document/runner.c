@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "repl/document/output.h"
 #include "repl/document/record.h"
+#include "repl/language/language.h"
 #include "repl/utf8.h"
 
 #include <stdlib.h>
@@ -73,7 +74,7 @@ static nb_status fail_at(const run *r, nb_status status, size_t line, const char
 static nb_status run_lines(const run *r, const nb_block *cell, const char *text)
 {
     nb_error error;
-    bool shows = r->options->mode == NB_RUN_SHOW, fails = nb_block_has_option(cell, "fails");
+    bool shows = r->options->mode == NB_RUN_SHOW && !r->options->quiet, fails = nb_block_has_option(cell, "fails");
     if (shows && cell->kind == NB_BLOCK_CELL)
         show_cell(r, cell);
     nb_status status = nb_front_try(r->front, text, strlen(text), !shows, &error);
@@ -156,26 +157,79 @@ static nb_status run_cell(run *r, size_t index)
     return status;
 }
 
-/* What `skip` would do in a lesson. */
+/* What `skip` would do in a lesson; then what is asked for must be there. A check without a solution is left out. */
 static nb_status run_check(run *r, const nb_block *block)
 {
-    return block->check->solution ? run_lines(r, block, block->check->solution) : NB_OK;
+    const nb_check *check = block->check;
+    nb_status status = check->solution ? run_lines(r, block, check->solution) : NB_OK;
+    for (size_t i = 0; check->solution && status == NB_OK && i < check->n_wants; i++) {
+        nb_error error;
+        bool holds = false;
+        char sentence[256];
+        status = nb_language_holds(r->front->notebook->language, check->wants[i].condition, &holds, &error);
+        if (status != NB_OK)
+            return fail_at(r, status, check->wants[i].line, error.text);
+        snprintf(sentence, sizeof sentence, "after the lines of \"do:\" this does not hold: %.180s",
+                 check->wants[i].condition);
+        if (!holds)
+            return fail_at(r, NB_ERR_STATE, check->wants[i].line, sentence);
+    }
+    return status;
+}
+
+/* ---- parameters ---- */
+
+static nb_status define(const run *r, const char *name, const char *value)
+{
+    return nb_language_define_text(r->front->notebook->language, name, value, r->error);
+}
+
+/* Those of the front matter first, so that the command line's win. */
+static nb_status set_parameters(const run *r, bool defaults)
+{
+    static const char key[] = "parameters.";
+    nb_status status = NB_OK;
+    for (size_t i = 0; defaults && status == NB_OK && i < r->document->n_front; i++) {
+        const nb_front_entry *entry = &r->document->front[i];
+        if (strncmp(entry->key, key, sizeof key - 1) == 0)
+            status = define(r, entry->key + sizeof key - 1, entry->value);
+    }
+    for (size_t i = 0; status == NB_OK && i < r->options->n_parameters; i++)
+        status = define(r, r->options->parameters[i].name, r->options->parameters[i].value);
+    return status;
+}
+
+/* The first document with a title gives it to what is exported. */
+static void take_title(const run *r)
+{
+    const char *title = nb_document_value(r->document, "title");
+    if (title && !r->front->notebook->title)
+        r->front->notebook->title = nb_strdup(title);
 }
 
 nb_status nb_document_run(nb_front *front, nb_document *document, const nb_run_options *options, nb_run_report *report,
                           nb_error *error)
 {
     run r = {.front = front, .document = document, .options = options, .report = report, .error = error};
-    nb_status status = NB_OK;
+    nb_notebook *notebook = front->notebook;
+    nb_status status = set_parameters(&r, true);
     *report = (nb_run_report){0};
-    for (size_t i = 0; status == NB_OK && i < document->n_blocks && !front->notebook->leave; i++) {
+    take_title(&r);
+    notebook->is_running = true;
+    for (size_t i = 0; status == NB_OK && i < document->n_blocks && !notebook->leave; i++) {
         const nb_block *block = &document->blocks[i];
-        if (block->kind == NB_BLOCK_CHECK) {
+        if (block->kind == NB_BLOCK_PROSE) {
+            nb_notebook_note(notebook, document->name, block->text, NULL);
+        } else if (block->kind == NB_BLOCK_CHECK) {
+            nb_notebook_note(notebook, document->name, block->check->ask, block->source);
             status = run_check(&r, block);
         } else if (block->kind == NB_BLOCK_CELL) {
             report->n_cells++;
             status = run_cell(&r, i);
+            if (status == NB_OK && nb_block_has_option(&document->blocks[i], "parameters"))
+                status = set_parameters(&r, false);
         }
     }
+    notebook->is_running = false;
     return status;
 }

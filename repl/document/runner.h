@@ -15,6 +15,7 @@ typedef enum nb_run_mode { NB_RUN_SHOW, NB_RUN_CHECK, NB_RUN_RECORD } nb_run_mod
 
 typedef struct nb_run_options {
     nb_run_mode mode;
+    bool quiet; /* SHOW: shows nothing; the notebook keeps it */
     const nb_parameter *parameters; /* over those of the front matter, `parameters:` with indented lines */
     size_t n_parameters;
 } nb_run_options;
