@@ -344,6 +344,16 @@ static nb_status missing_file(const char *path, nb_error *error)
     return nb_fail(error, NB_ERR_IO, "no file %.200s", path);
 }
 
+/* In its folder; what is to be read may also be beside the document. */
+static char *confined_path(const nb_notebook *notebook, const char *typed, bool to_read)
+{
+    char *path = nb_format_text("%s/%s", notebook->folder, typed);
+    if (!to_read || !notebook->beside || !path || access(path, F_OK) == 0)
+        return path;
+    free(path);
+    return nb_format_text("%s/%s", notebook->beside, typed);
+}
+
 nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool to_read, char **out,
                            nb_error *error)
 {
@@ -355,7 +365,7 @@ nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool 
         return nb_fail(error, NB_ERR_STATE, "this notebook may only use files of its own folder, not %.120s",
                        typed);
     if (notebook->confined)
-        *out = nb_format_text("%s/%s", notebook->folder, typed);
+        *out = confined_path(notebook, typed, to_read);
     else if (typed[0] == '~' && typed[1] == '/' && home)
         *out = nb_format_text("%s%s", home, typed + 1);
     else

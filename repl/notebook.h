@@ -72,6 +72,7 @@ typedef struct nb_notebook {
     /* A confined notebook runs no shell and touches files in `folder` only. */
     bool confined;
     const char *folder;
+    const char *beside; /* it also reads files there, where its document stands; NULL: nowhere */
 
     /* How it is watched. All may be NULL. */
     void (*stream)(void *user, const char *text, size_t n_bytes); /* text as a model writes it */

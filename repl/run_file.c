@@ -4,7 +4,11 @@
 #include "repl/commands/table.h"
 #include "repl/document/import.h"
 #include "repl/document/runner.h"
+#include "repl/language/language.h"
+#include "repl/lesson/folder.h"
+#include "repl/signals.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +136,68 @@ static nb_status open_document(const request *r, const char *path, nb_document *
     return status;
 }
 
+/* ---- notebooks from others ---- */
+
+enum { MOST_SECONDS = 900, MOST_ARRAYS_MIB = 1024 };
+
+typedef struct confinement {
+    char *folder, *beside; /* NULL: not confined */
+} confinement;
+
+/* No other programs; files are written into a fresh folder and read from there and from beside the document; a limit
+ * of time and of memory. */
+static nb_status confine(nb_front *front, const char *path, confinement *out, nb_error *error)
+{
+    nb_notebook *notebook = front->notebook;
+    const char *slash = strrchr(path, '/');
+    *out = (confinement){0};
+    out->folder = nb_fresh_folder(error);
+    if (!out->folder)
+        return NB_ERR_IO;
+    out->beside = slash ? nb_format_text("%.*s", (int)(slash - path) + (slash == path), path) : nb_strdup(".");
+    if (!out->beside)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to run %.200s", path);
+    notebook->confined = true;
+    notebook->folder = out->folder;
+    notebook->beside = out->beside;
+    nb_language_space(notebook->language)->limit_bytes = (size_t)MOST_ARRAYS_MIB << 20;
+    nb_signals_limit(MOST_SECONDS);
+    return NB_OK;
+}
+
+static bool is_empty(const char *folder)
+{
+    size_t n = 0;
+    DIR *directory = opendir(folder);
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        n += entry->d_name[0] != '.';
+    if (directory)
+        closedir(directory);
+    return n == 0;
+}
+
+/* Files that were meant to stay are left, and where they are is said. */
+static void release(nb_front *front, confinement *c, bool keep)
+{
+    nb_signals_limit(0);
+    front->notebook->confined = false;
+    front->notebook->folder = front->notebook->beside = NULL;
+    if (c->folder && keep && !is_empty(c->folder)) {
+        fprintf(stderr, "nibble: the files that it wrote are in %s\n", c->folder);
+        free(c->folder);
+    } else if (c->folder) {
+        nb_remove_folder(c->folder);
+    }
+    free(c->beside);
+    *c = (confinement){0};
+}
+
+static void explain_stop(nb_error *error)
+{
+    if (nb_signals_late())
+        nb_fail(error, NB_ERR_CANCELLED, "stopped after %d minutes; with --trust there is no limit", MOST_SECONDS / 60);
+}
+
 static nb_status run_document(nb_front *front, const request *r, const char *path, nb_error *error)
 {
     nb_document *document;
@@ -141,13 +207,21 @@ static nb_status run_document(nb_front *front, const request *r, const char *pat
                                                          : NB_RUN_SHOW,
                               .parameters = r->parameters,
                               .n_parameters = r->n_parameters};
+    confinement confined = {0};
     nb_status status = open_document(r, path, &document, error);
-    if (status != NB_OK)
+    if (status == NB_OK && !has(r, "trust"))
+        status = confine(front, path, &confined, error);
+    if (status != NB_OK) {
+        nb_document_close(&document);
         return status;
+    }
     front->numbered = options.mode == NB_RUN_SHOW;
     const char *exported = nb_call_text(&r->call, "export", NULL);
     options.quiet = exported != NULL;
     status = nb_document_run(front, document, &options, &report, error);
+    if (status == NB_ERR_CANCELLED)
+        explain_stop(error);
+    release(front, &confined, options.mode == NB_RUN_SHOW);
     if (status == NB_OK && exported)
         status = export_to(front, exported, error);
     if (status == NB_OK && report.changed)
@@ -226,18 +300,23 @@ int nb_run_file(int n_words, char **words, const nb_front_options *options)
 
 const nb_command nb_subcommand_run_file = {
     .name = "run",
-    .usage = "nibble run FILE.md [--check|--record] [-p NAME=VALUE]...\n"
+    .usage = "nibble run FILE.md [--check|--record] [-p NAME=VALUE]... [--trust]\n"
              "nibble run FILE.md --export FILE.html|FILE.ipynb|FILE.md\n"
              "nibble run FILE",
     .summary = "runs a notebook, or a file of cells, a line each; - is standard input",
     .details = "A notebook is Markdown whose cells are fences marked nibble. --check runs it and compares every output "
                "with the one that is recorded: exact values to the bit; measured ones, which stand in \u27e8 \u27e9, by "
                "presence and unit; figures by their data. --record writes the outputs anew, pictures into figures/ "
-               "beside the file. -p sets a variable before the first cell.",
+               "beside the file. -p sets a variable before the first cell. It runs confined: without !, writing into a "
+               "fresh folder only, reading what is there or beside the file, for at most 15 minutes, with arrays of at "
+               "most 1 GiB; --trust lifts all that.",
     .examples = {"nibble run lesson.md", "nibble run --check lesson.md", "nibble run lesson.md -p bits=4"},
     .arguments = {{"FILE", NB_WORD_FILE, false}},
     .options = {{.name = "check", .kind = NB_WORD_FLAG, .summary = "compare the outputs with the recorded ones"},
                 {.name = "record", .kind = NB_WORD_FLAG, .summary = "replace the recorded outputs"},
+                {.name = "trust",
+                 .kind = NB_WORD_FLAG,
+                 .summary = "lets it run programs, use files anywhere, and take as long as it likes"},
                 {.name = "export",
                  .kind = NB_WORD_NEW_FILE,
                  .value = "FILE",

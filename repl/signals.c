@@ -7,7 +7,7 @@
 
 /* A signal handler has no other way to reach the context than through the file. */
 static nb_context *_Atomic watched;
-static atomic_bool running;
+static atomic_bool running, late;
 static atomic_uint presses;
 static const char *_Atomic last_words;
 
@@ -26,6 +26,15 @@ static void on_interrupt(int signal_number)
     atomic_store(&context->cancel, true);
     if (atomic_fetch_add(&presses, 1) == 1)
         say("\r\n  stopping at the next chance; Ctrl-\\ ends nibble at once\r\n");
+}
+
+static void on_alarm(int signal_number)
+{
+    (void)signal_number;
+    nb_context *context = atomic_load(&watched);
+    atomic_store(&late, true);
+    if (context && atomic_load(&running))
+        atomic_store(&context->cancel, true);
 }
 
 static void on_end(int signal_number)
@@ -51,6 +60,8 @@ void nb_signals_install(nb_context *context)
     action.sa_handler = on_interrupt;
     action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, NULL);
+    action.sa_handler = on_alarm;
+    sigaction(SIGALRM, &action, NULL);
     action.sa_handler = on_end;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
@@ -59,9 +70,22 @@ void nb_signals_install(nb_context *context)
     sigaction(SIGXFSZ, &action, NULL);
 }
 
+void nb_signals_limit(unsigned seconds)
+{
+    atomic_store(&late, false);
+    alarm(seconds);
+}
+
+bool nb_signals_late(void)
+{
+    return atomic_load(&late);
+}
+
 void nb_signals_remove(void)
 {
+    nb_signals_limit(0);
     atomic_store(&watched, NULL);
+    signal(SIGALRM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
@@ -73,7 +97,7 @@ void nb_signals_begin(void)
 {
     nb_context *context = atomic_load(&watched);
     if (context)
-        atomic_store(&context->cancel, false);
+        atomic_store(&context->cancel, atomic_load(&late));
     atomic_store(&presses, 0);
     atomic_store(&running, true);
 }

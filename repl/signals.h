@@ -10,6 +10,10 @@ void nb_signals_install(nb_context *context);
 void nb_signals_remove(void);
 /* What is written to the terminal should the program be ended from outside; static, or NULL for nothing. */
 void nb_signals_leave_with(const char *sequence);
+/* From now on commands have this long, all together; then they are stopped as by an interrupt. 0: no limit. */
+void nb_signals_limit(unsigned seconds);
+/* Whether that time is over. */
+bool nb_signals_late(void);
 /* Around each command. Between commands an interrupt does nothing. nb_signals_end forgets a wish to stop that
  * came too late, and says whether one came at all. */
 void nb_signals_begin(void);

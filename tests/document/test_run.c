@@ -1,0 +1,248 @@
+/* nibble run on documents, as a person runs it: shown, recorded, compared, with parameters, and confined. */
+#include "base/file.h"
+#include "base/memory.h"
+#include "tests/support/temporary.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+/* cmocka wants the three standard headers first. */
+#include <cmocka.h>
+
+static char program[PATH_MAX];
+static char *out, *err; /* of the last run */
+static int ended;       /* its exit status */
+
+static char *read_text(const char *path)
+{
+    size_t size;
+    return (char *)read_whole_file(path, &size);
+}
+
+static void run(const char *first, ...)
+{
+    const char *words[16] = {program, first};
+    size_t n = 2;
+    char paths[2][512];
+    va_list arguments;
+    va_start(arguments, first);
+    for (const char *word; n < 15 && (word = va_arg(arguments, const char *));)
+        words[n++] = word;
+    va_end(arguments);
+    words[n] = NULL;
+    snprintf(paths[0], sizeof paths[0], "%s", temporary_path("out"));
+    snprintf(paths[1], sizeof paths[1], "%s", temporary_path("err"));
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (!freopen("/dev/null", "r", stdin) || !freopen(paths[0], "w", stdout) || !freopen(paths[1], "w", stderr))
+            _exit(126);
+        execv(program, (char *const *)words);
+        _exit(127);
+    }
+    int status;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    assert_true(WIFEXITED(status));
+    ended = WEXITSTATUS(status);
+    free(out);
+    free(err);
+    out = read_text(paths[0]);
+    err = read_text(paths[1]);
+}
+
+static void succeeded(void)
+{
+    if (ended != 0 || *err)
+        fail_msg("%s", err);
+}
+
+static void failed(const char *part)
+{
+    if (ended == 0 || !strstr(err, part))
+        fail_msg("not \"%s\" but: %s", part, err);
+}
+
+static void says(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" is not in\n%s", part, text);
+}
+
+static const char *write_document(const char *name, const char *text)
+{
+    return temporary_file(name, text, strlen(text));
+}
+
+static const char notebook[] = "---\ntitle: Test\nparameters:\n  bits: 4\n---\n\nProse.\n\n"
+                               "```nibble\nx = 2 ^ bits\nx + 1\n```\n\n"
+                               "```nibble fails\nrange f61\n```\n\n"
+                               "```nibble skip\n!touch /nowhere\n```\n\n"
+                               "```check square\nask: The square of x, in y.\nwant: y == x ^ 2\ndo: y = x ^ 2\n```\n\n"
+                               "```nibble\n%time y\n```\n\nThe end.\n";
+
+static void test_shown(void **state)
+{
+    (void)state;
+    run("run", write_document("shown.md", notebook), NULL);
+    assert_int_equal(ended, 0);
+    says(out, "In [1]: x = 2 ^ bits\n   ...: x + 1\nOut[1]: 17\n");
+    says(out, "Out[4]: 256\n");
+    assert_null(strstr(out, "Prose"));
+    says(err, "did you mean f16?");
+}
+
+static void test_recorded(void **state)
+{
+    (void)state;
+    const char *path = write_document("recorded.md", notebook);
+    run("run", "--check", path, NULL);
+    succeeded();
+    says(out, "4 cells, 0 outputs as recorded");
+    says(out, "3 cells gave something and have no output recorded");
+    run("run", "--record", path, NULL);
+    succeeded();
+    char *text = read_text(path);
+    says(text, "x + 1\n```\n```output\n17\n```\n\n```nibble fails\nrange f61\n```\n```output\nno format");
+    says(text, "%time y\n```\n```output\n256\ntook \u27e8");
+    says(text, "do: y = x ^ 2\n```\n");
+    run("run", "--check", path, NULL);
+    succeeded();
+    says(out, "4 cells, 3 outputs as recorded");
+    run("run", "--record", path, NULL); /* what is measured stays as it was recorded */
+    succeeded();
+    says(out, "all as they were");
+    char *again = read_text(path);
+    assert_string_equal(text, again);
+    free(text);
+    free(again);
+}
+
+static void test_difference(void **state)
+{
+    (void)state;
+    const char *path = write_document("differs.md", "```nibble\n1 + 1\n```\n```output\n2\n```\n\n"
+                                                    "```nibble\n[1, 2, 3] / 2\n```\n```output\n[0.5, 1.0, 1.5]\n```\n");
+    run("run", "--check", path, NULL);
+    failed("differs.md, line 12: the cell of line 8 gave something else than was recorded\n");
+    says(err, "  recorded [0.5, 1.0, 1.5]\n  now      [0.5");
+    says(out, "2 cells, 1 of 2 outputs differ");
+    path = write_document("gone.md", "```nibble\nx = 1\n```\n```output\n1\n```\n");
+    run("run", "--check", path, NULL);
+    failed("gone.md, line 4");
+    says(err, "  now      (nothing)\n");
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    run("run", write_document("wrong.md", "a\n\n```nibble\nrange f61\n```\n"), NULL);
+    failed("wrong.md, line 3: no format \"f61\": did you mean f16?");
+    run("run", "--check", write_document("fine.md", "```nibble fails\n1\n```\n"), NULL);
+    failed("fine.md, line 1: this cell is said to fail, and went well");
+    run("run", write_document("open.md", "```nibble\n1\n"), NULL);
+    failed("open.md, line 1: the cell that starts here is never closed");
+    run("run", write_document("want.md", "```check a\nask: x\nwant: 1 == 2\ndo: x = 1\n```\n"), NULL);
+    failed("want.md, line 3: after the lines of \"do:\" this does not hold: 1 == 2");
+    run("run", "--check", "--record", "x.md", NULL);
+    failed("choose one");
+    run("run", "--check", write_document("cells", "1\n"), NULL);
+    failed("is no Markdown");
+    run("run", "--check", "/nowhere/x.md", NULL);
+    failed("/nowhere/x.md");
+}
+
+static void test_parameters(void **state)
+{
+    (void)state;
+    const char *path = write_document("parameters.md", "---\nparameters:\n  bits: 4\n  name: absmax\n---\n"
+                                                       "```nibble\nbits * 10\n```\n```nibble parameters\nn = 1\n```\n"
+                                                       "```nibble\nn\n```\n");
+    run("run", path, NULL);
+    succeeded();
+    says(out, "Out[1]: 40\n");
+    says(out, "Out[3]: 1\n");
+    run("run", path, "-p", "bits=8", "-p", "n=7", NULL);
+    succeeded();
+    says(out, "Out[1]: 80\n");
+    says(out, "Out[3]: 7\n");
+    run("run", path, "-p", "bits", NULL);
+    failed("-p bits=4");
+    run("run", path, "-p", "1x=2", NULL);
+    failed("1x");
+}
+
+static void test_confined(void **state)
+{
+    (void)state;
+    const char *shell = write_document("shell.md", "```nibble\n!echo hello\n```\n");
+    run("run", shell, NULL);
+    failed("may not run other programs");
+    run("run", "--trust", shell, NULL);
+    succeeded();
+    says(out, "hello\n");
+    run("run", write_document("reads.md", "```nibble\nload /etc/passwd\n```\n"), NULL);
+    failed("may only use files of its own folder, not /etc/passwd");
+    run("run", write_document("up.md", "```nibble\nexport ../up.html\n```\n"), NULL);
+    failed("may only use files of its own folder");
+    write_document("cells.txt", "1 + 1\n");
+    run("run", write_document("inner.md", "```nibble\nrun cells.txt\n```\n"), NULL);
+    failed("cannot run another");
+    size_t before = temporary_count();
+    run("run", write_document("writes.md", "```nibble\nx = 1\nexport page.html\n```\n"), NULL);
+    assert_int_equal(ended, 0);
+    says(err, "the files that it wrote are in ");
+    assert_int_equal(temporary_count(), before + 1); /* writes.md itself, and no page.html beside it */
+}
+
+static void test_exports(void **state)
+{
+    (void)state;
+    char page[600];
+    const char *path = write_document("exports.md", notebook);
+    snprintf(page, sizeof page, "%s", temporary_path("exports.html"));
+    run("run", path, "--export", page, NULL);
+    assert_int_equal(ended, 0);
+    char *text = read_text(page);
+    says(text, "<title>Test</title>");
+    says(text, "Your turn");
+    says(text, "The end.");
+    says(text, "<p class=\"value\">17</p>");
+    free(text);
+    assert_null(strstr(out, "In [1]"));
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    free(out);
+    free(err);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    char here[PATH_MAX];
+    (void)argc;
+    /* This is BUILD/tests/document/test_run, the program BUILD/nibble. */
+    if (!realpath(argv[0], here)) {
+        perror(argv[0]);
+        return 1;
+    }
+    for (int i = 0; i < 3; i++)
+        *strrchr(here, '/') = '\0';
+    if (snprintf(program, sizeof program, "%s/nibble", here) >= (int)sizeof program)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shown),      cmocka_unit_test(test_recorded), cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_errors),     cmocka_unit_test(test_parameters), cmocka_unit_test(test_confined),
+        cmocka_unit_test(test_exports),
+    };
+    return cmocka_run_group_tests(tests, NULL, tear_down);
+}
