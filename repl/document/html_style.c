@@ -70,7 +70,7 @@ const char *const nb_html_style[] = {
     "display:block;margin:0 0 .5rem}\n",
     "@media screen and (min-width:62rem){.label{position:absolute;right:calc(100% + 1rem);top:.85rem;white-space:nowrap;"
     "margin:0}}\n",
-    "@media print{@page{margin:18mm 16mm}:root{--paper:#fff;--card:#f6f5f1}body{font-size:10.5pt}main{max-width:none;"
+    "@media print{@page{margin:18mm 16mm}:root{--paper:#fff;--card:#f6f5f1;font-size:10pt}body{font-size:1rem}.code{break-after:avoid}main{max-width:none;"
     "padding:0}footer{padding:0;max-width:none}.code,.listing{border:1px solid var(--line);"
     "border-left:3px solid var(--accent)}a{color:inherit}.wide{overflow:visible}tr{break-inside:avoid}"
     "p{orphans:3;widows:3}}\n",

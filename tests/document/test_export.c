@@ -84,7 +84,7 @@ static void test_markdown(void **state)
     run("1 + 1");
     nb_notebook_note(notebook, "/nowhere/x.md", "# Prose", NULL);
     nb_notebook_note(notebook, "/nowhere/x.md", "How many?", "```check many\nask: How many?\nwant: n == 2\n```\n");
-    run("export monday.html");
+    run("history");
     run("range f61");
     char *text = exported("monday.md", &out);
     assert_string_equal(text, "---\ntitle: monday\n---\n\n```nibble\n1 + 1\n```\n```output\n2\n```\n\n# Prose\n\n"
