@@ -300,12 +300,18 @@ static nb_status check_with(const nb_notebook *notebook, const nb_call *call, nb
 {
     if (call->n_arguments < 3)
         return nb_fail(error, NB_ERR_ARGUMENT, "quantize SCOPE with FUNCTION: which function? def f(x) = ... makes one");
+    const char *function = call->arguments[2];
+    const int n = (int)strcspn(function, "(");
+    if (function[n])
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "with takes a function's name alone: def f(x) = %.*s(x, ...) makes one of it", n, function);
     for (size_t i = 0; i < nb_command_option_count(call->command); i++) {
         if (call->options[i].given && strcmp(call->command->options[i].name, "keep") != 0)
-            return nb_fail(error, NB_ERR_ARGUMENT, "--%s is for the built-in quantizers: a function decides for itself",
-                           call->command->options[i].name);
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "--%s is for the built-in quantizers; def f(x) = %.40s(x, ...) gives a function its own",
+                           call->command->options[i].name, function);
     }
-    return nb_language_check_function(notebook->language, call->arguments[2], error);
+    return nb_language_check_function(notebook->language, function, error);
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)

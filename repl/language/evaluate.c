@@ -101,7 +101,7 @@ static bool text_binary(nb_lexeme_kind op, const nb_text *a, const nb_text *b, n
 static nb_status refuse_operands(nb_lexeme_kind op, const nb_value *left, const nb_value *right, nb_error *error)
 {
     const char *hint = left->kind == NB_VALUE_TEXT && op == NB_LEXEME_ADD ? ": str(x) makes text of a number" : "";
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s takes no %s and %s%s", nb_lexeme_name(op),
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s does not work on %s and %s%s", nb_lexeme_name(op),
                    nb_value_describe(left).text, nb_value_describe(right).text, hint);
 }
 

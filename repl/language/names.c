@@ -111,9 +111,19 @@ static void offer_names(const nb_language *language, bool function, nb_nearest *
         nb_nearest_offer(nearest, nb_model_tensor(model, i)->name);
 }
 
+/* x.shape and np.round(x), as they are written elsewhere. */
+static const nb_function_row *function_behind_dot(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? nb_function_find(dot + 1) : NULL;
+}
+
 nb_status nb_name_unknown(const nb_language *language, const char *name, bool function, nb_error *error)
 {
     nb_nearest nearest;
+    const nb_function_row *row = function_behind_dot(name);
+    if (row)
+        return nb_fail(error, NB_ERR_ARGUMENT, "functions stand alone here: %s, not %.80s", row->usage, name);
     nb_nearest_start(&nearest, name);
     offer_names(language, function, &nearest);
     if (nearest.best && function)

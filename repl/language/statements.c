@@ -9,9 +9,11 @@
 
 static nb_node *read_statement(nb_parser *parser);
 
-/* Python's colon at a line's end is passed over. */
+/* Behind a condition: Python's colon is passed over, and = is not what was meant. */
 static void pass_colon(nb_parser *parser)
 {
+    if (nb_parser_sees(parser, NB_LEXEME_ASSIGN))
+        nb_parser_fail(parser, parser->token.at, "= gives a name its value; == compares");
     nb_parser_takes(parser, NB_LEXEME_COLON);
 }
 

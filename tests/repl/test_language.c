@@ -202,6 +202,7 @@ static void test_control(void **state)
     gives(c, "s = \"\"; for name in [\"a\", \"b\"]; s = s + name; end; s", "\"ab\"");
     refuses(c, "if [1, 2] > 1; x = 1; end", "any(...) or all(...)");
     refuses(c, "for i in 3; end", "range(n) counts");
+    refuses(c, "if x = 3\n x = 1\nend", "== compares");
     refuses(c, "break", "inside a loop");
     refuses(c, "return 3", "inside a function");
     refuses(c, "while 1\n x = 1", "this while has no end");
@@ -239,6 +240,11 @@ static void test_functions(void **state)
     refuses(c, "bits(3)(4)", "only a name can be called");
     refuses(c, "x = 3; x(4)", "cannot be called");
     refuses(c, "absmx([1])", "did you mean absmax?");
+    refuses(c, "x.shape", "functions stand alone here: shape(x), not x.shape");
+    refuses(c, "np.round(2.5)", "round(x, digits=), not np.round");
+    refuses(c, "exit()", "exit is a command");
+    refuses(c, "y = 1, 2\ny * 2", "* does not work on a list of 2 and a number");
+    gives(c, "def g(x); y = x * 2; return y; end; g(3)", "6");
     refuses(c, "compare(3)", "compare is a command");
     says(c, "?absmax", "def absmax(x, bits=8)");
 }

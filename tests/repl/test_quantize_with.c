@@ -128,6 +128,7 @@ static void test_refusals(void **state)
         {"quantize mlp with", "which function?"},
         {"quantize mlp absmax mine", "does not know what to do with \"mine\""},
         {"quantize mlp with mine --bits 4", "--bits is for the built-in"},
+        {"quantize mlp with mine(bits=3)", "def f(x) = mine(x, ...)"},
         {"quantize attenton with mine", "did you mean attention?"},
         {"def bad(x) = x[0]\nquantize mlp with bad", "bad(blk.0.ffn_gate) gave an array of 64, and the tensor is 96 x 64"},
         {"def bad(x) = transpose(x)\nquantize mlp with bad", "gave a 64 x 96 array, and the tensor is 96 x 64"},
