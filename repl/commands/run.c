@@ -52,7 +52,8 @@ const nb_command nb_command_run = {
     .group = "The notebook",
     .usage = "run FILE",
     .summary = "run the cells of a notebook, or of any file",
-    .details = "A Markdown notebook, or a file with a cell a line. The cells are run one after the other as if they were typed, up to the first that fails. What they define stays.",
+    .details = "A Markdown notebook, or a file with a cell a line. The cells are run one after the other as if they "
+               "were typed, up to the first that fails. What they define stays.",
     .examples = {"run monday.md"},
     .arguments = {{"FILE", NB_WORD_FILE, false}},
     .run = run,

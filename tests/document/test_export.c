@@ -1,4 +1,5 @@
 /* Notebooks as files for others: what is in them, that nothing in them runs, and that Jupyter's come back. */
+#include "repl/document/autosave.h"
 #include "repl/document/document.h"
 #include "repl/document/export.h"
 #include "repl/document/html.h"
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
@@ -160,6 +162,77 @@ static void test_marks(void **state)
     nb_draft_free(&out);
 }
 
+/* One process after the other may go on with a session, and none with one that is open. */
+static bool another_process_finds(const char *expected)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char *found = nb_autosave_newest();
+        _exit(expected ? !found || strcmp(found, expected) != 0 : found != NULL);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void test_autosave(void **state)
+{
+    (void)state;
+    nb_autosave autosave;
+    size_t size;
+    assert_int_equal(setenv("XDG_DATA_HOME", temporary_path("data"), 1), 0);
+    nb_autosave_open(&autosave);
+    assert_non_null(autosave.path);
+    nb_autosave_write(&autosave, notebook);
+    assert_int_not_equal(access(autosave.path, F_OK), 0); /* nothing was typed yet */
+    run("x = 41");
+    nb_autosave_write(&autosave, notebook);
+    run("x + 1");
+    nb_autosave_write(&autosave, notebook);
+    char *path = strdup(autosave.path), *text = (char *)read_whole_file(path, &size);
+    has(text, "```nibble\nx = 41\n```\n\n```nibble\nx + 1\n```\n```output\n42\n```\n");
+    free(text);
+    assert_true(another_process_finds(NULL));
+    nb_autosave_close(&autosave);
+    assert_true(another_process_finds(path));
+    nb_autosave_open(&autosave); /* left without a cell: no session */
+    nb_autosave_close(&autosave);
+    assert_true(another_process_finds(path));
+    free(path);
+}
+
+static void test_history(void **state)
+{
+    (void)state;
+    run("1 + 41");
+    run("range f61");
+    run("history 1");
+    run("history 2");
+    run("history 9");
+    assert_int_equal(notebook->outcomes[2].items.count, 2);
+    assert_string_equal(notebook->outcomes[2].items.items[1].text, "42\n");
+    has(notebook->outcomes[3].items.items[1].text, "did you mean f16?");
+    has(notebook->outcomes[4].error, "there is no earlier cell 9");
+}
+
+static void test_time(void **state)
+{
+    (void)state;
+    run("%time 1 + 1");
+    assert_int_equal(notebook->outcomes[0].items.count, 2);
+    has(notebook->outcomes[0].items.items[0].text, "2");
+    has(notebook->outcomes[0].items.items[1].text, NB_MEASURED);
+    run("%timeit sum([1, 2, 3])");
+    assert_null(notebook->outcomes[1].error);
+    assert_int_equal(notebook->outcomes[1].items.count, 1);
+    has(notebook->outcomes[1].items.items[0].text, "at best");
+    run("%time range f61");
+    has(notebook->outcomes[2].error, "did you mean f16?");
+    run("7 %time");
+    assert_non_null(notebook->outcomes[3].error); /* a remainder by something unknown */
+}
+
 #ifdef NB_HAVE_JANSSON
 
 static void imports(const char *json, const char *expected, size_t n_cells, size_t n_kept)
@@ -256,6 +329,9 @@ int main(void)
         cmocka_unit_test(test_exported_cells),
         cmocka_unit_test_setup_teardown(test_html, create, destroy),
         cmocka_unit_test(test_marks),
+        cmocka_unit_test_setup_teardown(test_autosave, create, destroy),
+        cmocka_unit_test_setup_teardown(test_history, create, destroy),
+        cmocka_unit_test_setup_teardown(test_time, create, destroy),
 #ifdef NB_HAVE_JANSSON
         cmocka_unit_test(test_import),
         cmocka_unit_test(test_import_refuses),

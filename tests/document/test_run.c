@@ -218,6 +218,28 @@ static void test_exports(void **state)
     assert_null(strstr(out, "In [1]"));
 }
 
+static void test_resumed(void **state)
+{
+    (void)state;
+    char folder[600], path[700];
+    snprintf(folder, sizeof folder, "%s", temporary_path("data"));
+    setenv("XDG_DATA_HOME", folder, 1);
+    run("--resume", "-c", "1", NULL);
+    failed("there is no earlier notebook");
+    snprintf(path, sizeof path, "mkdir -p '%s/nibble/sessions'", folder);
+    assert_int_equal(system(path), 0);
+    snprintf(path, sizeof path, "%s/nibble/sessions/20260102-030405-1.md", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("```nibble\nx = 41\n```\n\n```nibble fails\nrange f61\n```\n\n```nibble\n!touch /nowhere/x\n```\n", file);
+    fclose(file);
+    run("--resume", "-c", "x + 1", NULL);
+    succeeded();
+    says(out, "the notebook of 2026-01-02, 03:04 · 1 cell run again");
+    says(out, "2 not: they had failed, or start other programs");
+    says(out, "42\n");
+}
+
 static int tear_down(void **state)
 {
     (void)state;
@@ -242,7 +264,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shown),      cmocka_unit_test(test_recorded), cmocka_unit_test(test_difference),
         cmocka_unit_test(test_errors),     cmocka_unit_test(test_parameters), cmocka_unit_test(test_confined),
-        cmocka_unit_test(test_exports),
+        cmocka_unit_test(test_exports),    cmocka_unit_test(test_resumed),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }
