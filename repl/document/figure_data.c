@@ -49,6 +49,14 @@ static void add_series(nb_draft *out, const char *name, const nb_figure_series *
     add_numbers(out, name, series->values, n);
 }
 
+static void add_cells(nb_draft *out, const nb_figure *figure)
+{
+    const double rows[2] = {figure->y_low, figure->y_high};
+    add_numbers(out, "rows", rows, 2);
+    nb_draft_addf(out, "cells %zu x %zu\n", figure->n_rows, figure->n_columns);
+    add_numbers(out, "cells", figure->cells, figure->n_rows * figure->n_columns);
+}
+
 void nb_figure_data(const nb_figure *figure, nb_draft *out)
 {
     const double range[2] = {figure->x_low, figure->x_high};
@@ -62,6 +70,12 @@ void nb_figure_data(const nb_figure *figure, nb_draft *out)
     nb_draft_addf(out, "axis %s\n", figure->log_y ? "logarithmic" : "linear");
     add_series(out, "before", &figure->before, figure->n);
     add_series(out, "after", &figure->after, figure->n);
+    if (figure->clip_low != 0 || figure->clip_high != 0) {
+        const double clip[2] = {figure->clip_low, figure->clip_high};
+        add_numbers(out, "clip", clip, 2);
+    }
+    if (figure->cells)
+        add_cells(out, figure);
     for (size_t i = 0; figure->points && i < figure->n; i++) {
         const double place[2] = {figure->points[i].x, figure->points[i].y};
         add_word(out, figure->points[i].on_front ? "front" : "point", figure->points[i].name);

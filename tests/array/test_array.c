@@ -382,6 +382,11 @@ static void test_slices(void **state)
     expect(y, 3, (const size_t[]){2, 0, 4}, NULL);
     assert_int_equal(nb_array_slice(x, last, 3, &y, &error), NB_OK);
     expect(y, 0, NULL, (const double[]){23});
+    const nb_slice before[] = {AT(0), AT(0), FROM(-100, -1)}, backwards[] = {AT(0), AT(0), RANGE(100, -3, -1)};
+    assert_int_equal(nb_array_slice(x, before, 3, &y, &error), NB_OK);
+    expect(y, 1, (const size_t[]){0}, NULL);
+    assert_int_equal(nb_array_slice(x, backwards, 3, &y, &error), NB_OK); /* range(4)[100:-3:-1] */
+    EXPECT(y, 3, 2);
     expect_error(nb_array_slice(x, out, 1, &y, &error), NB_ERR_ARGUMENT,
                  "index 2 is beyond axis 0 of an array of 2 x 3 x 4 (0 to 1)");
     expect_error(nb_array_slice(x, still, 1, &y, &error), NB_ERR_ARGUMENT, "a slice's step is not 0");

@@ -168,6 +168,26 @@ static void test_figure_data(void **state)
     nb_draft_free(&data);
 }
 
+/* What only some figures have is data too: a heatmap's cells, where stairs end. */
+static void test_figure_data_of_kinds(void **state)
+{
+    (void)state;
+    const double cells[] = {1, -2, NAN, 4};
+    nb_draft data = {0};
+    const nb_figure heatmap = {.kind = NB_FIGURE_HEATMAP, .x_low = -0.5, .x_high = 1.5, .y_low = -0.5, .y_high = 1.5,
+                               .cells = cells, .n_rows = 2, .n_columns = 2};
+    nb_figure_data(&heatmap, &data);
+    assert_string_equal(nb_draft_text(&data), "kind heatmap\nrange 0:  -0.5 1.5\naxis linear\nrows 0:  -0.5 1.5\n"
+                                              "cells 2 x 2\ncells 0:  1 -2 NaN 4\n");
+    nb_draft_free(&data);
+    const double q[] = {0, 1};
+    const nb_figure stairs = {.kind = NB_FIGURE_STAIRCASE, .x_high = 1, .n = 2, .before = {"Q(x)", q}, .clip_high = 2};
+    nb_figure_data(&stairs, &data);
+    assert_string_equal(nb_draft_text(&data), "kind staircase\nrange 0:  0 1\naxis linear\nbefore Q(x)\n"
+                                              "before 0:  0 1\nclip 0:  0 2\n");
+    nb_draft_free(&data);
+}
+
 /* A document at a path of its own, so that figures have a folder. */
 static nb_document *document_of(const char *text)
 {
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_exact),   cmocka_unit_test(test_measured),       cmocka_unit_test(test_text),
         cmocka_unit_test(test_pieces),  cmocka_unit_test(test_figure_data),    cmocka_unit_test(test_replace),
         cmocka_unit_test(test_figure_differs), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_figure_data_of_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
