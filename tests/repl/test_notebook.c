@@ -415,6 +415,17 @@ static void test_interrupts(void **state)
     wait_until_shown("begun\n");
     keys("C-c");
     wait_for_prompt(7);
+    /* and a loop that would never end; what was assigned before stays */
+    type("n = 5; while 1");
+    keys("Enter");
+    wait_until_last_row("   ...:");
+    type("end");
+    keys("Enter");
+    wait_until_shown("Ctrl-C stops");
+    keys("C-c");
+    wait_for_prompt(8);
+    assert_non_null(strstr(output_of(7), "stopped; variables keep"));
+    shows("n", "Out[8]: 5");
     leave();
 }
 
