@@ -21,7 +21,8 @@ static void look(void *observer, nb_tensor *const *tensors, size_t n_tensors, co
             continue;
         const size_t n = nb_min_size(x->n_tokens, c->n_tokens - c->done);
         for (size_t t = 0; t < n; t++)
-            memcpy(c->out + (c->done + t) * x->n_cols, x->f32 + t * x->f32_stride, x->n_cols * sizeof *c->out);
+            memcpy(c->out + (c->done + t) * x->n_cols, x->f32 + t * x->f32_stride,
+                   x->n_cols * sizeof *c->out);
         c->done += n;
     }
 }
@@ -34,19 +35,20 @@ static nb_status read_tokens(nb_model *model, const int32_t *tokens, size_t n_to
     for (size_t at = 0; status == NB_OK && at < n_tokens; at += CHUNK) {
         status = nb_context_tick(model->context, "reading", at, n_tokens, "tokens", error);
         if (status == NB_OK)
-            status = nb_session_eval(session, tokens + at, nb_min_size(CHUNK, n_tokens - at), NB_LOGITS_ALL, &logits,
-                                     error);
+            status = nb_session_eval(session, tokens + at, nb_min_size(CHUNK, n_tokens - at), NB_LOGITS_ALL,
+                                     &logits, error);
     }
     nb_session_destroy(&session);
     return status;
 }
 
-nb_status nb_activations_collect(nb_model *model, size_t index, const int32_t *tokens, size_t n_tokens, float *out,
-                                 nb_error *error)
+nb_status nb_activations_collect(nb_model *model, size_t index, const int32_t *tokens, size_t n_tokens,
+                                 float *out, nb_error *error)
 {
     const nb_tensor *tensor = &model->tensors[index];
     if (tensor->is_vector)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector: activations flow into matrices", tensor->name);
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector: activations flow into matrices",
+                       tensor->name);
     if (n_tokens == 0 || n_tokens > model->hparams.n_ctx)
         return nb_fail(error, NB_ERR_ARGUMENT, "%zu tokens: the model reads 1 to %u at once", n_tokens,
                        (unsigned)model->hparams.n_ctx);
@@ -57,6 +59,7 @@ nb_status nb_activations_collect(nb_model *model, size_t index, const int32_t *t
     model->observe = NULL;
     model->observer = NULL;
     if (status == NB_OK && c.done < n_tokens)
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s multiplies nothing: its rows are looked up", tensor->name);
+        status =
+            nb_fail(error, NB_ERR_ARGUMENT, "%s multiplies nothing: its rows are looked up", tensor->name);
     return status;
 }

@@ -11,8 +11,9 @@ static nb_status check_values(const nb_tensor *t, const float *values, nb_error 
 {
     for (size_t i = 0; i < t->n_rows * t->n_cols; i++) {
         if (!isfinite(values[i]))
-            return nb_fail(error, NB_ERR_ARGUMENT, "%s: row %zu, column %zu became %s, and a model needs finite numbers",
-                           t->name, i / t->n_cols, i % t->n_cols,
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "%s: row %zu, column %zu became %s, and a model needs finite numbers", t->name,
+                           i / t->n_cols, i % t->n_cols,
                            isnan(values[i]) ? "nan (0 / 0, perhaps)" : "inf (a division by 0, perhaps)");
     }
     return NB_OK;
@@ -31,7 +32,8 @@ static nb_status change(nb_model *model, const nb_scope *scope, float **values, 
     nb_status status = NB_OK;
     nb_change *changes = nb_calloc(scope->count, sizeof *changes);
     if (!changes)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed", scope->count);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed",
+                       scope->count);
     for (size_t i = 0; status == NB_OK && i < scope->count; i++) {
         nb_tensor *t = &model->tensors[scope->tensors[i]];
         status = check_tensor(model, t, error);

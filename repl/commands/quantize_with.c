@@ -11,13 +11,14 @@
 #include <string.h>
 
 /* What the function gave must be what the model can take in the tensor's place. */
-static nb_status check_result(const char *function, const nb_tensor *tensor, const nb_value *result, nb_error *error)
+static nb_status check_result(const char *function, const nb_tensor *tensor, const nb_value *result,
+                              nb_error *error)
 {
     const bool matrix = result->kind == NB_VALUE_ARRAY && result->array->n_dims == 2;
     if (matrix && result->array->dims[0] == tensor->n_rows && result->array->dims[1] == tensor->n_cols)
         return NB_OK;
-    return nb_fail(error, NB_ERR_ARGUMENT, "%.40s(%s) gave %s, and the tensor is %s: nothing was changed", function,
-                   tensor->name, nb_value_describe(result).text, nb_describe_shape(tensor).text);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%.40s(%s) gave %s, and the tensor is %s: nothing was changed",
+                   function, tensor->name, nb_value_describe(result).text, nb_describe_shape(tensor).text);
 }
 
 static nb_status call_on(nb_notebook *notebook, const char *function, const nb_tensor *tensor, nb_items *out,
@@ -40,7 +41,8 @@ static nb_status call_on(nb_notebook *notebook, const char *function, const nb_t
         if (*values)
             memcpy(*values, result.array->data, result.array->size * sizeof **values);
         else
-            status = nb_fail(error, NB_ERR_MEMORY, "%s: no memory to keep what %.40s made of it", tensor->name, function);
+            status = nb_fail(error, NB_ERR_MEMORY, "%s: no memory to keep what %.40s made of it",
+                             tensor->name, function);
     }
     nb_value_release(&original);
     nb_value_release(&result);
@@ -61,7 +63,8 @@ static void report(const nb_notebook *notebook, const char *function, const nb_s
             worst = i;
     }
     nb_items_text(out,
-                  "%zu tensor%s · by " NB_STRONG "%s" NB_END " · simulated, runs as f32 (the size does not change)",
+                  "%zu tensor%s · by " NB_STRONG "%s" NB_END
+                  " · simulated, runs as f32 (the size does not change)",
                   scope->count, scope->count == 1 ? "" : "s", function);
     const char *name = nb_model_tensor(notebook->model, scope->tensors[worst])->name;
     if (n_finite == 0)
@@ -70,8 +73,10 @@ static void report(const nb_notebook *notebook, const char *function, const nb_s
         nb_items_text(out, "SQNR %s dB.   " NB_COMMAND "hist %s" NB_END "   shows it",
                       nb_describe_sqnr(losses[0].sqnr).text, name);
     else
-        nb_items_text(out, "SQNR %s dB on average; worst: %s, %s dB.   " NB_COMMAND "hist %s" NB_END "   shows it",
-                      nb_fixed(total / (double)n_finite, 1).text, name, nb_describe_sqnr(losses[worst].sqnr).text, name);
+        nb_items_text(out,
+                      "SQNR %s dB on average; worst: %s, %s dB.   " NB_COMMAND "hist %s" NB_END "   shows it",
+                      nb_fixed(total / (double)n_finite, 1).text, name,
+                      nb_describe_sqnr(losses[worst].sqnr).text, name);
     if (*scope->left)
         nb_items_text(out, "In high precision stay: %s.", scope->left);
     if (notebook->n_undo_lines <= 1)
@@ -107,10 +112,12 @@ nb_status nb_quantize_with(nb_notebook *notebook, const nb_call *call, const nb_
         return nb_fail(error, NB_ERR_MEMORY, "no memory for %zu tensors", scope->count);
     nb_status status = NB_OK;
     if (notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
-        status = nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
+        status =
+            nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
     for (size_t i = 0; status == NB_OK && i < scope->count; i++) {
         const nb_tensor *tensor = nb_model_tensor(notebook->model, scope->tensors[i]);
-        status = nb_context_tick(notebook->context, "calling your function", i, scope->count, "tensors", error);
+        status =
+            nb_context_tick(notebook->context, "calling your function", i, scope->count, "tensors", error);
         if (status == NB_OK)
             status = call_on(notebook, call->arguments[2], tensor, out, &values[i], error);
     }

@@ -38,7 +38,8 @@ nb_status nb_function_of_row(const nb_function_row *row, nb_value *out, nb_error
 
 /* ---- functions of the table ---- */
 
-static nb_status bind_named(const nb_function_row *row, const arguments *a, nb_application *call, nb_error *error)
+static nb_status bind_named(const nb_function_row *row, const arguments *a, nb_application *call,
+                            nb_error *error)
 {
     nb_parameter parameter;
     for (size_t k = 0; k < a->n_named; k++) {
@@ -53,9 +54,10 @@ static nb_status bind_named(const nb_function_row *row, const arguments *a, nb_a
             nb_nearest_offer(&nearest, all[i].name);
         }
         if (!nb_function_parameter(row, i, &parameter))
-            return nearest.best ? nb_fail(error, NB_ERR_ARGUMENT, "%s has no \"%.40s\": did you mean %s?", row->usage,
-                                          a->names[k], nearest.best)
-                                : nb_fail(error, NB_ERR_ARGUMENT, "%s has no \"%.40s\"", row->usage, a->names[k]);
+            return nearest.best
+                       ? nb_fail(error, NB_ERR_ARGUMENT, "%s has no \"%.40s\": did you mean %s?", row->usage,
+                                 a->names[k], nearest.best)
+                       : nb_fail(error, NB_ERR_ARGUMENT, "%s has no \"%.40s\"", row->usage, a->names[k]);
         if (call->values[i].kind != NB_VALUE_NONE)
             return nb_fail(error, NB_ERR_ARGUMENT, "%s is given twice: %s", parameter.name, row->usage);
         call->values[i] = a->named[k];
@@ -63,7 +65,8 @@ static nb_status bind_named(const nb_function_row *row, const arguments *a, nb_a
     return NB_OK;
 }
 
-static nb_status bind_row(const nb_function_row *row, const arguments *a, nb_application *call, nb_error *error)
+static nb_status bind_row(const nb_function_row *row, const arguments *a, nb_application *call,
+                          nb_error *error)
 {
     nb_parameter parameter;
     size_t n = 0, n_wanted = 0;
@@ -88,20 +91,22 @@ static nb_status bind_row(const nb_function_row *row, const arguments *a, nb_app
     for (size_t i = 0; status == NB_OK && !several && i < n; i++) {
         nb_function_parameter(row, i, &parameter);
         if (!parameter.optional && call->values[i].kind == NB_VALUE_NONE)
-            status = nb_fail(error, NB_ERR_ARGUMENT, "%s wants %s: %s", row->name, parameter.name, row->usage);
+            status =
+                nb_fail(error, NB_ERR_ARGUMENT, "%s wants %s: %s", row->name, parameter.name, row->usage);
     }
     return status;
 }
 
-static nb_status call_row(nb_language *language, const nb_function_row *row, const arguments *a, nb_value *out,
-                          nb_error *error)
+static nb_status call_row(nb_language *language, const nb_function_row *row, const arguments *a,
+                          nb_value *out, nb_error *error)
 {
     nb_application call = {.language = language, .row = row};
     nb_status status = nb_language_check_stop(language, error);
     if (status == NB_OK)
         status = bind_row(row, a, &call, error);
     if (status == NB_OK && row->needs_model && !language->notebook->model)
-        status = nb_fail(error, NB_ERR_STATE, "%s needs a model, and none is loaded yet: load FILE", row->name);
+        status =
+            nb_fail(error, NB_ERR_STATE, "%s needs a model, and none is loaded yet: load FILE", row->name);
     return status == NB_OK ? row->run(&call, out, error) : status;
 }
 
@@ -120,8 +125,8 @@ static nb_status refuse_call(const nb_node *def, const char *what, const char *n
 {
     nb_draft usage = {0};
     describe_usage(def, &usage);
-    const nb_status status =
-        nb_fail(error, NB_ERR_ARGUMENT, "%s %s \"%.40s\": it is %.200s", def->text, what, name, nb_draft_text(&usage));
+    const nb_status status = nb_fail(error, NB_ERR_ARGUMENT, "%s %s \"%.40s\": it is %.200s", def->text, what,
+                                     name, nb_draft_text(&usage));
     nb_draft_free(&usage);
     return status;
 }
@@ -141,8 +146,9 @@ static nb_status bind_given(const nb_node *def, const arguments *a, nb_variables
     if (a->n_placed > def->n_children - 1) {
         nb_draft usage = {0};
         describe_usage(def, &usage);
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s takes %zu argument%s, not %zu: it is %.200s", def->text,
-                         def->n_children - 1, def->n_children == 2 ? "" : "s", a->n_placed, nb_draft_text(&usage));
+        status =
+            nb_fail(error, NB_ERR_ARGUMENT, "%s takes %zu argument%s, not %zu: it is %.200s", def->text,
+                    def->n_children - 1, def->n_children == 2 ? "" : "s", a->n_placed, nb_draft_text(&usage));
         nb_draft_free(&usage);
         return status;
     }
@@ -159,7 +165,8 @@ static nb_status bind_given(const nb_node *def, const arguments *a, nb_variables
 }
 
 /* Defaults are evaluated in the call: they may speak of the parameters before them. */
-static nb_status bind_defaults(nb_language *language, const nb_node *def, nb_variables *locals, nb_error *error)
+static nb_status bind_defaults(nb_language *language, const nb_node *def, nb_variables *locals,
+                               nb_error *error)
 {
     nb_status status = NB_OK;
     for (size_t i = 0; status == NB_OK && i + 1 < def->n_children; i++) {
@@ -180,12 +187,15 @@ static nb_status bind_defaults(nb_language *language, const nb_node *def, nb_var
 static void add_function_name(nb_language *language, const nb_function *function, nb_error *error)
 {
     const size_t n = error ? strlen(error->text) : 0;
-    if (n == 0 || language->failed_named || language->failed_tree != function->tree || n + 100 > sizeof error->text)
+    if (n == 0 || language->failed_named || language->failed_tree != function->tree ||
+        n + 100 > sizeof error->text)
         return;
     language->failed_named = true;
     size_t begin, end;
-    const size_t row = nb_text_row(function->tree->text, function->tree->n_bytes, language->failed_at, &begin, &end);
-    const size_t first = nb_text_row(function->tree->text, function->tree->n_bytes, function->def->at, &begin, &end);
+    const size_t row =
+        nb_text_row(function->tree->text, function->tree->n_bytes, language->failed_at, &begin, &end);
+    const size_t first =
+        nb_text_row(function->tree->text, function->tree->n_bytes, function->def->at, &begin, &end);
     nb_draft text = {0};
     nb_draft_addf(&text, "%s (in %.40s", error->text, function->def->text);
     if (row > first)
@@ -214,8 +224,8 @@ static nb_status call_own(nb_language *language, nb_function *function, const ar
 {
     if (language->n_calls >= NB_DEEPEST_CALL)
         return nb_fail(error, NB_ERR_ARGUMENT,
-                       "%s calls itself more than %d deep: it needs a case in which it does not", function->def->text,
-                       NB_DEEPEST_CALL);
+                       "%s calls itself more than %d deep: it needs a case in which it does not",
+                       function->def->text, NB_DEEPEST_CALL);
     nb_variables frame = {0}, *before = language->locals;
     const nb_tree *tree = language->tree;
     function->n_references++; /* it may be redefined while it runs */
@@ -239,8 +249,8 @@ static nb_status call_own(nb_language *language, nb_function *function, const ar
     return status;
 }
 
-nb_status nb_call_function(nb_language *language, const nb_function *function, const nb_value *values, size_t n,
-                           nb_value *out, nb_error *error)
+nb_status nb_call_function(nb_language *language, const nb_function *function, const nb_value *values,
+                           size_t n, nb_value *out, nb_error *error)
 {
     arguments a = {.n_placed = n};
     *out = (nb_value){0};
@@ -282,12 +292,12 @@ static nb_status evaluate_arguments(nb_language *language, const nb_function *fu
         if (named ? a->n_named == NB_MAX_PARAMETERS : a->n_placed == NB_MAX_PLACED)
             return nb_fail(error, NB_ERR_ARGUMENT, "%s is called with too many arguments", call->text);
         if (!named && a->n_named)
-            return nb_fail(error, NB_ERR_ARGUMENT, "in %s(...), arguments with a name come after those without",
-                           call->text);
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "in %s(...), arguments with a name come after those without", call->text);
         if (named) {
             a->names[a->n_named] = node->text;
-            status = evaluate_argument(language, function, node->children[0], parameter_index(function, node->text),
-                                       &a->named[a->n_named], error);
+            status = evaluate_argument(language, function, node->children[0],
+                                       parameter_index(function, node->text), &a->named[a->n_named], error);
             a->n_named += status == NB_OK;
         } else {
             status = evaluate_argument(language, function, node, a->n_placed, &a->placed[a->n_placed], error);
@@ -310,11 +320,12 @@ static nb_status find_callee(nb_language *language, const nb_node *call, nb_valu
         return nb_function_of_row(row, out, error);
     if (variable)
         return nb_fail(error, NB_ERR_ARGUMENT,
-                       "%s is %s, and cannot be called: a product is written with *, a part with [...]", call->text,
-                       nb_value_describe(variable).text);
+                       "%s is %s, and cannot be called: a product is written with *, a part with [...]",
+                       call->text, nb_value_describe(variable).text);
     if (nb_command_find(call->text))
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a command, not a function: it is written without brackets: %.*s",
-                       call->text, (int)strcspn(nb_command_find(call->text)->usage, "\n"),
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s is a command, not a function: it is written without brackets: %.*s", call->text,
+                       (int)strcspn(nb_command_find(call->text)->usage, "\n"),
                        nb_command_find(call->text)->usage);
     return nb_name_unknown(language, call->text, true, error);
 }

@@ -14,7 +14,8 @@ nb_status nb_language_check_stop(nb_language *language, nb_error *error)
     nb_context *context = language->space.context;
     if (language->n_steps && ++language->n_steps % STEPS == 0 && context->progress)
         context->progress(context->progress_user, "computing", language->n_steps, 0, "steps");
-    if (atomic_load_explicit(&context->cancel, memory_order_relaxed) && atomic_exchange(&context->cancel, false))
+    if (atomic_load_explicit(&context->cancel, memory_order_relaxed) &&
+        atomic_exchange(&context->cancel, false))
         return nb_fail(error, NB_ERR_CANCELLED, "stopped");
     return NB_OK;
 }
@@ -71,8 +72,8 @@ static bool gives_truth(nb_binary op, const nb_value *left, const nb_value *righ
 }
 
 /* Texts join and compare. */
-static bool text_binary(nb_lexeme_kind op, const nb_text *a, const nb_text *b, nb_value *out, nb_status *status,
-                        nb_error *error)
+static bool text_binary(nb_lexeme_kind op, const nb_text *a, const nb_text *b, nb_value *out,
+                        nb_status *status, nb_error *error)
 {
     const bool equal = a->n_bytes == b->n_bytes && memcmp(a->bytes, b->bytes, a->n_bytes) == 0;
     *status = NB_OK;
@@ -98,9 +99,11 @@ static bool text_binary(nb_lexeme_kind op, const nb_text *a, const nb_text *b, n
     return true;
 }
 
-static nb_status refuse_operands(nb_lexeme_kind op, const nb_value *left, const nb_value *right, nb_error *error)
+static nb_status refuse_operands(nb_lexeme_kind op, const nb_value *left, const nb_value *right,
+                                 nb_error *error)
 {
-    const char *hint = left->kind == NB_VALUE_TEXT && op == NB_LEXEME_ADD ? ": str(x) makes text of a number" : "";
+    const char *hint =
+        left->kind == NB_VALUE_TEXT && op == NB_LEXEME_ADD ? ": str(x) makes text of a number" : "";
     return nb_fail(error, NB_ERR_ARGUMENT, "%s does not work on %s and %s%s", nb_lexeme_name(op),
                    nb_value_describe(left).text, nb_value_describe(right).text, hint);
 }
@@ -109,8 +112,8 @@ static nb_status matmul(nb_language *language, const nb_value *left, const nb_va
                         nb_error *error)
 {
     if (left->kind != NB_VALUE_ARRAY || right->kind != NB_VALUE_ARRAY)
-        return nb_fail(error, NB_ERR_ARGUMENT, "@ multiplies two arrays, not %s and %s", nb_value_describe(left).text,
-                       nb_value_describe(right).text);
+        return nb_fail(error, NB_ERR_ARGUMENT, "@ multiplies two arrays, not %s and %s",
+                       nb_value_describe(left).text, nb_value_describe(right).text);
     nb_array *product = NULL;
     nb_status status = nb_array_matmul(&language->space, left->array, right->array, &product, error);
     if (status == NB_OK)
@@ -118,8 +121,8 @@ static nb_status matmul(nb_language *language, const nb_value *left, const nb_va
     return status;
 }
 
-nb_status nb_evaluate_binary(nb_language *language, nb_lexeme_kind token, const nb_value *left, const nb_value *right,
-                             nb_value *out, nb_error *error)
+nb_status nb_evaluate_binary(nb_language *language, nb_lexeme_kind token, const nb_value *left,
+                             const nb_value *right, nb_value *out, nb_error *error)
 {
     nb_binary op;
     nb_operand a, b;
@@ -158,8 +161,8 @@ nb_status nb_evaluate_binary(nb_language *language, nb_lexeme_kind token, const 
 }
 
 /* left == right +- tolerance: equal, or no farther apart than that. */
-static nb_status within(nb_language *language, const nb_node *node, const nb_value *left, const nb_value *right,
-                        nb_value *out, nb_error *error)
+static nb_status within(nb_language *language, const nb_node *node, const nb_value *left,
+                        const nb_value *right, nb_value *out, nb_error *error)
 {
     nb_value tolerance = {0}, difference = {0}, near = {0}, equal = {0}, either = {0};
     nb_operand d;
@@ -229,8 +232,8 @@ static nb_status evaluate_unary(nb_language *language, const nb_node *node, nb_v
     if (status != NB_OK)
         return status;
     if (x.kind != NB_VALUE_NUMBER && x.kind != NB_VALUE_ARRAY) {
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s takes a number or an array, not %s", nb_lexeme_name(node->op),
-                         nb_value_describe(&x).text);
+        status = nb_fail(error, NB_ERR_ARGUMENT, "%s takes a number or an array, not %s",
+                         nb_lexeme_name(node->op), nb_value_describe(&x).text);
     } else if (node->op == NB_LEXEME_ADD) {
         *out = x;
         return NB_OK;
@@ -249,7 +252,8 @@ static nb_status evaluate_unary(nb_language *language, const nb_node *node, nb_v
 
 /* ---- arrays ---- */
 
-static nb_status vector_of(nb_language *language, const nb_value *values, size_t n, nb_value *out, nb_error *error)
+static nb_status vector_of(nb_language *language, const nb_value *values, size_t n, nb_value *out,
+                           nb_error *error)
 {
     nb_array *array = NULL;
     nb_status status = nb_array_create(&language->space, 1, &n, &array, error);
@@ -262,7 +266,8 @@ static nb_status vector_of(nb_language *language, const nb_value *values, size_t
 }
 
 /* Rows of one shape become an array with one dimension more. */
-static nb_status stack(nb_language *language, const nb_value *values, size_t n, nb_value *out, nb_error *error)
+static nb_status stack(nb_language *language, const nb_value *values, size_t n, nb_value *out,
+                       nb_error *error)
 {
     const nb_array *first = values[0].array;
     size_t dims[NB_ARRAY_MAX_DIMS + 1] = {n};
@@ -373,7 +378,9 @@ nb_status nb_evaluate(nb_language *language, const nb_node *node, nb_value *out,
     *out = (nb_value){0};
     if (language->depth >= NB_DEEPEST)
         return nb_language_failed_at(
-            language, node, nb_fail(error, NB_ERR_ARGUMENT, "this goes too deep: a function that calls itself needs a case in which it does not"));
+            language, node,
+            nb_fail(error, NB_ERR_ARGUMENT,
+                    "this goes too deep: a function that calls itself needs a case in which it does not"));
     language->depth++;
     const nb_status status = evaluate(language, node, out, error);
     language->depth--;
@@ -388,7 +395,8 @@ nb_status nb_evaluate_condition(nb_language *language, const nb_node *node, bool
     if (status == NB_OK && !nb_value_is_number(&value, &number))
         status = nb_language_failed_at(
             language, node,
-            nb_fail(error, NB_ERR_ARGUMENT, "a condition is one number, not %s%s", nb_value_describe(&value).text,
+            nb_fail(error, NB_ERR_ARGUMENT, "a condition is one number, not %s%s",
+                    nb_value_describe(&value).text,
                     value.kind == NB_VALUE_ARRAY ? ": any(...) or all(...) says which is meant" : ""));
     *out = number != 0;
     nb_value_release(&value);

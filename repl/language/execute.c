@@ -31,7 +31,8 @@ static nb_status combine(nb_language *language, const nb_node *target, nb_lexeme
 
 /* A part of a variable. Inside a function an array from outside is copied first: what happens there stays
  * there. */
-static nb_status assign_part(nb_language *language, const nb_node *target, const nb_value *value, nb_error *error)
+static nb_status assign_part(nb_language *language, const nb_node *target, const nb_value *value,
+                             nb_error *error)
 {
     const char *name = target->children[0]->text;
     nb_variables *scope = scope_of(language);
@@ -56,8 +57,8 @@ static nb_status assign(nb_language *language, const nb_node *target, nb_lexeme_
     if (status == NB_OK && target->kind == NB_NODE_INDEX) {
         status = assign_part(language, target, value, error);
     } else if (status == NB_OK && value->kind == NB_VALUE_NONE) {
-        status = nb_fail(error, NB_ERR_ARGUMENT, "there is no value to give to %s: the function returned nothing",
-                         target->text);
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "there is no value to give to %s: the function returned nothing", target->text);
     } else if (status == NB_OK && strcmp(target->text, "_") != 0) {
         status = nb_variables_set(scope_of(language), target->text, *value, error);
         *value = (nb_value){0};
@@ -90,7 +91,8 @@ static size_t count_parts(const nb_value *value)
                                            : 0;
 }
 
-static nb_status assign_several(nb_language *language, const nb_node *node, const nb_value *value, nb_error *error)
+static nb_status assign_several(nb_language *language, const nb_node *node, const nb_value *value,
+                                nb_error *error)
 {
     const size_t n = node->n_children - 1;
     if (count_parts(value) != n || (value->kind != NB_VALUE_LIST && value->kind != NB_VALUE_ARRAY))
@@ -178,10 +180,10 @@ static nb_status execute_for(nb_language *language, const nb_node *node, nb_valu
     nb_value over = {0};
     nb_status status = nb_evaluate(language, node->children[1], &over, error);
     if (status == NB_OK && over.kind != NB_VALUE_ARRAY && over.kind != NB_VALUE_LIST)
-        status = nb_language_failed_at(language, node->children[1],
-                                       nb_fail(error, NB_ERR_ARGUMENT,
-                                               "for goes over an array or a list, not over %s: range(n) counts",
-                                               nb_value_describe(&over).text));
+        status = nb_language_failed_at(
+            language, node->children[1],
+            nb_fail(error, NB_ERR_ARGUMENT, "for goes over an array or a list, not over %s: range(n) counts",
+                    nb_value_describe(&over).text));
     const size_t n = status == NB_OK ? count_parts(&over) : 0;
     for (size_t i = 0; status == NB_OK && i < n; i++) {
         nb_value part = {0};
@@ -207,7 +209,8 @@ static nb_status execute_return(nb_language *language, const nb_node *node, nb_v
     return node->n_children ? nb_evaluate(language, node->children[0], out, error) : NB_OK;
 }
 
-static nb_status execute(nb_language *language, const nb_node *node, nb_value *out, nb_flow *flow, nb_error *error)
+static nb_status execute(nb_language *language, const nb_node *node, nb_value *out, nb_flow *flow,
+                         nb_error *error)
 {
     nb_value unused = {0};
     nb_status status;

@@ -108,8 +108,8 @@ nb_status nb_argument_whole(const nb_application *call, size_t index, double low
     if (status == NB_OK && !(*out == rint(*out) && *out >= low && *out <= high)) {
         nb_parameter parameter;
         nb_function_parameter(call->row, index, &parameter);
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s: %s is a whole number from %s to %s, not %s", call->row->name,
-                         parameter.name, nb_general(low, 16).text, nb_general(high, 16).text,
+        status = nb_fail(error, NB_ERR_ARGUMENT, "%s: %s is a whole number from %s to %s, not %s",
+                         call->row->name, parameter.name, nb_general(low, 16).text, nb_general(high, 16).text,
                          nb_general(*out, 8).text);
     }
     return status;
@@ -189,6 +189,6 @@ void nb_function_list(nb_items *out)
 void nb_function_describe(const nb_function_row *row, nb_items *out)
 {
     nb_items_text(out, NB_STRONG "%s" NB_END "\n%s", row->usage, row->summary);
-    nb_items_text(out, "For example: " NB_COMMAND "%s" NB_END "%s%s", row->example, row->gives ? "  gives  " : "",
-                  row->gives ? row->gives : "");
+    nb_items_text(out, "For example: " NB_COMMAND "%s" NB_END "%s%s", row->example,
+                  row->gives ? "  gives  " : "", row->gives ? row->gives : "");
 }

@@ -45,9 +45,9 @@ static nb_status save_npy(nb_application *call, nb_value *out, nb_error *error)
 #define FILES "Files"
 
 const nb_function_row nb_functions_file[] = {
-    {"load_npy", FILES, "load_npy(file)", "an array that numpy wrote", "save_npy(\"x.npy\", [1, 2]); load_npy(\"x.npy\")",
-     "[1, 2]", load_npy, 0, 0, 0},
-    {"save_npy", FILES, "save_npy(file, x)", "an array as f32, for numpy.load", "save_npy(\"x.npy\", [1, 2])", NULL,
-     save_npy, 0, 0, 0},
+    {"load_npy", FILES, "load_npy(file)", "an array that numpy wrote",
+     "save_npy(\"x.npy\", [1, 2]); load_npy(\"x.npy\")", "[1, 2]", load_npy, 0, 0, 0},
+    {"save_npy", FILES, "save_npy(file, x)", "an array as f32, for numpy.load", "save_npy(\"x.npy\", [1, 2])",
+     NULL, save_npy, 0, 0, 0},
 };
 const size_t nb_n_functions_file = sizeof nb_functions_file / sizeof *nb_functions_file;

@@ -107,8 +107,8 @@ static nb_status ppl(nb_application *call, nb_value *out, nb_error *error)
     if (status == NB_OK)
         status = nb_notebook_text(notebook, path, "ppl", &text, error);
     if (status == NB_OK)
-        status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data, text->size,
-                                       (size_t)n_tokens, &measured, error);
+        status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data,
+                                       text->size, (size_t)n_tokens, &measured, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
     if (status == NB_OK)
@@ -120,7 +120,8 @@ static nb_status ppl(nb_application *call, nb_value *out, nb_error *error)
 
 /* ---- what flows through it ---- */
 
-static nb_status encode(const nb_application *call, const char *text, size_t n_bytes, nb_tokens *out, nb_error *error)
+static nb_status encode(const nb_application *call, const char *text, size_t n_bytes, nb_tokens *out,
+                        nb_error *error)
 {
     const nb_tokenizer *tokenizer = nb_model_tokenizer(model_of(call));
     if (!tokenizer)
@@ -164,8 +165,8 @@ static nb_status logits(nb_application *call, nb_value *out, nb_error *error)
     if (status == NB_OK)
         status = encode(call, text, strlen(text), &ids, error);
     if (status == NB_OK && ids.count > n_ctx)
-        status = nb_fail(error, NB_ERR_ARGUMENT, "logits: the text has %zu tokens, and the model's context %zu",
-                         ids.count, n_ctx);
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "logits: the text has %zu tokens, and the model's context %zu", ids.count, n_ctx);
     if (status == NB_OK)
         status = nb_session_create(model, NB_WEIGHTS_CURRENT, ids.count, &session, error);
     if (status == NB_OK)
@@ -197,12 +198,14 @@ static nb_status tokens_to_read(const nb_application *call, size_t most, nb_toke
         enum { BYTES_A_TOKEN = 64 };
         status = nb_notebook_text(call->language->notebook, NULL, "activations", &file, error);
         if (status == NB_OK)
-            status = encode(call, (const char *)file->data, nb_min_size(file->size, most * BYTES_A_TOKEN), out, error);
+            status = encode(call, (const char *)file->data, nb_min_size(file->size, most * BYTES_A_TOKEN),
+                            out, error);
         if (status == NB_OK)
             status = nb_mapping_check(file, error);
     } else {
-        return nb_fail(error, NB_ERR_ARGUMENT, "activations needs a text: activations(T, \"Once upon a time\"), or "
-                                               "set text FILE");
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "activations needs a text: activations(T, \"Once upon a time\"), or "
+                       "set text FILE");
     }
     nb_mapping_close(&file);
     out->count = nb_min_size(out->count, most);
@@ -230,8 +233,8 @@ static nb_status activations(nb_application *call, nb_value *out, nb_error *erro
         status = nb_array_create(&call->language->space, 2, dims, &made, error);
     }
     if (status == NB_OK)
-        status = nb_activations_collect(model, (size_t)nb_model_find_tensor(model, found->name), ids.ids, ids.count,
-                                        made->data, error);
+        status = nb_activations_collect(model, (size_t)nb_model_find_tensor(model, found->name), ids.ids,
+                                        ids.count, made->data, error);
     if (status == NB_OK)
         *out = nb_value_array(made);
     else
@@ -246,7 +249,8 @@ static nb_status token_text(nb_application *call, nb_value *out, nb_error *error
     double id;
     if (!tokenizer)
         return nb_fail(error, NB_ERR_STATE, "%s came without a tokenizer", nb_model_name(model_of(call)));
-    const nb_status status = nb_argument_whole(call, 0, 0, (double)nb_tokenizer_size(tokenizer) - 1, &id, error);
+    const nb_status status =
+        nb_argument_whole(call, 0, 0, (double)nb_tokenizer_size(tokenizer) - 1, &id, error);
     if (status != NB_OK)
         return status;
     const nb_string piece = nb_tokenizer_piece(tokenizer, -1, (int32_t)id),
@@ -262,22 +266,23 @@ const nb_function_row nb_functions_model[] = {
      "max(tensor(\"blk.0.attn_q\")) > 0", "1", tensor, 0, 1, 1},
     {"original", MODEL, "original(T)", "a tensor's numbers as they were before it was quantized",
      "mse(original(blk.0.attn_q), blk.0.attn_q)", "0", tensor, 1, 1, 1},
-    {"format", MODEL, "format(T)", "how a tensor is stored, as text", "format(blk.0.attn_q)", NULL, format, 0, 1, 1},
-    {"bits", MODEL, "bits(scope=)", "bits a weight of a scope, scales and all; of the whole model", "bits(attention)",
-     NULL, bytes, 1, 1, 1},
-    {"bytes", MODEL, "bytes(scope=)", "bytes that a scope takes; that the whole model takes", "bytes(mlp)", NULL,
-     bytes, 0, 1, 1},
-    {"tensors", MODEL, "tensors(scope=)", "the names of a scope's tensors, for loops", "len(tensors(attention)) > 3",
-     "1", tensors, 0, 1, 1},
-    {"ppl", MODEL, "ppl(text=, tokens=)", "perplexity on a text, as the command of that name", "ppl(tokens=64) > 1",
-     "1", ppl, 0, 0, 1},
+    {"format", MODEL, "format(T)", "how a tensor is stored, as text", "format(blk.0.attn_q)", NULL, format, 0,
+     1, 1},
+    {"bits", MODEL, "bits(scope=)", "bits a weight of a scope, scales and all; of the whole model",
+     "bits(attention)", NULL, bytes, 1, 1, 1},
+    {"bytes", MODEL, "bytes(scope=)", "bytes that a scope takes; that the whole model takes", "bytes(mlp)",
+     NULL, bytes, 0, 1, 1},
+    {"tensors", MODEL, "tensors(scope=)", "the names of a scope's tensors, for loops",
+     "len(tensors(attention)) > 3", "1", tensors, 0, 1, 1},
+    {"ppl", MODEL, "ppl(text=, tokens=)", "perplexity on a text, as the command of that name",
+     "ppl(tokens=64) > 1", "1", ppl, 0, 0, 1},
     {"activations", MODEL, "activations(T, text=, tokens=)",
-     "what flows into a matrix: a row for each token of a text", "len(activations(blk.0.attn_q, \"Once upon\")) > 1",
-     "1", activations, 0, 1, 1},
+     "what flows into a matrix: a row for each token of a text",
+     "len(activations(blk.0.attn_q, \"Once upon\")) > 1", "1", activations, 0, 1, 1},
     {"tokens", MODEL, "tokens(text)", "the ids of a text's tokens, BOS first if the model wants it",
      "len(tokens(\"Once upon a time\")) > 1", "1", tokens, 0, 0, 1},
-    {"token_text", MODEL, "token_text(id)", "what a token stands for", "token_text(argmax(logits(\"Once\")))", NULL,
-     token_text, 0, 0, 1},
+    {"token_text", MODEL, "token_text(id)", "what a token stands for", "token_text(argmax(logits(\"Once\")))",
+     NULL, token_text, 0, 0, 1},
     {"logits", MODEL, "logits(text)", "what the model says of every token that could come next",
      "size(logits(\"Once\")) > 1", "1", logits, 0, 0, 1},
 };

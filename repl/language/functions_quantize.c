@@ -17,9 +17,10 @@ static nb_status read_pair(nb_application *call, nb_array **x, nb_array **y, nb_
     nb_status status = nb_argument_array(call, 0, x, error);
     if (status == NB_OK)
         status = nb_argument_array(call, 1, y, error);
-    if (status == NB_OK && ((*x)->n_dims != (*y)->n_dims || memcmp((*x)->dims, (*y)->dims, sizeof (*x)->dims) != 0))
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s compares arrays of one shape, not %s and %s", call->row->name,
-                         nb_array_shape(*x, a, sizeof a), nb_array_shape(*y, b, sizeof b));
+    if (status == NB_OK &&
+        ((*x)->n_dims != (*y)->n_dims || memcmp((*x)->dims, (*y)->dims, sizeof(*x)->dims) != 0))
+        status = nb_fail(error, NB_ERR_ARGUMENT, "%s compares arrays of one shape, not %s and %s",
+                         call->row->name, nb_array_shape(*x, a, sizeof a), nb_array_shape(*y, b, sizeof b));
     return status;
 }
 
@@ -50,7 +51,8 @@ static nb_status sqnr(nb_application *call, nb_value *out, nb_error *error)
     if (nb_argument_given(call, 1))
         return measure(call, out, error);
     if (call->values[0].kind != NB_VALUE_TEXT)
-        return nb_fail(error, NB_ERR_ARGUMENT, "sqnr takes a tensor's name, or the original and what became of it: %s",
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "sqnr takes a tensor's name, or the original and what became of it: %s",
                        call->row->usage);
     const nb_notebook *notebook = call->language->notebook;
     if (!notebook->model)
@@ -104,8 +106,8 @@ static nb_status cast(nb_application *call, nb_value *out, nb_error *error)
         status = nb_notebook_format(name, &format, error);
     if (status == NB_OK && format->kind != NB_FORMAT_FLOAT)
         status = nb_fail(error, NB_ERR_ARGUMENT,
-                         "cast rounds to a float format; %s has scales: quantized(x, \"%s\") makes them", name,
-                         format->kind == NB_FORMAT_INT ? "int4 absmax/tensor" : format->name);
+                         "cast rounds to a float format; %s has scales: quantized(x, \"%s\") makes them",
+                         name, format->kind == NB_FORMAT_INT ? "int4 absmax/tensor" : format->name);
     if (status == NB_OK)
         status = read_rows(call, &r, error);
     if (status == NB_OK)
@@ -130,7 +132,8 @@ static nb_status pack(nb_application *call, rows *r, nb_packed **out, nb_error *
         return status;
     const nb_source source = {
         .format = &nb_format_f32, .data = r->x->data, .n_rows = r->n_rows, .n_cols = r->n_cols};
-    return nb_rtn_quantize(call->language->space.context, call->row->name, &source, &quantizer, out, NULL, error);
+    return nb_rtn_quantize(call->language->space.context, call->row->name, &source, &quantizer, out, NULL,
+                           error);
 }
 
 static nb_status quantized(nb_application *call, nb_value *out, nb_error *error)
@@ -152,7 +155,8 @@ enum { CODES, SCALES, ZERO_POINTS };
 
 /* What int formats hold: codes [rows, columns], scales and zero points [rows, groups]; one for the whole
  * array where it shares one. */
-static nb_status copy_parts(const nb_packed *packed, const rows *r, int op, float *to, size_t n_each, nb_error *error)
+static nb_status copy_parts(const nb_packed *packed, const rows *r, int op, float *to, size_t n_each,
+                            nb_error *error)
 {
     const size_t n_scales = nb_max_size(packed->n_scales, 1);
     uint8_t *codes = nb_calloc(NB_ROWS * r->n_cols, 1), *zeros = nb_calloc(NB_ROWS * n_scales, 1);
@@ -182,8 +186,9 @@ static nb_status parts(nb_application *call, nb_value *out, nb_error *error)
     const int op = call->row->op;
     nb_status status = pack(call, &r, &packed, error);
     if (status == NB_OK && packed->quantizer.format->kind != NB_FORMAT_INT)
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s are those of the int formats: %s(x, \"int4 absmax/group:32\")",
-                         call->row->name, call->row->name);
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "%s are those of the int formats: %s(x, \"int4 absmax/group:32\")", call->row->name,
+                         call->row->name);
     const bool one = status == NB_OK && op != CODES && packed->quantizer.granularity == NB_PER_TENSOR;
     const size_t n_each = status != NB_OK ? 0 : op == CODES ? r.n_cols : nb_max_size(packed->n_scales, 1);
     size_t dims[NB_ARRAY_MAX_DIMS] = {r.n_rows, n_each};
@@ -209,21 +214,20 @@ static nb_status parts(nb_application *call, nb_value *out, nb_error *error)
 #define TRADE "Quantizing"
 
 const nb_function_row nb_functions_quantize[] = {
-    {"mse", TRADE, "mse(x, y)", "the mean squared error between an array and what became of it", "mse([1, 2], [1, 4])",
-     "2", measure, MSE, 0, 0},
-    {"sqnr", TRADE, "sqnr(x, y=)",
-     "signal to noise in dB, of two arrays or of a tensor as it is stored now",
+    {"mse", TRADE, "mse(x, y)", "the mean squared error between an array and what became of it",
+     "mse([1, 2], [1, 4])", "2", measure, MSE, 0, 0},
+    {"sqnr", TRADE, "sqnr(x, y=)", "signal to noise in dB, of two arrays or of a tensor as it is stored now",
      "sqnr([3, 4], [3, 4.5])", "20", sqnr, SQNR, 1, 0},
     {"cosine", TRADE, "cosine(x, y)", "the cosine between two arrays: 1 where they point the same way",
      "cosine([1, 0], [1, 1]) < 0.71", "1", measure, COSINE, 0, 0},
-    {"max_error", TRADE, "max_error(x, y)", "the largest difference of any number", "max_error([1, 2], [1, 4])", "2",
-     measure, MAX_ERROR, 0, 0},
+    {"max_error", TRADE, "max_error(x, y)", "the largest difference of any number",
+     "max_error([1, 2], [1, 4])", "2", measure, MAX_ERROR, 0, 0},
     {"cast", TRADE, "cast(x, format)", "each number rounded to a float format: f16, bf16, f8_e4m3, ...",
      "cast(0.1, \"bf16\")", "0.10009766", cast, 0, 0, 0},
     {"quantized", TRADE, "quantized(x, how)", "what a built-in quantizer makes of an array",
      "quantized([1, 2, 3.5, -7], \"int4 absmax/tensor\")", "[1, 2, 4, -7]", quantized, 0, 0, 0},
-    {"codes", TRADE, "codes(x, how)", "the whole numbers that it stores", "codes([0.1, 0.7], \"int4 absmax/tensor\")",
-     "[1, 7]", parts, CODES, 0, 0},
+    {"codes", TRADE, "codes(x, how)", "the whole numbers that it stores",
+     "codes([0.1, 0.7], \"int4 absmax/tensor\")", "[1, 7]", parts, CODES, 0, 0},
     {"scales", TRADE, "scales(x, how)", "its scales: one, or one for each row and group",
      "scales([0.5, -7], \"int4 absmax/tensor\")", "1", parts, SCALES, 0, 0},
     {"zero_points", TRADE, "zero_points(x, how)", "its zero points",

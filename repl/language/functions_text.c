@@ -18,7 +18,8 @@ static nb_status print(nb_application *call, nb_value *out, nb_error *error)
     if (!items)
         return NB_OK;
     if (items->count >= MOST_PRINTED)
-        return nb_fail(error, NB_ERR_STATE, "this cell printed %d lines already, and that is enough", MOST_PRINTED);
+        return nb_fail(error, NB_ERR_STATE, "this cell printed %d lines already, and that is enough",
+                       MOST_PRINTED);
     for (size_t i = 0; i < call->n_more; i++) {
         nb_draft_add(&text, i ? " " : "");
         nb_show_value(&call->more[i], true, &text);
@@ -56,8 +57,8 @@ static nb_status digits(nb_application *call, nb_value *out, nb_error *error)
 #define TEXT "Text"
 
 const nb_function_row nb_functions_text[] = {
-    {"print", TEXT, "print(x, ...)", "shows values, also from inside a loop", "print(\"s is\", 0.5)", NULL, print, 0,
-     0, 0},
+    {"print", TEXT, "print(x, ...)", "shows values, also from inside a loop", "print(\"s is\", 0.5)", NULL,
+     print, 0, 0, 0},
     {"str", TEXT, "str(x)", "a value as text", "\"blk.\" + str(3)", "\"blk.3\"", str, 0, 0, 0},
     {"digits", TEXT, "digits(x, n)", "a number with up to 17 digits, as text", "digits(0.1, 17)",
      "\"0.10000000000000001\"", digits, 0, 0, 0},

@@ -124,7 +124,8 @@ static void describe_tensor(const nb_tensor *tensor, const nb_array *array, nb_d
     nb_show_summary(array, out);
 }
 
-static void show_result(const nb_language *language, const nb_node *node, const nb_value *value, nb_items *items)
+static void show_result(const nb_language *language, const nb_node *node, const nb_value *value,
+                        nb_items *items)
 {
     nb_draft text = {0};
     const nb_tensor *tensor = tensor_of(language, node);
@@ -147,8 +148,9 @@ static void show_result(const nb_language *language, const nb_node *node, const 
 static void show_assignment(const nb_language *language, const nb_node *node, nb_items *items)
 {
     const nb_tensor *tensor = node->n_children == 2 ? tensor_of(language, node->children[1]) : NULL;
-    const nb_value *value =
-        tensor && node->children[0]->kind == NB_NODE_NAME ? nb_name_variable(language, node->children[0]->text) : NULL;
+    const nb_value *value = tensor && node->children[0]->kind == NB_NODE_NAME
+                                ? nb_name_variable(language, node->children[0]->text)
+                                : NULL;
     if (!value || value->kind != NB_VALUE_ARRAY)
         return;
     nb_draft text = {0};
@@ -262,7 +264,8 @@ nb_status nb_language_evaluate(nb_language *language, const char *text, nb_value
     const nb_random random = language->random;
     *out = (nb_value){0};
     nb_status status = nb_tree_read(text, strlen(text), &tree, &place, error);
-    if (status == NB_OK && (tree->root->n_children != 1 || tree->root->children[0]->kind != NB_NODE_EXPRESSION))
+    if (status == NB_OK &&
+        (tree->root->n_children != 1 || tree->root->children[0]->kind != NB_NODE_EXPRESSION))
         status = nb_fail(error, NB_ERR_ARGUMENT, "this is not one expression: %.80s", text);
     if (status == NB_OK) {
         begin(language, tree, NULL);
@@ -306,13 +309,14 @@ nb_status nb_language_check_function(nb_language *language, const char *name, nb
     return status;
 }
 
-nb_status nb_language_tensor(nb_language *language, const char *name, bool original, nb_value *out, nb_error *error)
+nb_status nb_language_tensor(nb_language *language, const char *name, bool original, nb_value *out,
+                             nb_error *error)
 {
     return nb_name_tensor(language, name, original, out, error);
 }
 
-nb_status nb_language_apply(nb_language *language, const char *name, const nb_value *argument, nb_items *items,
-                            nb_value *out, nb_error *error)
+nb_status nb_language_apply(nb_language *language, const char *name, const nb_value *argument,
+                            nb_items *items, nb_value *out, nb_error *error)
 {
     nb_value function = {0};
     *out = (nb_value){0};

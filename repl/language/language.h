@@ -4,8 +4,8 @@
  *   def mine(x, bits=4) = round(x / s)                  def ... end, if/elif/else/end, for/end, while/end
  *   s == 5.4 / 127 +- 1e-6                              true where both are that near
  *
- * A number is f64, an array f32 (array/array.h). Names mean, in this order: a variable, a constant, a function,
- * a tensor of the loaded model, whose numbers as they are stored now become an array. */
+ * A number is f64, an array f32 (array/array.h). Names mean, in this order: a variable, a constant, a
+ * function, a tensor of the loaded model, whose numbers as they are stored now become an array. */
 #ifndef NB_REPL_LANGUAGE_H
 #define NB_REPL_LANGUAGE_H
 
@@ -21,21 +21,23 @@ void nb_language_destroy(nb_language **language);
 
 /* ---- running ---- */
 
-/* Runs statements (what nb_parse_line calls one expression). The last one's value is kept as that of cell `cell`
- * and, if `show`, added to the items. An error that has a place in the text adds that line with a caret. */
+/* Runs statements (what nb_parse_line calls one expression). The last one's value is kept as that of cell
+ * `cell` and, if `show`, added to the items. An error that has a place in the text adds that line with a
+ * caret. */
 nb_status nb_language_run(nb_language *language, const char *text, size_t n_bytes, unsigned cell, bool show,
                           nb_items *items, nb_error *error);
-/* The value of an expression, with nothing kept: neither variables nor _. For checks of lessons. What it holds is
- * the caller's to release. */
+/* The value of an expression, with nothing kept: neither variables nor _. For checks of lessons. What it
+ * holds is the caller's to release. */
 nb_status nb_language_evaluate(nb_language *language, const char *text, nb_value *out, nb_error *error);
 /* The same of a condition: whether it holds. */
 nb_status nb_language_holds(nb_language *language, const char *text, bool *out, nb_error *error);
-/* Calls a function of that name (the learner's own, or one of the language) with one array. What it prints goes to
- * the items, which may be NULL. */
-nb_status nb_language_apply(nb_language *language, const char *function, const nb_value *argument, nb_items *items,
-                            nb_value *out, nb_error *error);
+/* Calls a function of that name (the learner's own, or one of the language) with one array. What it prints
+ * goes to the items, which may be NULL. */
+nb_status nb_language_apply(nb_language *language, const char *function, const nb_value *argument,
+                            nb_items *items, nb_value *out, nb_error *error);
 /* A tensor's numbers as an array: as it is stored now, or as it was. */
-nb_status nb_language_tensor(nb_language *language, const char *name, bool original, nb_value *out, nb_error *error);
+nb_status nb_language_tensor(nb_language *language, const char *name, bool original, nb_value *out,
+                             nb_error *error);
 /* NB_OK if `name` can be called with one array; else the nearest name. */
 nb_status nb_language_check_function(nb_language *language, const char *name, nb_error *error);
 
@@ -63,8 +65,8 @@ nb_array_space *nb_language_space(nb_language *language);
 
 /* ---- its text ---- */
 
-/* How far the statement goes that begins at text[at..n): over open brackets, quotes and blocks. *end is behind
- * its newline or `;`, or n. False if it is not finished. */
+/* How far the statement goes that begins at text[at..n): over open brackets, quotes and blocks. *end is
+ * behind its newline or `;`, or n. False if it is not finished. */
 bool nb_language_extent(const char *text, size_t n, size_t at, size_t *end);
 /* Whether a name is a word of the language: def, if, and, ... */
 bool nb_language_is_keyword(const char *name, size_t n_bytes);

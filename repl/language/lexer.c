@@ -24,7 +24,8 @@ static bool is_letter(char c)
 static bool is_greek(const char *text, size_t n, size_t at)
 {
     const unsigned char first = at < n ? (unsigned char)text[at] : 0;
-    return at + 1 < n && ((first == 0xcd && (unsigned char)text[at + 1] >= 0xb0) || first == 0xce || first == 0xcf) &&
+    return at + 1 < n &&
+           ((first == 0xcd && (unsigned char)text[at + 1] >= 0xb0) || first == 0xce || first == 0xcf) &&
            ((unsigned char)text[at + 1] & 0xc0) == 0x80;
 }
 
@@ -55,10 +56,12 @@ static const struct {
     const char *word;
     nb_lexeme_kind kind;
 } words[] = {
-    {"and", NB_LEXEME_AND},       {"or", NB_LEXEME_OR},           {"not", NB_LEXEME_NOT},
-    {"def", NB_LEXEME_DEF},       {"return", NB_LEXEME_RETURN},   {"if", NB_LEXEME_IF},
-    {"elif", NB_LEXEME_ELIF},     {"else", NB_LEXEME_ELSE},       {"for", NB_LEXEME_FOR},
-    {"in", NB_LEXEME_IN},         {"while", NB_LEXEME_WHILE},     {"break", NB_LEXEME_BREAK},
+    {"and", NB_LEXEME_AND},       {"or", NB_LEXEME_OR},
+    {"not", NB_LEXEME_NOT},       {"def", NB_LEXEME_DEF},
+    {"return", NB_LEXEME_RETURN}, {"if", NB_LEXEME_IF},
+    {"elif", NB_LEXEME_ELIF},     {"else", NB_LEXEME_ELSE},
+    {"for", NB_LEXEME_FOR},       {"in", NB_LEXEME_IN},
+    {"while", NB_LEXEME_WHILE},   {"break", NB_LEXEME_BREAK},
     {"end", NB_LEXEME_END_BLOCK}, {"continue", NB_LEXEME_CONTINUE},
 };
 enum { N_WORDS = sizeof words / sizeof *words };
@@ -147,7 +150,8 @@ bool nb_language_is_keyword(const char *name, size_t n_bytes)
 bool nb_language_is_name(const char *name)
 {
     const size_t n = strlen(name);
-    return n > 0 && n <= 64 && !is_digit(name[0]) && skip_name(name, n, 0) == n && !nb_language_is_keyword(name, n);
+    return n > 0 && n <= 64 && !is_digit(name[0]) && skip_name(name, n, 0) == n &&
+           !nb_language_is_keyword(name, n);
 }
 
 /* ---- tokens ---- */
@@ -180,7 +184,7 @@ static size_t read_based(const char *text, size_t n, unsigned base, double *numb
         const char c = text[at];
         if (c == '_')
             continue;
-        const int digit = is_digit(c)             ? c - '0'
+        const int digit = is_digit(c)            ? c - '0'
                           : c >= 'a' && c <= 'f' ? c - 'a' + 10
                           : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                                  : -1;
@@ -236,7 +240,8 @@ static nb_lexeme read_number(nb_lexer *lexer)
     const size_t end = skip_name(text, n, used);
     if (token.kind == NB_LEXEME_NUMBER && end > used) {
         token.kind = NB_LEXEME_BAD;
-        lexer->wrong = "letters follow a number here; a product is written with *, and names start with a letter";
+        lexer->wrong =
+            "letters follow a number here; a product is written with *, and names start with a letter";
     }
     token.n_bytes = end;
     lexer->at += end;
@@ -280,7 +285,8 @@ static nb_lexeme read_sign(nb_lexer *lexer)
     else if (token.kind == NB_LEXEME_BAD)
         lexer->wrong = "this sign means nothing here";
     lexer->at += token.n_bytes;
-    while (token.kind == NB_LEXEME_BAD && lexer->at < lexer->n_bytes && (lexer->text[lexer->at] & 0xc0) == 0x80)
+    while (token.kind == NB_LEXEME_BAD && lexer->at < lexer->n_bytes &&
+           (lexer->text[lexer->at] & 0xc0) == 0x80)
         lexer->at++, token.n_bytes++;
     return token;
 }
@@ -352,7 +358,8 @@ bool nb_language_extent(const char *text, size_t n, size_t at, size_t *end)
         if (token.kind == NB_LEXEME_DEF) {
             def = DEF_NAME;
             brackets_at_def = lexer.n_open;
-        } else if (token.kind == NB_LEXEME_IF || token.kind == NB_LEXEME_FOR || token.kind == NB_LEXEME_WHILE) {
+        } else if (token.kind == NB_LEXEME_IF || token.kind == NB_LEXEME_FOR ||
+                   token.kind == NB_LEXEME_WHILE) {
             n_blocks++;
         } else if (token.kind == NB_LEXEME_END_BLOCK && n_blocks) {
             n_blocks--;
@@ -361,7 +368,8 @@ bool nb_language_extent(const char *text, size_t n, size_t at, size_t *end)
             *end = lexer.at;
             return n_blocks == 0 && lexer.n_open == 0;
         }
-        if (token.kind == NB_LEXEME_BAD && lexer.at >= n && (text[token.at] == '"' || text[token.at] == '\'')) {
+        if (token.kind == NB_LEXEME_BAD && lexer.at >= n &&
+            (text[token.at] == '"' || text[token.at] == '\'')) {
             *end = n;
             return false;
         }

@@ -47,11 +47,11 @@ struct nb_language {
     nb_variables *locals; /* of the function that runs; NULL: none does */
     nb_result *results;   /* of cells, ascending */
     size_t n_results;
-    nb_random random;     /* what randn and rand draw from unless told a seed */
-    nb_items *items;      /* where print goes; NULL: nowhere */
+    nb_random random; /* what randn and rand draw from unless told a seed */
+    nb_items *items;  /* where print goes; NULL: nowhere */
     size_t depth, n_calls;
-    uint64_t n_steps; /* of this run: what its progress counts; 0: it is somebody else's */
-    const nb_tree *tree;  /* that is being run */
+    uint64_t n_steps;    /* of this run: what its progress counts; 0: it is somebody else's */
+    const nb_tree *tree; /* that is being run */
     /* Where the first error of this run happened: in `failed_tree`, which is held. */
     nb_tree *failed_tree;
     size_t failed_at;
@@ -65,8 +65,8 @@ nb_status nb_language_failed_at(nb_language *language, const nb_node *node, nb_s
 
 /* ---- evaluate.c ---- */
 nb_status nb_evaluate(nb_language *language, const nb_node *node, nb_value *out, nb_error *error);
-nb_status nb_evaluate_binary(nb_language *language, nb_lexeme_kind op, const nb_value *left, const nb_value *right,
-                             nb_value *out, nb_error *error);
+nb_status nb_evaluate_binary(nb_language *language, nb_lexeme_kind op, const nb_value *left,
+                             const nb_value *right, nb_value *out, nb_error *error);
 /* The value of a condition; an array of several numbers is none. */
 nb_status nb_evaluate_condition(nb_language *language, const nb_node *node, bool *out, nb_error *error);
 
@@ -75,20 +75,21 @@ nb_status nb_name_value(nb_language *language, const char *name, nb_value *out, 
 /* A variable of that name: a local one, or a global one; NULL if there is none. */
 nb_value *nb_name_variable(const nb_language *language, const char *name);
 /* The tensor's numbers, as stored now or as they were. */
-nb_status nb_name_tensor(nb_language *language, const char *name, bool original, nb_value *out, nb_error *error);
+nb_status nb_name_tensor(nb_language *language, const char *name, bool original, nb_value *out,
+                         nb_error *error);
 nb_status nb_name_unknown(const nb_language *language, const char *name, bool function, nb_error *error);
 
 /* ---- subscript.c ---- */
 nb_status nb_subscript(nb_language *language, const nb_value *base, const nb_node *index, nb_value *out,
                        nb_error *error);
 /* *base is the variable's own value, which is replaced. */
-nb_status nb_subscript_assign(nb_language *language, nb_value *base, const nb_node *index, const nb_value *value,
-                              nb_error *error);
+nb_status nb_subscript_assign(nb_language *language, nb_value *base, const nb_node *index,
+                              const nb_value *value, nb_error *error);
 
 /* ---- call.c ---- */
 nb_status nb_call_node(nb_language *language, const nb_node *call, nb_value *out, nb_error *error);
-nb_status nb_call_function(nb_language *language, const nb_function *function, const nb_value *arguments, size_t n,
-                           nb_value *out, nb_error *error);
+nb_status nb_call_function(nb_language *language, const nb_function *function, const nb_value *arguments,
+                           size_t n, nb_value *out, nb_error *error);
 nb_status nb_function_of_row(const nb_function_row *row, nb_value *out, nb_error *error);
 
 /* ---- execute.c ---- */

@@ -13,8 +13,13 @@ static const struct {
     const char *name;
     double value;
 } constants[] = {
-    {"pi", 3.14159265358979323846}, {"inf", (double)INFINITY}, {"nan", (double)NAN}, {"true", 1}, {"false", 0},
-    {"True", 1},                    {"False", 0},
+    {"pi", 3.14159265358979323846},
+    {"inf", (double)INFINITY},
+    {"nan", (double)NAN},
+    {"true", 1},
+    {"false", 0},
+    {"True", 1},
+    {"False", 0},
 };
 enum { N_CONSTANTS = sizeof constants / sizeof *constants };
 
@@ -42,7 +47,8 @@ static nb_status find_result(const nb_language *language, const char *name, nb_v
             return NB_OK;
         }
     }
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s is the result of cell %lu, which has none that was kept", name, cell);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s is the result of cell %lu, which has none that was kept", name,
+                   cell);
 }
 
 static bool is_result(const char *name)
@@ -52,7 +58,8 @@ static bool is_result(const char *name)
 
 /* ---- tensors ---- */
 
-nb_status nb_name_tensor(nb_language *language, const char *name, bool original, nb_value *out, nb_error *error)
+nb_status nb_name_tensor(nb_language *language, const char *name, bool original, nb_value *out,
+                         nb_error *error)
 {
     const nb_notebook *notebook = language->notebook;
     const nb_tensor *tensor;
@@ -127,18 +134,24 @@ nb_status nb_name_unknown(const nb_language *language, const char *name, bool fu
     nb_nearest_start(&nearest, name);
     offer_names(language, function, &nearest);
     if (nearest.best && function)
-        return nb_fail(error, NB_ERR_ARGUMENT, "no function \"%.80s\": did you mean %.80s?", name, nearest.best);
+        return nb_fail(error, NB_ERR_ARGUMENT, "no function \"%.80s\": did you mean %.80s?", name,
+                       nearest.best);
     if (nearest.best && strchr(name, '.'))
-        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", name, nearest.best);
+        return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\": did you mean %.80s?", name,
+                       nearest.best);
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "nothing is called \"%.80s\": did you mean %.80s?", name, nearest.best);
+        return nb_fail(error, NB_ERR_ARGUMENT, "nothing is called \"%.80s\": did you mean %.80s?", name,
+                       nearest.best);
     if (function)
         return nb_fail(error, NB_ERR_ARGUMENT, "no function \"%.80s\": help functions lists them", name);
     if (!strchr(name, '.'))
-        return nb_fail(error, NB_ERR_ARGUMENT, "nothing is called \"%.80s\": %.40s = ... would make it a variable; help lists the commands", name,
-                       name);
+        return nb_fail(
+            error, NB_ERR_ARGUMENT,
+            "nothing is called \"%.80s\": %.40s = ... would make it a variable; help lists the commands",
+            name, name);
     if (!language->notebook->model)
-        return nb_fail(error, NB_ERR_STATE, "%.80s looks like a tensor, and no model is loaded yet: load FILE", name);
+        return nb_fail(error, NB_ERR_STATE,
+                       "%.80s looks like a tensor, and no model is loaded yet: load FILE", name);
     return nb_fail(error, NB_ERR_ARGUMENT, "no tensor \"%.80s\" in this model: layers lists them", name);
 }
 

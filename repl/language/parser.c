@@ -66,7 +66,8 @@ bool nb_parser_expects(nb_parser *parser, nb_lexeme_kind kind, const char *after
         return true;
     char found[64];
     describe_token(parser, found);
-    nb_parser_fail(parser, parser->token.at, "%s should follow %s, not %s", nb_lexeme_name(kind), after, found);
+    nb_parser_fail(parser, parser->token.at, "%s should follow %s, not %s", nb_lexeme_name(kind), after,
+                   found);
     return false;
 }
 
@@ -392,7 +393,8 @@ static nb_node *read_comparison(nb_parser *parser)
     const nb_lexeme op = parser->token;
     if (parser->status != NB_OK || !is_comparison(op.kind))
         return left;
-    const bool tolerant = op.kind == NB_LEXEME_EQUAL || op.kind == NB_LEXEME_NOT_EQUAL, outside = parser->within;
+    const bool tolerant = op.kind == NB_LEXEME_EQUAL || op.kind == NB_LEXEME_NOT_EQUAL,
+               outside = parser->within;
     nb_parser_advance(parser);
     parser->within = tolerant;
     nb_node *node = binary(parser, &op, left, read_sum(parser));

@@ -20,13 +20,17 @@ typedef struct nb_parser {
 } nb_parser;
 
 void nb_parser_advance(nb_parser *parser);
-static inline bool nb_parser_sees(const nb_parser *parser, nb_lexeme_kind kind) { return parser->token.kind == kind; }
+static inline bool nb_parser_sees(const nb_parser *parser, nb_lexeme_kind kind)
+{
+    return parser->token.kind == kind;
+}
 /* Passes over the token if it is this one. */
 bool nb_parser_takes(nb_parser *parser, nb_lexeme_kind kind);
 /* The same, or a mistake: "here should stand ..., not ...". */
 bool nb_parser_expects(nb_parser *parser, nb_lexeme_kind kind, const char *after);
 /* Remembers the first mistake. Returns NULL. */
-nb_node *nb_parser_fail(nb_parser *parser, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+nb_node *nb_parser_fail(nb_parser *parser, size_t at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* "... is not expected here" of the token at hand. */
 nb_node *nb_parser_refuse(nb_parser *parser, const char *wanted);
 bool nb_parser_descend(nb_parser *parser);

@@ -30,7 +30,8 @@ typedef struct layout {
     size_t width;    /* of every number */
 } layout;
 
-/* Fewest digits that read back as the same f32, in d.ddd form: how many there are, and the exponent of ten. */
+/* Fewest digits that read back as the same f32, in d.ddd form: how many there are, and the exponent of ten.
+ */
 static void shortest(float value, int *n_digits, int *exponent)
 {
     char text[40];
@@ -219,15 +220,17 @@ static void measure_width(void *user, float value)
     w->right = nb_max_size(w->right, n - left);
 }
 
-/* numpy's rule: scientific where a number is 1e8 or more, below 1e-4, or they span more than a thousandfold. */
+/* numpy's rule: scientific where a number is 1e8 or more, below 1e-4, or they span more than a thousandfold.
+ */
 static layout lay_out(const nb_array *x, bool cut)
 {
     extent e = {.most = cut ? CUT_DIGITS : DIGITS};
     layout how = {.most = e.most};
     visit(x, cut, 0, 0, measure, &e);
     how.whole = !e.odd;
-    how.scientific = e.odd && e.any &&
-                     (e.largest >= 1e8f || (double)e.smallest < 1e-4 || (double)e.largest / (double)e.smallest > 1000);
+    how.scientific =
+        e.odd && e.any &&
+        (e.largest >= 1e8f || (double)e.smallest < 1e-4 || (double)e.largest / (double)e.smallest > 1000);
     how.decimals = how.scientific ? e.mantissa_decimals : e.decimals;
     widths w = {.how = &how};
     visit(x, cut, 0, 0, measure_width, &w);

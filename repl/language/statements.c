@@ -49,7 +49,8 @@ static nb_node *read_body(nb_parser *parser, size_t opened, const char *what)
     if (nb_parser_takes(parser, NB_LEXEME_END_BLOCK))
         return block;
     if (nb_parser_sees(parser, NB_LEXEME_END))
-        return nb_parser_fail(parser, opened, "this %s has no end: the word end closes it, on a line of its own", what);
+        return nb_parser_fail(parser, opened,
+                              "this %s has no end: the word end closes it, on a line of its own", what);
     return nb_parser_refuse(parser, "end");
 }
 
@@ -171,7 +172,8 @@ static nb_node *read_def(nb_parser *parser)
     nb_node *def = nb_parser_named(parser, NB_NODE_DEF, &name);
     if (def && !nb_language_is_name(def->text))
         return nb_parser_fail(parser, name.at, "a function cannot be called %.60s", def->text);
-    if (!def || !nb_parser_expects(parser, NB_LEXEME_OPEN, "the name of a function") || !read_parameters(parser, def))
+    if (!def || !nb_parser_expects(parser, NB_LEXEME_OPEN, "the name of a function") ||
+        !read_parameters(parser, def))
         return NULL;
     const size_t loops = parser->n_loops;
     parser->in_function = true;
@@ -199,11 +201,13 @@ static bool can_be_assigned(nb_parser *parser, const nb_node *target)
     if (target->kind == NB_NODE_INDEX && target->children[0]->kind == NB_NODE_NAME)
         target = target->children[0];
     if (target->kind != NB_NODE_NAME)
-        nb_parser_fail(parser, target->at, "only a name, or a part x[...] of one, can be given a value; == compares");
-    else if (memchr(target->text, '.', target->n_bytes))
         nb_parser_fail(parser, target->at,
-                       "%.80s is a tensor's name: quantize and transform change tensors, variables have no dots",
-                       target->text);
+                       "only a name, or a part x[...] of one, can be given a value; == compares");
+    else if (memchr(target->text, '.', target->n_bytes))
+        nb_parser_fail(
+            parser, target->at,
+            "%.80s is a tensor's name: quantize and transform change tensors, variables have no dots",
+            target->text);
     else if (target->text[0] == '_' && target->n_bytes > 1 &&
              strspn(target->text + 1, "0123456789") == target->n_bytes - 1)
         nb_parser_fail(parser, target->at, "%s is the result of a cell, and no variable", target->text);
@@ -230,7 +234,8 @@ static nb_node *read_assignment(nb_parser *parser, nb_node *targets)
     nb_parser_advance(parser);
     nb_node *value = nb_parser_expressions(parser);
     if (is_assignment(parser->token.kind))
-        return nb_parser_fail(parser, parser->token.at, "one = a statement: give each name its value in turn");
+        return nb_parser_fail(parser, parser->token.at,
+                              "one = a statement: give each name its value in turn");
     nb_parser_add(parser, node, value);
     return node;
 }
@@ -263,7 +268,8 @@ static nb_node *read_jump(nb_parser *parser)
 {
     const nb_lexeme token = parser->token;
     if (parser->n_loops == 0)
-        return nb_parser_fail(parser, token.at, "%s stands inside a loop: for or while", nb_lexeme_name(token.kind));
+        return nb_parser_fail(parser, token.at, "%s stands inside a loop: for or while",
+                              nb_lexeme_name(token.kind));
     nb_parser_advance(parser);
     return nb_parser_node(parser, token.kind == NB_LEXEME_BREAK ? NB_NODE_BREAK : NB_NODE_CONTINUE, token.at);
 }
@@ -296,7 +302,8 @@ static nb_status read_root(nb_parser *parser)
     nb_parser_advance(parser);
     parser->tree->root = read_block(parser);
     if (parser->status == NB_OK && !nb_parser_sees(parser, NB_LEXEME_END))
-        nb_parser_fail(parser, parser->token.at, "%s closes nothing here", nb_lexeme_name(parser->token.kind));
+        nb_parser_fail(parser, parser->token.at, "%s closes nothing here",
+                       nb_lexeme_name(parser->token.kind));
     return parser->status;
 }
 

@@ -23,12 +23,15 @@ static nb_status whole(nb_language *language, const nb_node *node, const nb_valu
     }
     const nb_status status =
         nb_value_is_number(value, &number)
-            ? nb_fail(error, NB_ERR_ARGUMENT, "an index is a whole number: // divides to whole ones, round(x) rounds")
-            : nb_fail(error, NB_ERR_ARGUMENT, "an index is a whole number, not %s", nb_value_describe(value).text);
+            ? nb_fail(error, NB_ERR_ARGUMENT,
+                      "an index is a whole number: // divides to whole ones, round(x) rounds")
+            : nb_fail(error, NB_ERR_ARGUMENT, "an index is a whole number, not %s",
+                      nb_value_describe(value).text);
     return nb_language_failed_at(language, node, status);
 }
 
-static nb_status read_bound(nb_language *language, const nb_node *node, bool *given, int64_t *out, nb_error *error)
+static nb_status read_bound(nb_language *language, const nb_node *node, bool *given, int64_t *out,
+                            nb_error *error)
 {
     nb_value value = {0};
     *given = node != NULL;
@@ -122,7 +125,8 @@ static nb_status positions_of(nb_language *language, const nb_array *mask, size_
 }
 
 /* Takes along dimension `axis`: it comes to the front, is taken from, and goes back. */
-static nb_status take_along(const nb_array *x, int axis, const nb_array *indices, nb_array **out, nb_error *error)
+static nb_status take_along(const nb_array *x, int axis, const nb_array *indices, nb_array **out,
+                            nb_error *error)
 {
     if (axis == 0)
         return nb_array_take(x, indices, out, error);
@@ -145,7 +149,8 @@ static nb_status take_along(const nb_array *x, int axis, const nb_array *indices
     return status;
 }
 
-static nb_status pick(nb_language *language, const nb_array *x, const subscript *s, nb_array **out, nb_error *error)
+static nb_status pick(nb_language *language, const nb_array *x, const subscript *s, nb_array **out,
+                      nb_error *error)
 {
     const nb_value *picked = &s->picked;
     if (picked->truth && s->n == 1 && same_shape(picked->array, x))
@@ -179,7 +184,8 @@ static nb_status list_item(nb_language *language, const nb_list *list, const nb_
     nb_value_release(&value);
     const int64_t n = (int64_t)list->count;
     if (status == NB_OK && (at < -n || at >= n))
-        return nb_fail(error, NB_ERR_ARGUMENT, "index %lld is outside a list of %zu", (long long)at, list->count);
+        return nb_fail(error, NB_ERR_ARGUMENT, "index %lld is outside a list of %zu", (long long)at,
+                       list->count);
     *out = (size_t)(at < 0 ? at + n : at);
     return status;
 }
@@ -283,8 +289,8 @@ static nb_status assign_taken(const nb_array *x, const nb_array *indices, nb_ope
     return status;
 }
 
-static nb_status assign_array(nb_language *language, nb_value *base, const subscript *s, const nb_value *value,
-                              nb_error *error)
+static nb_status assign_array(nb_language *language, nb_value *base, const subscript *s,
+                              const nb_value *value, nb_error *error)
 {
     nb_operand v;
     nb_array *made = NULL, *positions = NULL;
@@ -298,8 +304,9 @@ static nb_status assign_array(nb_language *language, nb_value *base, const subsc
     if (s->picker < 0) {
         status = nb_array_replace(x, s->slices, s->n, v, &made, error);
     } else if (s->n > 1) {
-        status = nb_fail(error, NB_ERR_ARGUMENT,
-                         "an array of indices beside other indices can be read, not given values: a loop can do it");
+        status = nb_fail(
+            error, NB_ERR_ARGUMENT,
+            "an array of indices beside other indices can be read, not given values: a loop can do it");
     } else if (s->picked.truth && same_shape(s->picked.array, x)) {
         status = assign_mask(language, x, s->picked.array, v, &made, error);
     } else {
@@ -316,8 +323,8 @@ static nb_status assign_array(nb_language *language, nb_value *base, const subsc
     return status;
 }
 
-nb_status nb_subscript_assign(nb_language *language, nb_value *base, const nb_node *index, const nb_value *value,
-                              nb_error *error)
+nb_status nb_subscript_assign(nb_language *language, nb_value *base, const nb_node *index,
+                              const nb_value *value, nb_error *error)
 {
     subscript s;
     if (base->kind != NB_VALUE_ARRAY)

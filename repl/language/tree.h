@@ -11,11 +11,11 @@
 typedef enum nb_node_kind {
     /* expressions */
     NB_NODE_NUMBER,
-    NB_NODE_TEXT,  /* text */
-    NB_NODE_NAME,  /* text */
-    NB_NODE_ARRAY, /* [a, b, ...] */
-    NB_NODE_LIST,  /* a, b, ... behind `return` or = */
-    NB_NODE_UNARY, /* op ADD, SUBTRACT or NOT */
+    NB_NODE_TEXT,   /* text */
+    NB_NODE_NAME,   /* text */
+    NB_NODE_ARRAY,  /* [a, b, ...] */
+    NB_NODE_LIST,   /* a, b, ... behind `return` or = */
+    NB_NODE_UNARY,  /* op ADD, SUBTRACT or NOT */
     NB_NODE_BINARY, /* op, left, right; EQUAL and NOT_EQUAL may have a tolerance as the third child */
     NB_NODE_CALL,   /* text: the function; children: the arguments */
     NB_NODE_NAMED,  /* an argument `text = child` */
@@ -37,7 +37,7 @@ typedef enum nb_node_kind {
 typedef struct nb_node {
     nb_node_kind kind;
     nb_lexeme_kind op;
-    size_t at;        /* in the text */
+    size_t at; /* in the text */
     double number;
     const char *text; /* terminated */
     size_t n_bytes;   /* of text */

@@ -1,5 +1,5 @@
-/* What expressions give: numbers, texts, arrays, functions, lists. Values are cheap to copy: what they hold is
- * counted and never changed while somebody else holds it. */
+/* What expressions give: numbers, texts, arrays, functions, lists. Values are cheap to copy: what they hold
+ * is counted and never changed while somebody else holds it. */
 #ifndef NB_REPL_LANGUAGE_VALUE_H
 #define NB_REPL_LANGUAGE_VALUE_H
 

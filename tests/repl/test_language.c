@@ -196,7 +196,9 @@ static void test_control(void **state)
           "end\n"
           "total",
           "212"); /* 0 + 2 + 4 + 6, and 100 for 1 and 5 */
-    gives(c, "n = 27; steps = 0\nwhile n != 1\n  n = where(n % 2 == 1, 3 * n + 1, n / 2)\n  steps += 1\nend\nsteps",
+    gives(c,
+          "n = 27; steps = 0\nwhile n != 1\n  n = where(n % 2 == 1, 3 * n + 1, n / 2)\n  steps += "
+          "1\nend\nsteps",
           "111"); /* the Collatz sequence of 27 */
     gives(c, "s = 0; for row in [[1, 2], [3, 4]]; s += row[1]; end; s", "6");
     gives(c, "s = \"\"; for name in [\"a\", \"b\"]; s = s + name; end; s", "\"ab\"");
@@ -213,14 +215,17 @@ static void test_control(void **state)
 static void test_functions(void **state)
 {
     cells *c = *state;
-    gives(c, "def absmax(x, bits=8) = round(x / (max(abs(x)) / (2^(bits-1) - 1)))\nabsmax([1, -2, 4])", "[32, -64, 127]");
-    gives(c, "absmax([1, -2, 4], bits=4)", "[2, -3, 7]"); /* f32: -2 / 0.5714286 is just above -3.5 */
+    gives(c, "def absmax(x, bits=8) = round(x / (max(abs(x)) / (2^(bits-1) - 1)))\nabsmax([1, -2, 4])",
+          "[32, -64, 127]");
+    gives(c, "absmax([1, -2, 4], bits=4)", "[2, -3, 7]");  /* f32: -2 / 0.5714286 is just above -3.5 */
     gives(c, "absmax(bits=2, x=[1, -2, 4])", "[0, 0, 1]"); /* -0.5 rounds to even */
     gives(c,
-          "def factorial(n)\n  if n <= 1\n    return 1\n  end\n  return n * factorial(n - 1)\nend\nfactorial(17)",
+          "def factorial(n)\n  if n <= 1\n    return 1\n  end\n  return n * factorial(n - "
+          "1)\nend\nfactorial(17)",
           "355687428096000");
     gives(c, "def both(x)\n  return min(x), max(x)\nend\nlow, high = both([3, 1, 2]); high - low", "2");
-    gives(c, "def last(x, at=len(x) - 1) = x[at]\nlast([4, 5, 6])", "6"); /* a default may speak of what came before */
+    gives(c, "def last(x, at=len(x) - 1) = x[at]\nlast([4, 5, 6])",
+          "6"); /* a default may speak of what came before */
     /* what happens in a function stays there */
     gives(c, "x = [1, 2]; def change(y)\n x[0] = 9\n y[0] = 9\n return x\nend\nchange(x)", "[9, 2]");
     gives(c, "x", "[1, 2]");
@@ -357,13 +362,42 @@ static void test_kinds(void **state)
 {
     (void)state;
     static const char *const expressions[] = {
-        "bits = 4",  "bits*2",  "bits * 2", "range - 1", "bits == 4",      "range(3)", "x",     "mlp_mean",
-        "x + 1",     "x -1",    "x and y",  "x, y = f",  "blk.0.attn_q",   "W[0]",     "-x",    "def f(x) = 1",
-        "not x",     "for i in x", "\xce\xb1 = 3", "bits-x", "range, bits = f(1)",
+        "bits = 4",
+        "bits*2",
+        "bits * 2",
+        "range - 1",
+        "bits == 4",
+        "range(3)",
+        "x",
+        "mlp_mean",
+        "x + 1",
+        "x -1",
+        "x and y",
+        "x, y = f",
+        "blk.0.attn_q",
+        "W[0]",
+        "-x",
+        "def f(x) = 1",
+        "not x",
+        "for i in x",
+        "\xce\xb1 = 3",
+        "bits-x",
+        "range, bits = f(1)",
     };
     static const char *const commands[] = {
-        "bits 0.1 f16", "bits -3 int4", "quantise mlp gptq", "load /tmp/x", "layers *.attn_q", "restore *", "exit",
-        "layers",       "hist blk.0.attn_q", "generate \"x = 3\"", "ppl --tokens 5", "load ~/x",  "undo # x = 3",
+        "bits 0.1 f16",
+        "bits -3 int4",
+        "quantise mlp gptq",
+        "load /tmp/x",
+        "layers *.attn_q",
+        "restore *",
+        "exit",
+        "layers",
+        "hist blk.0.attn_q",
+        "generate \"x = 3\"",
+        "ppl --tokens 5",
+        "load ~/x",
+        "undo # x = 3",
     };
     for (size_t i = 0; i < sizeof expressions / sizeof *expressions; i++) {
         if (kind_of(expressions[i]) != NB_LINE_EXPRESSION)
@@ -447,10 +481,22 @@ static void test_interface(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test(test_numbers),   test(test_operators), test(test_tolerance), test(test_text),
-        test(test_arrays),    test(test_parts),     test(test_assignment), test(test_control),
-        test(test_functions), test(test_places),    test(test_results),   test(test_limits),
-        test(test_memory),    test(test_interface), cmocka_unit_test(test_kinds), cmocka_unit_test(test_unfinished),
+        test(test_numbers),
+        test(test_operators),
+        test(test_tolerance),
+        test(test_text),
+        test(test_arrays),
+        test(test_parts),
+        test(test_assignment),
+        test(test_control),
+        test(test_functions),
+        test(test_places),
+        test(test_results),
+        test(test_limits),
+        test(test_memory),
+        test(test_interface),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_unfinished),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

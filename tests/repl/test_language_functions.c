@@ -1,4 +1,5 @@
-/* Functions of the language: every row of the table, then results beside numpy's (1.24) or worked out by hand. */
+/* Functions of the language: every row of the table, then results beside numpy's (1.24) or worked out by
+ * hand. */
 #include "nibble.h"
 #include "repl/complete.h"
 #include "repl/language/functions.h"
@@ -27,7 +28,8 @@ static const nb_synthetic tiny = {.n_layers = 3,
 static void load(cells *c)
 {
     char cell[600];
-    static const char text[] = "Once upon a time there was a kite that flew over the hill, and a dog that ran after it.";
+    static const char text[] =
+        "Once upon a time there was a kite that flew over the hill, and a dog that ran after it.";
     assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
     temporary_file("text.txt", text, sizeof text - 1);
     snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
@@ -146,7 +148,8 @@ static void test_reductions(void **state)
     gives(c, "prod(x, axis=1)", "[-12, -45]");
     gives(c, "max(3, 4)", "4");
     gives(c, "max(3)", "3");
-    gives(c, "round(2.345, 2)", "2.35"); /* 234.5 is 234.49999999999997 or 234.5: numpy says 2.35 too, by the same way */
+    gives(c, "round(2.345, 2)",
+          "2.35"); /* 234.5 is 234.49999999999997 or 234.5: numpy says 2.35 too, by the same way */
     gives(c, "round([1234, 1250], -2)", "[1200, 1200]");
     gives(c, "softmax([1, 2, 3])", "[0.09003057, 0.24472848, 0.66524094]");
 }
@@ -176,7 +179,8 @@ static void test_trade(void **state)
     gives(c, "digits(cast(0.1, \"f16\"), 17)", "\"0.0999755859375\"");
     gives(c, "codes([1, -2, 4], \"int8 absmax/tensor, f32 scales\")", "[32, -64, 127]");
     gives(c, "scales([1, -2, 4], \"int8 absmax/tensor, f32 scales\") == 4 / 127 +- 1e-9", "1");
-    gives(c, "codes([-1, 0, 3], \"int8 zeropoint/tensor\")", "[-128, -64, 127]"); /* s = 4 / 255, z = -128 + 63.75 */
+    gives(c, "codes([-1, 0, 3], \"int8 zeropoint/tensor\")",
+          "[-128, -64, 127]"); /* s = 4 / 255, z = -128 + 63.75 */
     gives(c, "zero_points([-1, 0, 3], \"int8 zeropoint/tensor\")", "-64");
     gives(c, "shape(scales(ones(4, 64), \"int4 absmax/group:32\"))", "[4, 2]");
     refuses(c, "codes([1, 2], \"f16\")", "int formats");
@@ -201,12 +205,13 @@ static void test_model(void **state)
 {
     cells *c = *state;
     load(c);
-    const nb_tensor *tensor = nb_model_tensor(
-        c->notebook->model, (size_t)nb_model_find_tensor(c->notebook->model, "blk.1.attn_q"));
+    const nb_tensor *tensor =
+        nb_model_tensor(c->notebook->model, (size_t)nb_model_find_tensor(c->notebook->model, "blk.1.attn_q"));
     float row[64];
     nb_value value;
     nb_tensor_source_row(tensor, 7, row);
-    assert_int_equal(nb_language_evaluate(c->notebook->language, "blk.1.attn_q[7]", &value, &c->error), NB_OK);
+    assert_int_equal(nb_language_evaluate(c->notebook->language, "blk.1.attn_q[7]", &value, &c->error),
+                     NB_OK);
     assert_memory_equal(value.array->data, row, sizeof row);
     nb_value_release(&value);
     says(c, "blk.1.attn_q", "f16 tensor, 64 x 64, from ");
@@ -218,7 +223,8 @@ static void test_model(void **state)
     gives(c, "bytes(blk.1.attn_q)", "8192");
     gives(c, "bytes() > bytes(mlp)", "1");
     gives(c, "sqnr(blk.1.attn_q)", "inf");
-    gives(c, "n = 0; for t in tensors(attention); n += size(tensor(t)); end; n", "36864"); /* 3 (2 64 64 + 2 32 64) */
+    gives(c, "n = 0; for t in tensors(attention); n += size(tensor(t)); end; n",
+          "36864"); /* 3 (2 64 64 + 2 32 64) */
     says(c, "quantize blk.1.attn_q absmax --bits 4 --per channel", "int4");
     gives(c, "format(blk.1.attn_q)", "\"int4 absmax/channel\"");
     gives(c, "all(original(blk.1.attn_q) == W)", "1");
@@ -250,7 +256,8 @@ static void test_files(void **state)
     refuses(c, "save_npy(\"../x.npy\", x)", "its own folder");
 }
 
-/* What flows into the first matrices is the normalized embedding: checked against the definition of RMSNorm. */
+/* What flows into the first matrices is the normalized embedding: checked against the definition of RMSNorm.
+ */
 static void test_activations(void **state)
 {
     cells *c = *state;
@@ -262,8 +269,9 @@ static void test_activations(void **state)
     gives(c, "shape(activations(blk.2.ffn_down, tokens=5))", "[5, 96]");
     gives(c, "shape(logits(\"Once\"))", "[300]");
     /* the head's rows times what flows into it are the logits */
-    gives(c, "h = activations(output, \"Once upon a time\"); l = output @ h[-1]; "
-             "max_error(l, logits(\"Once upon a time\")) < 1e-4",
+    gives(c,
+          "h = activations(output, \"Once upon a time\"); l = output @ h[-1]; "
+          "max_error(l, logits(\"Once upon a time\")) < 1e-4",
           "1");
 }
 
@@ -293,7 +301,8 @@ static void test_completion(void **state)
     completes(c, "min", "mine mine_too");
     completes(c, "quantize mlp wi", "with");
     completes(c, "quantize mlp with mi", "mine");
-    completes(c, "mean(blk.1.attn_", "blk.1.attn_k blk.1.attn_norm blk.1.attn_output blk.1.attn_q blk.1.attn_v");
+    completes(c, "mean(blk.1.attn_",
+              "blk.1.attn_k blk.1.attn_norm blk.1.attn_output blk.1.attn_q blk.1.attn_v");
     completes(c, "W = blk.", "blk.0. blk.1. blk.2.");
     completes(c, "x = [1,\n 2]; y = cla", "clamp(");
     completes(c, "?clam", "clamp");
@@ -306,9 +315,11 @@ static void test_completion(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test(test_rows),   cmocka_unit_test(test_parameters), test(test_arguments),
-        test(test_reductions), test(test_making),             test(test_trade),
-        test(test_model),  test(test_files), test(test_activations),            test(test_completion),
+        test(test_rows),        cmocka_unit_test(test_parameters),
+        test(test_arguments),   test(test_reductions),
+        test(test_making),      test(test_trade),
+        test(test_model),       test(test_files),
+        test(test_activations), test(test_completion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

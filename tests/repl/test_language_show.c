@@ -1,6 +1,6 @@
-/* How values are shown, beside what numpy prints: array2string(x, separator=", ", max_line_width=68), numpy 1.24,
- * of f32 arrays, and of integer arrays where all numbers are whole. Lengths without brackets around them: vectors
- * that fit on a line stand there without padding, which is nibble's own. */
+/* How values are shown, beside what numpy prints: array2string(x, separator=", ", max_line_width=68),
+ * numpy 1.24, of f32 arrays, and of integer arrays where all numbers are whole. Lengths without brackets
+ * around them: vectors that fit on a line stand there without padding, which is nibble's own. */
 #include "repl/language/language.h"
 #include "repl/language/show.h"
 #include "tests/support/cells.h"
@@ -40,7 +40,8 @@ static void test_matrices(void **state)
     gives(c, "[[0.1, 1234.5]]", "[[1.0000e-01, 1.2345e+03]]");
     gives(c, "[[1e-5, 2.5], [-1, 3]]", "[[ 1.0e-05,  2.5e+00],\n [-1.0e+00,  3.0e+00]]");
     gives(c, "[[nan, 1.5], [inf, -2]]", "[[ nan,  1.5],\n [ inf, -2. ]]");
-    gives(c, "[[123456.78, 1], [2, 3]]", "[[1.2345678e+05, 1.0000000e+00],\n [2.0000000e+00, 3.0000000e+00]]");
+    gives(c, "[[123456.78, 1], [2, 3]]",
+          "[[1.2345678e+05, 1.0000000e+00],\n [2.0000000e+00, 3.0000000e+00]]");
     gives(c, "[[1e-4, 0.05], [0.01, 0.05]]", "[[1.e-04, 5.e-02],\n [1.e-02, 5.e-02]]");
     gives(c, "[[3e8, 1], [2, 3]] / 2", "[[1.5e+08, 5.0e-01],\n [1.0e+00, 1.5e+00]]");
     gives(c, "[[0.00012345678, 0.1]]", "[[0.00012346, 0.1       ]]");
@@ -68,11 +69,10 @@ static void test_large(void **state)
           " [1900, 1901, 1902, ..., 1947, 1948, 1949],\n"
           " [1950, 1951, 1952, ..., 1997, 1998, 1999]]");
     assert_int_equal(cells_run(c, "reshape(range(3000), 10, 10, 30)"), NB_OK);
-    assert_non_null(strstr(
-         nb_draft_text(&c->value), "  [ 210,  211,  212, ...,  237,  238,  239],\n"
-         "  [ 240,  241,  242, ...,  267,  268,  269],\n"
-         "  [ 270,  271,  272, ...,  297,  298,  299]],\n\n"
-         " [[ 300,  301,  302, ...,  327,  328,  329],"));
+    assert_non_null(strstr(nb_draft_text(&c->value), "  [ 210,  211,  212, ...,  237,  238,  239],\n"
+                                                     "  [ 240,  241,  242, ...,  267,  268,  269],\n"
+                                                     "  [ 270,  271,  272, ...,  297,  298,  299]],\n\n"
+                                                     " [[ 300,  301,  302, ...,  327,  328,  329],"));
 }
 
 static void test_numbers(void **state)
@@ -92,11 +92,13 @@ static void test_numbers(void **state)
 static void test_width(void **state)
 {
     cells *c = *state;
-    static const char *const wide[] = {"randn(50, 50, seed=1)", "randn(30, seed=1) * 1e9", "randn(3, 4, 5, seed=2)",
-                                       "randn(100, seed=3)", "rand(7, 9, seed=1) / 1e6"};
+    static const char *const wide[] = {"randn(50, 50, seed=1)", "randn(30, seed=1) * 1e9",
+                                       "randn(3, 4, 5, seed=2)", "randn(100, seed=3)",
+                                       "rand(7, 9, seed=1) / 1e6"};
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
         assert_int_equal(cells_run(c, wide[i]), NB_OK);
-        for (const char *row = nb_draft_text(&c->value); *row; row += strcspn(row, "\n") + (strchr(row, '\n') != NULL))
+        for (const char *row = nb_draft_text(&c->value); *row;
+             row += strcspn(row, "\n") + (strchr(row, '\n') != NULL))
             assert_true(strcspn(row, "\n") <= NB_SHOW_WIDTH);
     }
 }

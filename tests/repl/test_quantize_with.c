@@ -30,7 +30,8 @@ static void load(cells *c)
     assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
     snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
     assert_int_equal(cells_run(c, cell), NB_OK);
-    assert_int_equal(cells_run(c, "def mine(x)\n  s = max(abs(x)) / 7\n  return round(x / s) * s\nend"), NB_OK);
+    assert_int_equal(cells_run(c, "def mine(x)\n  s = max(abs(x)) / 7\n  return round(x / s) * s\nend"),
+                     NB_OK);
 }
 
 static float *logits_of(cells *c)
@@ -40,7 +41,8 @@ static float *logits_of(cells *c)
     return test_logits(c->notebook->model, NB_WEIGHTS_CURRENT, tokens, 12);
 }
 
-/* A function that computes what absmax computes gives the same weights and, with f32 activations, the same logits. */
+/* A function that computes what absmax computes gives the same weights and, with f32 activations, the same
+ * logits. */
 static void test_against_built_in(void **state)
 {
     cells *c = *state;
@@ -49,7 +51,8 @@ static void test_against_built_in(void **state)
     says(c, "quantize all absmax --bits 4 --scales f32 --activations f32", "int4 absmax/tensor");
     gives(c, "s = sqnr(blk.2.ffn_down); W = blk.2.ffn_down; shape(W)", "[64, 96]");
     float *built_in = logits_of(c);
-    says(c, "quantize all with mine", "21 tensors · by mine · simulated, runs as f32 (the size does not change)");
+    says(c, "quantize all with mine",
+         "21 tensors · by mine · simulated, runs as f32 (the size does not change)");
     float *own = logits_of(c);
     gives(c, "all(W == blk.2.ffn_down)", "1");
     gives(c, "sqnr(blk.2.ffn_down) == s +- 1e-9", "1");
@@ -102,7 +105,8 @@ static void test_saving(void **state)
     load(c);
     says(c, "quantize mlp with mine; W = blk.1.ffn_up", "by mine");
     float *before = logits_of(c);
-    snprintf(cell, sizeof cell, "save '%s'; load '%s'", temporary_path("saved.gguf"), temporary_path("saved.gguf"));
+    snprintf(cell, sizeof cell, "save '%s'; load '%s'", temporary_path("saved.gguf"),
+             temporary_path("saved.gguf"));
     assert_int_equal(cells_run(c, cell), NB_OK);
     float *after = logits_of(c);
     gives(c, "all(W == blk.1.ffn_up)", "1");
@@ -130,8 +134,10 @@ static void test_refusals(void **state)
         {"quantize mlp with mine --bits 4", "--bits is for the built-in"},
         {"quantize mlp with mine(bits=3)", "def f(x) = mine(x, ...)"},
         {"quantize attenton with mine", "did you mean attention?"},
-        {"def bad(x) = x[0]\nquantize mlp with bad", "bad(blk.0.ffn_gate) gave an array of 64, and the tensor is 96 x 64"},
-        {"def bad(x) = transpose(x)\nquantize mlp with bad", "gave a 64 x 96 array, and the tensor is 96 x 64"},
+        {"def bad(x) = x[0]\nquantize mlp with bad",
+         "bad(blk.0.ffn_gate) gave an array of 64, and the tensor is 96 x 64"},
+        {"def bad(x) = transpose(x)\nquantize mlp with bad",
+         "gave a 64 x 96 array, and the tensor is 96 x 64"},
         {"def bad(x) = sum(x)\nquantize mlp with bad", "gave a number"},
         {"def bad(x)\n y = x\nend\nquantize mlp with bad", "gave nothing"},
         {"def bad(x) = x / 0\nquantize mlp with bad", "row 0, column 0 became "},

@@ -56,7 +56,8 @@ nb_status cells_run(cells *c, const char *cell)
 static void expect(const cells *c, bool fine, const char *cell, const char *wanted)
 {
     if (!fine)
-        print_error("cell:\n%s\nwanted:\n%s\ngot:\n%s%s\n", cell, wanted, nb_draft_text(&c->shown), c->error.text);
+        print_error("cell:\n%s\nwanted:\n%s\ngot:\n%s%s\n", cell, wanted, nb_draft_text(&c->shown),
+                    c->error.text);
     assert_true(fine);
 }
 
@@ -75,5 +76,6 @@ void says(cells *c, const char *cell, const char *part)
 void refuses(cells *c, const char *cell, const char *part)
 {
     const nb_status status = cells_run(c, cell);
-    expect(c, status != NB_OK && strstr(c->error.text, part) != NULL && !strchr(c->error.text, '\n'), cell, part);
+    expect(c, status != NB_OK && strstr(c->error.text, part) != NULL && !strchr(c->error.text, '\n'), cell,
+           part);
 }
