@@ -131,7 +131,8 @@ static void show(const parts *p, const nb_call *call, const nb_quantizer *quanti
         nb_items_text(out, "Most sensitive: " NB_STRONG "%s" NB_END ".   " NB_COMMAND "quantize %s %s --keep %s%s" NB_END
                            "   spares it",
                       p->names[worst], call->arguments[0], call->arguments[1],
-                      strcmp(nb_call_text(call, "by", "layer"), "kind") == 0 ? "*." : "", p->names[worst]);
+                      strcmp(nb_call_text(call, "by", "layer"), "kind") == 0 &&
+                              p->scopes[worst].count > 1 ? "*." : "", p->names[worst]);
     else
         nb_items_text(out, "None loses more than the noise of this text: try fewer bits, or --tokens 0.");
 }
