@@ -1,5 +1,6 @@
 #include "repl/settings.h"
 
+#include "repl/language/language.h"
 #include "repl/nearest.h"
 #include "repl/numbers.h"
 
@@ -79,6 +80,30 @@ static nb_status set_threads(const nb_setting *setting, nb_notebook *notebook, c
     return NB_OK;
 }
 
+enum { MEGABYTE = 1000000 };
+
+static void get_memory(const nb_setting *setting, const nb_notebook *notebook, nb_draft *out)
+{
+    (void)setting;
+    const size_t limit = nb_language_space(notebook->language)->limit_bytes;
+    nb_draft_addf(out, NB_MEASURED "%s" NB_END " MB", nb_count(limit / MEGABYTE).text);
+}
+
+static nb_status set_memory(const nb_setting *setting, nb_notebook *notebook, const char *text, nb_error *error)
+{
+    double megabytes;
+    nb_status status = read_number(setting, text, &megabytes, error);
+    if (status != NB_OK)
+        return status;
+    size_t *limit = &nb_language_space(notebook->language)->limit_bytes;
+    const size_t wanted = (size_t)megabytes * MEGABYTE;
+    if (notebook->confined && wanted > *limit)
+        return nb_fail(error, NB_ERR_STATE, "this notebook may not raise its memory over %s MB",
+                       nb_count(*limit / MEGABYTE).text);
+    *limit = wanted;
+    return NB_OK;
+}
+
 static const char *const picture_names[] = {
     [NB_PICTURE_AUTO] = "auto",       [NB_PICTURE_KITTY] = "kitty", [NB_PICTURE_SIXEL] = "sixel",
     [NB_PICTURE_BRAILLE] = "braille", [NB_PICTURE_ASCII] = "ascii", [NB_PICTURE_NONE] = "none",
@@ -135,6 +160,8 @@ static nb_status set_text(const nb_setting *setting, nb_notebook *notebook, cons
 static const nb_setting settings[] = {
     {"threads", "N", "cores to compute with; the results stay the same", .get = get_threads,
      .set = set_threads, .low = 1, .high = 256},
+    {"memory", "MB", "what the arrays of expressions may hold together", .get = get_memory, .set = set_memory,
+     .low = 1, .high = 1e9},
     {"text", "FILE", "what ppl and compare read", .get = get_text, .set = set_text},
     {"tokens", "N", "how many generate and compare write", NUMBER(n_tokens, U32, 1, 1 << 20)},
     {"temperature", "T", "0: always the likeliest token", NUMBER(sampling.temperature, F32, 0, 100)},

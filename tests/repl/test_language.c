@@ -319,6 +319,13 @@ static void test_limits(void **state)
     refuses(c, "zeros(100000, 100000, 100000, 100000)", "");
     gives(c, "x = 0; 1 + 1", "2");
     assert_int_equal(space->used_bytes, before);
+    space->limit_bytes = SIZE_MAX;
+    says(c, "set memory 1", "memory is 1 MB");
+    refuses(c, "zeros(1000, 1000)", "may hold 1 MB in all");
+    c->notebook->confined = true;
+    refuses(c, "set memory 2", "may not raise its memory over 1 MB");
+    c->notebook->confined = false;
+    refuses(c, "set memory 0", "memory is a whole number from 1");
     refuses(c, "s = \"ab\"\nwhile 1\n s = s + s\nend", "too long");
     refuses(c, "while 1\n print(1)\nend", "enough");
     atomic_store(&c->notebook->context->cancel, true);
