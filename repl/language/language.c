@@ -256,7 +256,7 @@ nb_status nb_language_run(nb_language *language, const char *text, size_t n_byte
     return status;
 }
 
-/* What one expression gives, with the variables of the notebook; functions that it calls keep theirs. */
+/* Nothing is kept, so the numbers that randn draws next are not changed by it either. */
 nb_status nb_language_evaluate(nb_language *language, const char *text, nb_value *out, nb_error *error)
 {
     nb_tree *tree = NULL;
