@@ -60,16 +60,23 @@ static double variance(const reducer *r, const float *x, size_t n)
     return squares(r, x, n, mean) / (double)n;
 }
 
-/* The position of the first number that equals `wanted`, which is there; NaN stands for the first NaN. */
-static size_t first_of(const float *x, size_t n, float wanted)
+/* The position of the first extreme number, or of the first NaN: the stretch that it is in, then itself. */
+static size_t position(const reducer *r, const float *x, size_t n, bool least)
 {
-    size_t i = 0;
-    if (wanted != wanted)
-        while (i < n && x[i] == x[i])
-            i++;
-    else
-        while (i < n && x[i] != wanted)
-            i++;
+    enum { SHORT_STRETCH = 1 << 12 };
+    size_t begin = 0;
+    float best = NAN;
+    for (size_t i = 0; i < n && (i == 0 || best == best) && !nb_array_stopped(r->space); i += SHORT_STRETCH) {
+        const size_t n_here = nb_min_size(SHORT_STRETCH, n - i);
+        const float here = (least ? r->kernels->min : r->kernels->max)(x + i, n_here);
+        if (i == 0 || here != here || (least ? here < best : here > best)) {
+            best = here;
+            begin = i;
+        }
+    }
+    size_t i = begin;
+    while (i + 1 < n && (best != best ? x[i] == x[i] : x[i] != best))
+        i++;
     return i;
 }
 
@@ -89,8 +96,8 @@ static double reduce(const reducer *r, const float *x, size_t n)
     case NB_REDUCE_ANY: return k->count_true(x, n) > 0;
     case NB_REDUCE_ALL: return k->count_true(x, n) == n;
     case NB_REDUCE_COUNT_TRUE: return (double)k->count_true(x, n);
-    case NB_REDUCE_ARGMIN: return (double)first_of(x, n, k->min(x, n));
-    case NB_REDUCE_ARGMAX: return (double)first_of(x, n, k->max(x, n));
+    case NB_REDUCE_ARGMIN: return (double)position(r, x, n, true);
+    case NB_REDUCE_ARGMAX: return (double)position(r, x, n, false);
     case NB_REDUCE_COUNT: break;
     }
     return NAN;

@@ -327,6 +327,19 @@ static void test_reductions_at_the_edge(void **state)
     assert_false(signbit(reduce(NB_REDUCE_MAX, x)));
     assert_false(signbit(reduce(NB_REDUCE_MIN, x)));
     nb_array_release(&x);
+    /* Of equal numbers the first, of any NaN the first, wherever they stand. */
+    const size_t long_line = 20000;
+    assert_int_equal(nb_array_full(&space, 1, &long_line, 1, &y, &error), NB_OK);
+    assert_true(reduce(NB_REDUCE_ARGMAX, y) == 0 && reduce(NB_REDUCE_ARGMIN, y) == 0);
+    y->data[9000] = y->data[13000] = 2;
+    y->data[8191] = y->data[8192] = -0.0f;
+    y->data[17000] = 0;
+    assert_true(reduce(NB_REDUCE_ARGMAX, y) == 9000 && reduce(NB_REDUCE_ARGMIN, y) == 8191);
+    y->data[19999] = NAN;
+    assert_true(reduce(NB_REDUCE_ARGMAX, y) == 19999);
+    y->data[12000] = y->data[12500] = NAN;
+    assert_true(reduce(NB_REDUCE_ARGMAX, y) == 12000 && reduce(NB_REDUCE_ARGMIN, y) == 12000);
+    nb_array_release(&y);
     /* f32 sums of a million tenths would be off in the fourth digit. */
     const size_t million = 1000000;
     assert_int_equal(nb_array_full(&space, 1, &million, 0.1, &y, &error), NB_OK);
