@@ -22,7 +22,7 @@ static bool starts_with(const char *text, const char *prefix)
 
 void nb_svg_finish(nb_buffer *out, const char *svg, const char *sentence)
 {
-    static const char title[] = "<title>Gnuplot</title>";
+    static const char title[] = "<title>Gnuplot</title>", image[] = "<image ";
     static const char bold[] = "font-family=\"DejaVu Sans:Bold\"", plain[] = "font-family=\"DejaVu Sans\"";
     static const char family[] = "font-family=\"DejaVu Sans,Verdana,sans-serif\"";
     const char *copied = svg;
@@ -30,6 +30,8 @@ void nb_svg_finish(nb_buffer *out, const char *svg, const char *sentence)
         size_t n = 0;
         if (sentence && starts_with(at, title))
             n = sizeof(title) - 1;
+        else if (starts_with(at, image))
+            n = sizeof(image) - 1;
         else if (starts_with(at, bold))
             n = sizeof(bold) - 1;
         else if (starts_with(at, plain))
@@ -39,7 +41,9 @@ void nb_svg_finish(nb_buffer *out, const char *svg, const char *sentence)
             continue;
         }
         nb_buffer_add(out, copied, (size_t)(at - copied));
-        if (*at == '<') {
+        if (starts_with(at, image)) { /* cells of a matrix have edges */
+            nb_buffer_text(out, "<image style='image-rendering:pixelated' ");
+        } else if (*at == '<') {
             nb_buffer_text(out, "<title>");
             add_escaped(out, sentence);
             nb_buffer_text(out, "</title>");

@@ -138,7 +138,7 @@ static nb_status climb_blocks(const nb_format *format, stairs *s, nb_error *erro
 /* ---- functions ---- */
 
 /* All points at once: the function may look at the largest of them. */
-static nb_status climb_function(nb_notebook *notebook, const char *name, stairs *s, nb_error *error)
+static nb_status climb_function(nb_notebook *notebook, const char *name, stairs *s, nb_items *out, nb_error *error)
 {
     nb_array_space *space = nb_language_space(notebook->language);
     nb_array *x;
@@ -149,7 +149,7 @@ static nb_status climb_function(nb_notebook *notebook, const char *name, stairs 
     for (size_t i = 0; i < N_POINTS; i++)
         x->data[i] = point(s, i);
     nb_value argument = nb_value_array(x), result = {.kind = NB_VALUE_NONE};
-    status = nb_language_apply(notebook->language, name, &argument, NULL, &result, error);
+    status = nb_language_apply(notebook->language, name, &argument, out, &result, error);
     if (status == NB_OK && (result.kind != NB_VALUE_ARRAY || result.array->size != N_POINTS))
         status = nb_fail(error, NB_ERR_ARGUMENT, "%.60s makes %s of an array of %zu numbers; stairs need as many as they give",
                          name, nb_value_describe(&result).text, n);
@@ -234,13 +234,14 @@ static nb_status unknown(const nb_notebook *notebook, const char *what, nb_error
                    what);
 }
 
-static nb_status climb(nb_notebook *notebook, const nb_call *call, const char *what, stairs *s, nb_error *error)
+static nb_status climb(nb_notebook *notebook, const nb_call *call, const char *what, stairs *s, nb_items *out,
+                       nb_error *error)
 {
     nb_quantizer quantizer;
     nb_error ignored;
     if (!read_quantizer(call, what, &quantizer)) {
         if (nb_language_check_function(notebook->language, what, &ignored) == NB_OK)
-            return climb_function(notebook, what, s, error);
+            return climb_function(notebook, what, s, out, error);
         return unknown(notebook, what, error);
     }
     switch (quantizer.format->kind) {
@@ -263,7 +264,7 @@ nb_status nb_plot_staircase(nb_notebook *notebook, const nb_call *call, const ch
     s->low = s->x_low = nb_call_number(call, "low", -1);
     s->high = s->x_high = nb_call_number(call, "high", 1);
     nb_status status = s->low < s->high && fmax(fabs(s->low), fabs(s->high)) < 1e30
-                           ? climb(notebook, call, what, s, error)
+                           ? climb(notebook, call, what, s, out, error)
                            : nb_fail(error, NB_ERR_ARGUMENT, "--low lies below --high, and both are no larger than 1e30");
     if (status == NB_OK) {
         describe(what, s);
