@@ -1,5 +1,5 @@
-/* A matrix as coloured cells, the first row on top: pale is nothing, strong is much; where numbers have both signs, blue
- * lies below 0 and orange above, equally far. */
+/* A matrix as coloured cells, the first row on top: pale is nothing, strong is much; where numbers have both
+ * signs, blue lies below 0 and orange above, equally far. */
 #include "plots/figure.h"
 #include "plots/scale.h"
 #include "plots/script.h"
@@ -74,8 +74,8 @@ static void add_colours(nb_buffer *script, const nb_axes *axes, const nb_palette
                          on_dark ? "#a9c8f5" : "#1f4272", palette->before, nothing, palette->after,
                          on_dark ? "#ffc9ab" : "#7a2410");
     else if (axes->colour_low < 0) /* all below 0 */
-        nb_buffer_format(script, "set palette defined (0 '%s', 1 '%s', 2 '%s')\n", on_dark ? "#a9c8f5" : "#1f4272",
-                         palette->before, nothing);
+        nb_buffer_format(script, "set palette defined (0 '%s', 1 '%s', 2 '%s')\n",
+                         on_dark ? "#a9c8f5" : "#1f4272", palette->before, nothing);
     else
         nb_buffer_format(script, "set palette defined (0 '%s', 1 '%s', 2 '%s', 3 '%s', 4 '%s')\n", nothing,
                          on_dark ? "#6b4a3a" : "#f3d3b0", on_dark ? "#b36a45" : "#ee9f6b", palette->after,
@@ -95,8 +95,8 @@ static void add_bar(nb_buffer *script, const nb_axes *axes, const nb_palette *pa
     nb_buffer_format(script,
                      "set colorbox user origin graph %.5f, graph 0 size graph %.5f, graph 1 noborder\n"
                      "set cbtics scale 0 textcolor rgb '%s' (",
-                     1 + BAR_GAP * axes->area_em / axes->area_width, BAR_WIDTH * axes->area_em / axes->area_width,
-                     palette->muted);
+                     1 + BAR_GAP * axes->area_em / axes->area_width,
+                     BAR_WIDTH * axes->area_em / axes->area_width, palette->muted);
     for (size_t i = 0; i < ticks.n; i++) {
         nb_buffer_text(script, i ? ", " : "");
         nb_script_quote(script, ticks.items[i].label);
@@ -115,9 +115,11 @@ static void add_lines(nb_buffer *script, const nb_axes *axes, char axis, size_t 
         const double at = low + (high - low) * (double)i / (double)n;
         nb_buffer_format(script, "set arrow from %s", axis == 'x' ? "first " : "graph 0, first ");
         nb_buffer_number(script, at);
-        nb_buffer_format(script, "%s to %s", axis == 'x' ? ", graph 0" : "", axis == 'x' ? "first " : "graph 1, first ");
+        nb_buffer_format(script, "%s to %s", axis == 'x' ? ", graph 0" : "",
+                         axis == 'x' ? "first " : "graph 1, first ");
         nb_buffer_number(script, at);
-        nb_buffer_format(script, "%s nohead lw 1.6 lc rgb '%s' front\n", axis == 'x' ? ", graph 1" : "", palette->paper);
+        nb_buffer_format(script, "%s nohead lw 1.6 lc rgb '%s' front\n", axis == 'x' ? ", graph 1" : "",
+                         palette->paper);
     }
 }
 
@@ -157,7 +159,8 @@ static void heatmap_script(nb_buffer *script, const nb_figure *figure, const nb_
         add_lines(script, axes, 'y', figure->n_rows, axes->y_low, axes->y_high, palette);
     }
     add_cells(script, figure);
-    nb_buffer_text(script, "unset grid\nunset key\nset border 0\nset datafile missing 'NaN'\nplot $cells matrix using ");
+    nb_buffer_text(
+        script, "unset grid\nunset key\nset border 0\nset datafile missing 'NaN'\nplot $cells matrix using ");
     add_middle(script, 1, axes->x_low, axes->x_high, figure->n_columns);
     nb_buffer_text(script, ":");
     add_middle(script, 2, axes->y_low, axes->y_high, figure->n_rows);
@@ -170,7 +173,8 @@ static void heatmap_script(nb_buffer *script, const nb_figure *figure, const nb_
 /* The strongest number among the cells that a character stands for. */
 static double strongest(const nb_figure *figure, const nb_grid *grid, int column, int row)
 {
-    const double across = (double)figure->n_columns / grid->width, down = (double)figure->n_rows / grid->height;
+    const double across = (double)figure->n_columns / grid->width,
+                 down = (double)figure->n_rows / grid->height;
     const size_t left = (size_t)(column * across), top = (size_t)(row * down);
     size_t right = (size_t)((column + 1) * across), bottom = (size_t)((row + 1) * down);
     right = right > left ? right : left + 1;
@@ -197,7 +201,7 @@ static void heatmap_text(nb_grid *grid, const nb_figure *figure, const nb_axes *
             if (!isfinite(value))
                 continue;
             const bool negative = value < 0;
-            const double from_nothing = is_signed(axes)         ? fabs(value)
+            const double from_nothing = is_signed(axes)        ? fabs(value)
                                         : axes->colour_low < 0 ? axes->colour_high - value
                                                                : value - axes->colour_low;
             const int shade = (int)fmin(5 * from_nothing / range, 4);

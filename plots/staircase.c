@@ -1,5 +1,5 @@
-/* A quantizer as the stairs that it is: every x goes to the nearest step. Beside it the line on which nothing would be
- * lost, and what is. */
+/* A quantizer as the stairs that it is: every x goes to the nearest step. Beside it the line on which nothing
+ * would be lost, and what is. */
 #include "plots/figure.h"
 #include "plots/scale.h"
 #include "plots/script.h"
@@ -49,7 +49,8 @@ static void add_row(nb_buffer *script, double x, double y)
     nb_buffer_text(script, "\n");
 }
 
-/* x, Q(x) and the error at the ends of every step; where Q jumps between two points, it does so upright between them. */
+/* x, Q(x) and the error at the ends of every step; where Q jumps between two points, it does so upright
+ * between them. */
 static void add_points(nb_buffer *script, const nb_figure *figure)
 {
     const double *q = figure->before.values;
@@ -73,7 +74,8 @@ static void add_position(nb_buffer *script, double x, double y)
     nb_buffer_number(script, y);
 }
 
-static void add_zone(nb_buffer *script, double from, double to, const nb_axes *axes, const nb_palette *palette)
+static void add_zone(nb_buffer *script, double from, double to, const nb_axes *axes,
+                     const nb_palette *palette)
 {
     if (!(from < to))
         return;
@@ -85,7 +87,8 @@ static void add_zone(nb_buffer *script, double from, double to, const nb_axes *a
 }
 
 /* Where x is beyond the last step; named in the wider of the two, below the line of no loss. */
-static void add_clipping(nb_buffer *script, const nb_figure *figure, const nb_axes *axes, const nb_palette *palette)
+static void add_clipping(nb_buffer *script, const nb_figure *figure, const nb_axes *axes,
+                         const nb_palette *palette)
 {
     const double right = axes->x_high - figure->clip_high, left = figure->clip_low - axes->x_low;
     add_zone(script, axes->x_low, figure->clip_low, axes, palette);
@@ -96,11 +99,12 @@ static void add_clipping(nb_buffer *script, const nb_figure *figure, const nb_ax
     nb_buffer_text(script, "set label 'clipped' at ");
     add_position(script, at_right ? figure->clip_high + right / 2 : figure->clip_low - left / 2,
                  axes->y_low + (at_right ? 0.1 : 0.9) * (axes->y_high - axes->y_low));
-    nb_buffer_format(script, " center font ',%.2f' tc rgb '%s' noenhanced front\n", 0.9 * axes->area_font, palette->after);
+    nb_buffer_format(script, " center font ',%.2f' tc rgb '%s' noenhanced front\n", 0.9 * axes->area_font,
+                     palette->after);
 }
 
-static void add_line(nb_buffer *script, double from_x, double from_y, double to_x, double to_y, const char *look,
-                     const char *colour)
+static void add_line(nb_buffer *script, double from_x, double from_y, double to_x, double to_y,
+                     const char *look, const char *colour)
 {
     nb_buffer_text(script, "set arrow from ");
     add_position(script, from_x, from_y);
@@ -110,7 +114,8 @@ static void add_line(nb_buffer *script, double from_x, double from_y, double to_
 }
 
 /* The first two jumps right of 0 hold a whole step between them. */
-static void add_note(nb_buffer *script, const nb_figure *figure, const nb_axes *axes, const nb_palette *palette)
+static void add_note(nb_buffer *script, const nb_figure *figure, const nb_axes *axes,
+                     const nb_palette *palette)
 {
     const double *q = figure->before.values;
     double begin = NAN, end = NAN, height = 0, rise = 0;
@@ -134,8 +139,8 @@ static void add_note(nb_buffer *script, const nb_figure *figure, const nb_axes *
     nb_script_quote(script, figure->note);
     nb_buffer_text(script, " at ");
     add_position(script, end, height);
-    nb_buffer_format(script, " left offset 0.6,0 font ',%.2f' tc rgb '%s' noenhanced front\n", 0.9 * axes->area_font,
-                     palette->muted);
+    nb_buffer_format(script, " left offset 0.6,0 font ',%.2f' tc rgb '%s' noenhanced front\n",
+                     0.9 * axes->area_font, palette->muted);
 }
 
 static void staircase_script(nb_buffer *script, const nb_figure *figure, const nb_axes *axes, nb_layer layer,
@@ -152,7 +157,8 @@ static void staircase_script(nb_buffer *script, const nb_figure *figure, const n
         if (axes->y_low < 0 && axes->y_high > 0)
             add_line(script, axes->x_low, 0, axes->x_high, 0, "nohead", palette->muted);
         add_note(script, figure, axes, palette);
-        nb_buffer_format(script, "plot x with lines lw 1.3 dt (14,14) lc rgb '%s' title 'identity', ", palette->muted);
+        nb_buffer_format(script, "plot x with lines lw 1.3 dt (14,14) lc rgb '%s' title 'identity', ",
+                         palette->muted);
     } else {
         nb_buffer_text(script, "plot ");
     }
@@ -162,8 +168,8 @@ static void staircase_script(nb_buffer *script, const nb_figure *figure, const n
         nb_script_title(script, figure->after.label);
     }
     if (layer != NB_LAYER_AFTER) {
-        nb_buffer_format(script, "%s$stairs using 1:2 with lines lw %.3g lc rgb '%s'", picture ? ", " : "", line * 1.3,
-                         palette->before);
+        nb_buffer_format(script, "%s$stairs using 1:2 with lines lw %.3g lc rgb '%s'", picture ? ", " : "",
+                         line * 1.3, palette->before);
         nb_script_title(script, figure->before.label);
     }
     nb_buffer_text(script, "\n");
@@ -190,8 +196,8 @@ static void draw_error(nb_grid *grid, const nb_figure *figure, const nb_axes *ax
     const double error = figure->before.values[i] - place(figure, i);
     const int rows = (int)lrint(fabs(error) / (axes->y_high - axes->y_low) * (grid->height - 1));
     for (int row = 1; row <= rows; row++)
-        nb_grid_put(grid, grid->left + column, row_of(grid, axes, 0) + (error > 0 ? -row : row), utf8 ? 0x2591 : ':',
-                    NB_STYLE_AFTER);
+        nb_grid_put(grid, grid->left + column, row_of(grid, axes, 0) + (error > 0 ? -row : row),
+                    utf8 ? 0x2591 : ':', NB_STYLE_AFTER);
 }
 
 /* A step, and the corner and the wall up or down to it. */
@@ -215,8 +221,9 @@ static void staircase_text(nb_grid *grid, const nb_figure *figure, const nb_axes
     for (int column = 0; column < grid->width; column++)
         draw_error(grid, figure, axes, column, utf8);
     for (int column = 0; column < grid->width; column += 2)
-        nb_grid_put(grid, grid->left + column, row_of(grid, axes, place(figure, point_of(figure, grid, column))),
-                    utf8 ? 0xb7 : '.', NB_STYLE_MUTED);
+        nb_grid_put(grid, grid->left + column,
+                    row_of(grid, axes, place(figure, point_of(figure, grid, column))), utf8 ? 0xb7 : '.',
+                    NB_STYLE_MUTED);
     int from = row_of(grid, axes, q[point_of(figure, grid, 0)]);
     for (int column = 0; column < grid->width; column++) {
         const int to = row_of(grid, axes, q[point_of(figure, grid, column)]);

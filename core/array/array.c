@@ -1,5 +1,5 @@
-/* Arrays come and go. A space counts their bytes and keeps the last few buffers that were released: pages that were
- * never touched cost more than the arithmetic on them. */
+/* Arrays come and go. A space counts their bytes and keeps the last few buffers that were released: pages
+ * that were never touched cost more than the arithmetic on them. */
 #include "array/array.h"
 
 #include "array/parts.h"
@@ -93,7 +93,8 @@ static void give_buffer(nb_array_space *space, float *data, size_t n_bytes)
         if (space->spares[i].n_bytes < space->spares[smallest].n_bytes)
             smallest = i;
     const size_t others = space->spare_bytes - space->spares[smallest].n_bytes;
-    if (n_bytes <= space->spares[smallest].n_bytes || n_bytes > MOST_SPARE_BYTES || others > MOST_SPARE_BYTES - n_bytes) {
+    if (n_bytes <= space->spares[smallest].n_bytes || n_bytes > MOST_SPARE_BYTES ||
+        others > MOST_SPARE_BYTES - n_bytes) {
         nb_aligned_free(data);
         return;
     }
@@ -102,12 +103,13 @@ static void give_buffer(nb_array_space *space, float *data, size_t n_bytes)
     space->spare_bytes += n_bytes;
 }
 
-nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out, nb_error *error)
+nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out,
+                         nb_error *error)
 {
     *out = NULL;
     if (n_dims > NB_ARRAY_MAX_DIMS || n_dims < 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "an array has at most %d dimensions, not %d", NB_ARRAY_MAX_DIMS,
-                       n_dims);
+        return nb_fail(error, NB_ERR_ARGUMENT, "an array has at most %d dimensions, not %d",
+                       NB_ARRAY_MAX_DIMS, n_dims);
     size_t size, n_bytes;
     if (!nb_array_count(n_dims, dims, &size) || !nb_mul_size(nb_max_size(size, 1), sizeof(float), &n_bytes) ||
         n_bytes > space->limit_bytes || space->used_bytes > space->limit_bytes - n_bytes)
@@ -120,8 +122,13 @@ nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, 
         return nb_fail(error, NB_ERR_MEMORY, "no memory for an array of %s",
                        nb_dims_text(n_dims, dims, shape, sizeof shape));
     }
-    *array = (nb_array){.space = space, .n_references = 1, .n_dims = n_dims, .dims = {1, 1, 1, 1}, .size = size,
-                        .data = data, .n_bytes = n_bytes};
+    *array = (nb_array){.space = space,
+                        .n_references = 1,
+                        .n_dims = n_dims,
+                        .dims = {1, 1, 1, 1},
+                        .size = size,
+                        .data = data,
+                        .n_bytes = n_bytes};
     for (int i = 0; i < n_dims; i++)
         array->dims[i] = dims[i];
     space->used_bytes += n_bytes;
@@ -130,7 +137,8 @@ nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, 
     return NB_OK;
 }
 
-nb_status nb_array_create(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out, nb_error *error)
+nb_status nb_array_create(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out,
+                          nb_error *error)
 {
     nb_status status = nb_array_blank(space, n_dims, dims, out, error);
     if (status == NB_OK)
@@ -192,8 +200,8 @@ nb_status nb_array_axis(const char *what, const nb_array *x, int axis, int *out,
     nb_array_shape(x, shape, sizeof shape);
     if (x->n_dims == 0)
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: one number has no axis", what);
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s: an array of %s has axes 0 to %d (or -1 to -%d), not %d", what, shape,
-                   x->n_dims - 1, x->n_dims, axis);
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s: an array of %s has axes 0 to %d (or -1 to -%d), not %d", what,
+                   shape, x->n_dims - 1, x->n_dims, axis);
 }
 
 nb_axis_walk nb_array_walk(const nb_array *x, int axis)

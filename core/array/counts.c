@@ -22,10 +22,12 @@ nb_status nb_array_cumsum(const nb_array *x, int axis, nb_array **out, nb_error 
 {
     *out = NULL;
     nb_status status = nb_array_axis("cumsum", x, axis, &axis, error);
-    return status == NB_OK ? nb_array_lines(x, axis, x->dims[axis], true, cumsum_line, NULL, out, error) : status;
+    return status == NB_OK ? nb_array_lines(x, axis, x->dims[axis], true, cumsum_line, NULL, out, error)
+                           : status;
 }
 
-/* The range that bins cover: what is asked for, else from the smallest number to the largest; never of width 0. */
+/* The range that bins cover: what is asked for, else from the smallest number to the largest; never of width
+ * 0. */
 static nb_status find_range(const nb_array *x, double *low, double *high, nb_error *error)
 {
     if (*low != *low && *high != *high) {

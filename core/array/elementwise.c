@@ -33,8 +33,8 @@ static size_t length_at(const nb_array *x, int n_dims, int d)
     return own < 0 ? 1 : x->dims[own];
 }
 
-static nb_status broadcast(const char *what, const nb_operand *operands, int n, int *n_dims, size_t dims[DIMS],
-                           nb_error *error)
+static nb_status broadcast(const char *what, const nb_operand *operands, int n, int *n_dims,
+                           size_t dims[DIMS], nb_error *error)
 {
     *n_dims = 0;
     for (int k = 0; k < n; k++)
@@ -70,7 +70,8 @@ static void own_steps(const nb_array *x, int n_dims, size_t steps[DIMS])
     }
 }
 
-/* Dimensions of length 1 go; neighbours merge where every operand's outer step is its inner step times the length. */
+/* Dimensions of length 1 go; neighbours merge where every operand's outer step is its inner step times the
+ * length. */
 static void make_walk(const nb_operand *operands, int n, int n_dims, const size_t dims[DIMS], walk *out)
 {
     size_t steps[MAX_OPERANDS][DIMS];
@@ -136,8 +137,8 @@ static void run_range(void *user, size_t begin, size_t end, unsigned thread)
     }
 }
 
-static nb_status run(const char *what, nb_array_space *space, const nb_operand *operands, job *job, nb_array **out,
-                     nb_error *error)
+static nb_status run(const char *what, nb_array_space *space, const nb_operand *operands, job *job,
+                     nb_array **out, nb_error *error)
 {
     int n_dims;
     size_t dims[DIMS];
@@ -158,7 +159,8 @@ static nb_status run(const char *what, nb_array_space *space, const nb_operand *
     return nb_array_finish(space, out, error);
 }
 
-nb_status nb_array_unary(nb_array_space *space, nb_unary op, const nb_array *x, nb_array **out, nb_error *error)
+nb_status nb_array_unary(nb_array_space *space, nb_unary op, const nb_array *x, nb_array **out,
+                         nb_error *error)
 {
     const nb_operand operand = nb_operand_of(x);
     job job = {.n_operands = 1, .unary = nb_array_kernels_of(space->context)->unary[op]};
@@ -173,8 +175,8 @@ nb_status nb_array_binary(nb_array_space *space, nb_binary op, nb_operand a, nb_
     return run(nb_binary_name(op), space, operands, &job, out, error);
 }
 
-nb_status nb_array_where(nb_array_space *space, nb_operand condition, nb_operand a, nb_operand b, nb_array **out,
-                         nb_error *error)
+nb_status nb_array_where(nb_array_space *space, nb_operand condition, nb_operand a, nb_operand b,
+                         nb_array **out, nb_error *error)
 {
     const nb_operand operands[] = {condition, a, b};
     job job = {.n_operands = 3, .ternary = nb_array_kernels_of(space->context)->where};

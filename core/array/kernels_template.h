@@ -62,7 +62,7 @@ UNARY(is_finite, fabsf(a) < INFINITY ? 1.0f : 0.0f)
 
 BINARY(add, canonical_f32(a + b))
 BINARY(subtract, canonical_f32(a - b))
-BINARY(multiply, canonical_f32(a * b))
+BINARY(multiply, canonical_f32(a *b))
 BINARY(divide, canonical_f32(a / b))
 BINARY(remainder_of, remainder_f32(a, b))
 BINARY(power_of, nb_array_power_f32(a, b))
@@ -82,7 +82,8 @@ static void power(const float *restrict x, size_t x_step, const float *restrict 
                   float *restrict z)
 {
     const float exponent = y[0];
-    if (y_step || !x_step || !(exponent >= 1 && exponent <= NB_MAX_SQUARINGS_POWER) || floorf(exponent) != exponent) {
+    if (y_step || !x_step || !(exponent >= 1 && exponent <= NB_MAX_SQUARINGS_POWER) ||
+        floorf(exponent) != exponent) {
         power_of(x, x_step, y, y_step, n, z);
         return;
     }
@@ -128,8 +129,8 @@ static const float *side_by_side(const float *x, size_t step, size_t begin, size
 TERNARY(where, a != 0 ? b : c)
 TERNARY(clamp_any, clamp_f32(a, b, c))
 
-static void clamp(const float *restrict x, size_t x_step, const float *y, size_t y_step, const float *z, size_t z_step,
-                  size_t n, float *restrict out)
+static void clamp(const float *restrict x, size_t x_step, const float *y, size_t y_step, const float *z,
+                  size_t z_step, size_t n, float *restrict out)
 {
     if (!x_step || y_step || z_step) {
         clamp_any(x, x_step, y, y_step, z, z_step, n, out);
@@ -215,7 +216,8 @@ static size_t count_true(const float *x, size_t n)
 
 /* ---- reductions down the columns ---- */
 
-static void sum_columns(const float *restrict x, size_t stride, size_t n, size_t width, double *restrict lanes)
+static void sum_columns(const float *restrict x, size_t stride, size_t n, size_t width,
+                        double *restrict lanes)
 {
     for (size_t i = 0; i < n; i++, x += stride) {
         double *restrict sums = lanes + i % LANES * NB_COLUMN_TILE;

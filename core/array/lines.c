@@ -5,15 +5,16 @@
 
 #include <string.h>
 
-/* Lines whose numbers lie apart are gathered so many at a time, a whole cache line of each row; fewer where they are
- * long. */
+/* Lines whose numbers lie apart are gathered so many at a time, a whole cache line of each row; fewer where
+ * they are long. */
 enum { TILE = 16, TILE_NUMBERS = 1 << 20 };
 
 typedef struct job {
     const nb_array *x;
     nb_axis_walk walk;
     size_t out_n, tile;
-    size_t stride, out_stride; /* from one gathered line to the next: no power of 2, which caches map to few places */
+    size_t stride,
+        out_stride; /* from one gathered line to the next: no power of 2, which caches map to few places */
     nb_line_fn *fn;
     void *user;
     float *out;
@@ -56,7 +57,8 @@ static void run_tiles(void *user, size_t begin, size_t end, unsigned thread)
         gather(job->x->data + outer * w->n * w->inner + column, w->inner, w->n, width, lines, job->stride);
         for (size_t c = 0; c < width; c++)
             job->fn(job->user, lines + c * job->stride, w->n, results + c * job->out_stride, thread);
-        scatter(results, job->out_stride, job->out_n, width, job->out + outer * job->out_n * w->inner + column, w->inner);
+        scatter(results, job->out_stride, job->out_n, width,
+                job->out + outer * job->out_n * w->inner + column, w->inner);
     }
 }
 
@@ -68,13 +70,15 @@ static nb_status run_apart(job *job, nb_array *out, nb_error *error)
     job->stride = nb_round_up(w->n, TILE) + TILE;
     job->out_stride = nb_round_up(job->out_n, TILE) + TILE;
     size_t n_scratch;
-    if (!nb_mul_size(job->tile * nb_pool_size(space->context->pool), job->stride + job->out_stride, &n_scratch) ||
+    if (!nb_mul_size(job->tile * nb_pool_size(space->context->pool), job->stride + job->out_stride,
+                     &n_scratch) ||
         !(job->scratch = nb_aligned_calloc(nb_max_size(n_scratch, 1), sizeof(float)))) {
         char shape[96];
         return nb_fail(error, NB_ERR_MEMORY, "no memory to walk an array of %s across its rows",
                        nb_array_shape(out, shape, sizeof shape));
     }
-    nb_array_parallel(space, w->outer * nb_div_up(w->inner, job->tile), job->tile * nb_max_size(w->n, 1), run_tiles, job);
+    nb_array_parallel(space, w->outer * nb_div_up(w->inner, job->tile), job->tile * nb_max_size(w->n, 1),
+                      run_tiles, job);
     nb_aligned_free(job->scratch);
     return NB_OK;
 }
@@ -92,7 +96,8 @@ nb_status nb_array_lines(const nb_array *x, int axis, size_t out_n, bool keep, n
     nb_status status = nb_array_blank(x->space, n_dims, dims, out, error);
     if (status != NB_OK)
         return status;
-    job job = {.x = x, .walk = nb_array_walk(x, axis), .out_n = out_n, .fn = fn, .user = user, .out = (*out)->data};
+    job job = {
+        .x = x, .walk = nb_array_walk(x, axis), .out_n = out_n, .fn = fn, .user = user, .out = (*out)->data};
     if (job.walk.inner == 1)
         nb_array_parallel(x->space, job.walk.outer, nb_max_size(job.walk.n, 1), run_rows, &job);
     else if (job.walk.inner > 1)

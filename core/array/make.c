@@ -6,7 +6,8 @@
 /* How many numbers are made between two looks at the wish to stop. */
 enum { STRETCH = 1 << 16 };
 
-nb_status nb_array_from(nb_array_space *space, const double *values, size_t n, nb_array **out, nb_error *error)
+nb_status nb_array_from(nb_array_space *space, const double *values, size_t n, nb_array **out,
+                        nb_error *error)
 {
     nb_status status = nb_array_blank(space, 1, &n, out, error);
     for (size_t i = 0; status == NB_OK && i < n; i++)
@@ -29,10 +30,12 @@ nb_status nb_array_arange(nb_array_space *space, double start, double stop, doub
 {
     *out = NULL;
     if (!isfinite(start) || !isfinite(stop) || !isfinite(step) || step == 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "arange: start, stop and step are finite numbers, and step is not 0");
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "arange: start, stop and step are finite numbers, and step is not 0");
     const double length = ceil((stop - start) / step);
     if (!(length < 0x1p53))
-        return nb_fail(error, NB_ERR_ARGUMENT, "arange: a step so small makes more numbers than memory holds");
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "arange: a step so small makes more numbers than memory holds");
     const size_t n = length > 0 ? (size_t)length : 0;
     nb_status status = nb_array_blank(space, 1, &n, out, error);
     for (size_t i = 0; status == NB_OK && i < n; i++)
@@ -66,8 +69,8 @@ nb_status nb_array_eye(nb_array_space *space, size_t n, nb_array **out, nb_error
     return status;
 }
 
-static nb_status make_random(nb_array_space *space, int n_dims, const size_t *dims, double (*next)(nb_random *),
-                             nb_random *random, nb_array **out, nb_error *error)
+static nb_status make_random(nb_array_space *space, int n_dims, const size_t *dims,
+                             double (*next)(nb_random *), nb_random *random, nb_array **out, nb_error *error)
 {
     nb_status status = nb_array_blank(space, n_dims, dims, out, error);
     if (status != NB_OK)
@@ -79,17 +82,20 @@ static nb_status make_random(nb_array_space *space, int n_dims, const size_t *di
     return nb_array_finish(space, out, error);
 }
 
-nb_status nb_array_randn(nb_array_space *space, int n_dims, const size_t *dims, nb_random *random, nb_array **out,
-                         nb_error *error)
+nb_status nb_array_randn(nb_array_space *space, int n_dims, const size_t *dims, nb_random *random,
+                         nb_array **out, nb_error *error)
 {
     return make_random(space, n_dims, dims, nb_random_normal, random, out, error);
 }
 
 /* 24 random bits, so that rounding to f32 never makes 1. */
-static double uniform_f32(nb_random *random) { return (double)(nb_random_u64(random) >> 40) * 0x1p-24; }
+static double uniform_f32(nb_random *random)
+{
+    return (double)(nb_random_u64(random) >> 40) * 0x1p-24;
+}
 
-nb_status nb_array_rand(nb_array_space *space, int n_dims, const size_t *dims, nb_random *random, nb_array **out,
-                        nb_error *error)
+nb_status nb_array_rand(nb_array_space *space, int n_dims, const size_t *dims, nb_random *random,
+                        nb_array **out, nb_error *error)
 {
     return make_random(space, n_dims, dims, uniform_f32, random, out, error);
 }

@@ -8,8 +8,8 @@
 /* AT_ONCE: multiplications between two looks at the wish to stop. */
 enum { DIMS = NB_ARRAY_MAX_DIMS, AT_ONCE = 1 << 30 };
 
-/* c [batch][n][m] = a [batch][n][k] b [batch][k][m]; a_steps, b_steps: numbers from one matrix of a batch dimension to
- * the next, 0 where it is broadcast. */
+/* c [batch][n][m] = a [batch][n][k] b [batch][k][m]; a_steps, b_steps: numbers from one matrix of a batch
+ * dimension to the next, 0 where it is broadcast. */
 typedef struct product {
     nb_array_space *space;
     size_t n, k, m;
@@ -74,8 +74,8 @@ static nb_status run(const product *p, size_t n_matrices, nb_error *error)
 static nb_status refuse(const nb_array *a, const nb_array *b, const char *why, nb_error *error)
 {
     char left[96], right[96];
-    return nb_fail(error, NB_ERR_ARGUMENT, "matmul: %s and %s do not multiply: %s", nb_array_shape(a, left, sizeof left),
-                   nb_array_shape(b, right, sizeof right), why);
+    return nb_fail(error, NB_ERR_ARGUMENT, "matmul: %s and %s do not multiply: %s",
+                   nb_array_shape(a, left, sizeof left), nb_array_shape(b, right, sizeof right), why);
 }
 
 /* Leading dimensions, broadcast; how far apart their matrices lie. */
@@ -99,7 +99,8 @@ static bool match_batches(const nb_array *a, const nb_array *b, product *p)
     return true;
 }
 
-nb_status nb_array_matmul(nb_array_space *space, const nb_array *a, const nb_array *b, nb_array **out, nb_error *error)
+nb_status nb_array_matmul(nb_array_space *space, const nb_array *a, const nb_array *b, nb_array **out,
+                          nb_error *error)
 {
     *out = NULL;
     if (a->n_dims == 0 || b->n_dims == 0)

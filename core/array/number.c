@@ -3,12 +3,24 @@
 #include "array/scalar.h"
 
 static const char *const unary_names[NB_UNARY_COUNT] = {
-    [NB_UNARY_NEGATE] = "negate", [NB_UNARY_ABS] = "abs",       [NB_UNARY_SIGN] = "sign",
-    [NB_UNARY_ROUND] = "round",   [NB_UNARY_FLOOR] = "floor",   [NB_UNARY_CEIL] = "ceil",
-    [NB_UNARY_TRUNC] = "trunc",   [NB_UNARY_SQRT] = "sqrt",     [NB_UNARY_EXP] = "exp",
-    [NB_UNARY_LOG] = "log",       [NB_UNARY_LOG2] = "log2",     [NB_UNARY_LOG10] = "log10",
-    [NB_UNARY_TANH] = "tanh",     [NB_UNARY_SIN] = "sin",       [NB_UNARY_COS] = "cos",
-    [NB_UNARY_SIGMOID] = "sigmoid", [NB_UNARY_NOT] = "not",     [NB_UNARY_IS_NAN] = "isnan",
+    [NB_UNARY_NEGATE] = "negate",
+    [NB_UNARY_ABS] = "abs",
+    [NB_UNARY_SIGN] = "sign",
+    [NB_UNARY_ROUND] = "round",
+    [NB_UNARY_FLOOR] = "floor",
+    [NB_UNARY_CEIL] = "ceil",
+    [NB_UNARY_TRUNC] = "trunc",
+    [NB_UNARY_SQRT] = "sqrt",
+    [NB_UNARY_EXP] = "exp",
+    [NB_UNARY_LOG] = "log",
+    [NB_UNARY_LOG2] = "log2",
+    [NB_UNARY_LOG10] = "log10",
+    [NB_UNARY_TANH] = "tanh",
+    [NB_UNARY_SIN] = "sin",
+    [NB_UNARY_COS] = "cos",
+    [NB_UNARY_SIGMOID] = "sigmoid",
+    [NB_UNARY_NOT] = "not",
+    [NB_UNARY_IS_NAN] = "isnan",
     [NB_UNARY_IS_FINITE] = "isfinite",
 };
 
@@ -31,13 +43,19 @@ static const char *const binary_names[NB_BINARY_COUNT] = {
     [NB_BINARY_OR] = "or",
 };
 
-const char *nb_unary_name(nb_unary op) { return unary_names[op]; }
-const char *nb_binary_name(nb_binary op) { return binary_names[op]; }
+const char *nb_unary_name(nb_unary op)
+{
+    return unary_names[op];
+}
+const char *nb_binary_name(nb_binary op)
+{
+    return binary_names[op];
+}
 
 /* ---- powers ---- */
 
-/* x^n to twice the precision, so that what fits an f64 (10^22, 3^20) comes out exact. Plain squaring where the
- * result leaves the range in which the low parts mean anything. */
+/* x^n to twice the precision, so that what fits an f64 (10^22, 3^20) comes out exact. Plain squaring where
+ * the result leaves the range in which the low parts mean anything. */
 static double power_whole(double x, unsigned n)
 {
     const double plain = power_by_squaring(x, n);
@@ -59,7 +77,10 @@ static double power_whole(double x, unsigned n)
     }
 }
 
-static bool is_odd(double y) { return fmod(y, 2.0) != 0; } /* of a whole number */
+static bool is_odd(double y)
+{
+    return fmod(y, 2.0) != 0;
+} /* of a whole number */
 
 /* The value of |x|^y where x is 0 or infinite, or y is infinite. */
 static double power_at_the_end(double magnitude, double y)
@@ -144,31 +165,54 @@ double nb_number_unary(nb_unary op, double x)
     if (x != x && op != NB_UNARY_NOT && op != NB_UNARY_IS_NAN && op != NB_UNARY_IS_FINITE)
         return NAN;
     switch (op) {
-    case NB_UNARY_NEGATE: return -x;
-    case NB_UNARY_ABS: return fabs(x);
-    case NB_UNARY_SIGN: return x > 0 ? 1 : x < 0 ? -1 : 0;
-    case NB_UNARY_ROUND: return rint(x);
-    case NB_UNARY_FLOOR: return floor(x);
-    case NB_UNARY_CEIL: return ceil(x);
-    case NB_UNARY_TRUNC: return trunc(x);
-    case NB_UNARY_SQRT: return x < 0 ? NAN : sqrt(x);
-    case NB_UNARY_EXP: return nb_exp(x);
-    case NB_UNARY_LOG: return nb_log(x);
-    case NB_UNARY_LOG2: return log2_f64(x);
-    case NB_UNARY_LOG10: return log10_f64(x);
-    case NB_UNARY_TANH: return tanh_f64(x);
-    case NB_UNARY_SIN: return nb_sin(x);
-    case NB_UNARY_COS: return nb_cos(x);
-    case NB_UNARY_SIGMOID: return 1 / (1 + nb_exp(-x));
-    case NB_UNARY_NOT: return x == 0;
-    case NB_UNARY_IS_NAN: return x != x;
-    case NB_UNARY_IS_FINITE: return isfinite(x) != 0;
-    case NB_UNARY_COUNT: break;
+    case NB_UNARY_NEGATE:
+        return -x;
+    case NB_UNARY_ABS:
+        return fabs(x);
+    case NB_UNARY_SIGN:
+        return x > 0 ? 1 : x < 0 ? -1 : 0;
+    case NB_UNARY_ROUND:
+        return rint(x);
+    case NB_UNARY_FLOOR:
+        return floor(x);
+    case NB_UNARY_CEIL:
+        return ceil(x);
+    case NB_UNARY_TRUNC:
+        return trunc(x);
+    case NB_UNARY_SQRT:
+        return x < 0 ? NAN : sqrt(x);
+    case NB_UNARY_EXP:
+        return nb_exp(x);
+    case NB_UNARY_LOG:
+        return nb_log(x);
+    case NB_UNARY_LOG2:
+        return log2_f64(x);
+    case NB_UNARY_LOG10:
+        return log10_f64(x);
+    case NB_UNARY_TANH:
+        return tanh_f64(x);
+    case NB_UNARY_SIN:
+        return nb_sin(x);
+    case NB_UNARY_COS:
+        return nb_cos(x);
+    case NB_UNARY_SIGMOID:
+        return 1 / (1 + nb_exp(-x));
+    case NB_UNARY_NOT:
+        return x == 0;
+    case NB_UNARY_IS_NAN:
+        return x != x;
+    case NB_UNARY_IS_FINITE:
+        return isfinite(x) != 0;
+    case NB_UNARY_COUNT:
+        break;
     }
     return NAN;
 }
 
-static double canonical_f64(double x) { return x != x ? NAN : x; }
+static double canonical_f64(double x)
+{
+    return x != x ? NAN : x;
+}
 
 static double remainder_f64(double a, double b)
 {
@@ -181,23 +225,40 @@ static double remainder_f64(double a, double b)
 double nb_number_binary(nb_binary op, double a, double b)
 {
     switch (op) {
-    case NB_BINARY_ADD: return canonical_f64(a + b);
-    case NB_BINARY_SUBTRACT: return canonical_f64(a - b);
-    case NB_BINARY_MULTIPLY: return canonical_f64(a * b);
-    case NB_BINARY_DIVIDE: return canonical_f64(a / b);
-    case NB_BINARY_REMAINDER: return remainder_f64(a, b);
-    case NB_BINARY_POWER: return canonical_f64(power_f64(a, b, power_whole));
-    case NB_BINARY_MIN: return a != a ? NAN : canonical_f64(a < b ? a : b);
-    case NB_BINARY_MAX: return a != a ? NAN : canonical_f64(a > b ? a : b);
-    case NB_BINARY_EQUAL: return a == b;
-    case NB_BINARY_NOT_EQUAL: return a != b;
-    case NB_BINARY_LESS: return a < b;
-    case NB_BINARY_LESS_EQUAL: return a <= b;
-    case NB_BINARY_GREATER: return a > b;
-    case NB_BINARY_GREATER_EQUAL: return a >= b;
-    case NB_BINARY_AND: return a != 0 && b != 0;
-    case NB_BINARY_OR: return a != 0 || b != 0;
-    case NB_BINARY_COUNT: break;
+    case NB_BINARY_ADD:
+        return canonical_f64(a + b);
+    case NB_BINARY_SUBTRACT:
+        return canonical_f64(a - b);
+    case NB_BINARY_MULTIPLY:
+        return canonical_f64(a * b);
+    case NB_BINARY_DIVIDE:
+        return canonical_f64(a / b);
+    case NB_BINARY_REMAINDER:
+        return remainder_f64(a, b);
+    case NB_BINARY_POWER:
+        return canonical_f64(power_f64(a, b, power_whole));
+    case NB_BINARY_MIN:
+        return a != a ? NAN : canonical_f64(a < b ? a : b);
+    case NB_BINARY_MAX:
+        return a != a ? NAN : canonical_f64(a > b ? a : b);
+    case NB_BINARY_EQUAL:
+        return a == b;
+    case NB_BINARY_NOT_EQUAL:
+        return a != b;
+    case NB_BINARY_LESS:
+        return a < b;
+    case NB_BINARY_LESS_EQUAL:
+        return a <= b;
+    case NB_BINARY_GREATER:
+        return a > b;
+    case NB_BINARY_GREATER_EQUAL:
+        return a >= b;
+    case NB_BINARY_AND:
+        return a != 0 && b != 0;
+    case NB_BINARY_OR:
+        return a != 0 || b != 0;
+    case NB_BINARY_COUNT:
+        break;
     }
     return NAN;
 }

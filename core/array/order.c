@@ -1,4 +1,5 @@
-/* Sorting and what needs an order: a radix sort of 11 bits a pass over keys that compare as the numbers do. */
+/* Sorting and what needs an order: a radix sort of 11 bits a pass over keys that compare as the numbers do.
+ */
 #include "array/lines.h"
 #include "array/parts.h"
 #include "base/memory.h"
@@ -126,7 +127,9 @@ static nb_status open_sorter(const char *what, const nb_array *x, size_t n, sort
     if (n > UINT32_MAX)
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: %zu numbers in a line are too many", what, n);
     s->space = x->space;
-    s->scratch = nb_mul_size(n, 2 * n_threads, &count) ? nb_aligned_calloc(nb_max_size(count, 1), sizeof(entry)) : NULL;
+    s->scratch = nb_mul_size(n, 2 * n_threads, &count)
+                     ? nb_aligned_calloc(nb_max_size(count, 1), sizeof(entry))
+                     : NULL;
     return s->scratch ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "%s: no memory to order %zu numbers", what, n);
 }
 
@@ -137,7 +140,8 @@ static nb_status sort_axis(const char *what, const nb_array *x, int axis, bool p
     sorter s = {.positions = positions};
     nb_status status = nb_array_axis(what, x, axis, &axis, error);
     if (status == NB_OK && positions && x->dims[axis] > 1 << 24)
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s: positions beyond 2^24 are no f32; slice the array first", what);
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "%s: positions beyond 2^24 are no f32; slice the array first", what);
     if (status == NB_OK)
         status = open_sorter(what, x, x->dims[axis], &s, error);
     if (status == NB_OK)
@@ -186,7 +190,8 @@ nb_status nb_array_quantile(const nb_array *x, double q, double *out, nb_error *
     return status;
 }
 
-nb_status nb_array_quantile_axis(const nb_array *x, double q, int axis, bool keep, nb_array **out, nb_error *error)
+nb_status nb_array_quantile_axis(const nb_array *x, double q, int axis, bool keep, nb_array **out,
+                                 nb_error *error)
 {
     *out = NULL;
     sorter s = {.q = q};

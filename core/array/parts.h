@@ -9,7 +9,8 @@
 enum { NB_ARRAY_LANES = 16 };
 
 /* As nb_array_create, but what the numbers are is left open: the caller writes every one. */
-nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out, nb_error *error);
+nb_status nb_array_blank(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out,
+                         nb_error *error);
 /* The product of dims; false when it overflows. */
 bool nb_array_count(int n_dims, const size_t *dims, size_t *count);
 /* "3 x 4" of bare dimensions. */
@@ -27,13 +28,18 @@ static inline bool nb_array_stopped(const nb_array_space *space)
 {
     return atomic_load_explicit(&space->context->cancel, memory_order_relaxed);
 }
-/* The end of an operation whose loops watch nb_array_stopped: NB_OK, or NB_ERR_CANCELLED and *out released. */
+/* The end of an operation whose loops watch nb_array_stopped: NB_OK, or NB_ERR_CANCELLED and *out released.
+ */
 nb_status nb_array_finish(nb_array_space *space, nb_array **out, nb_error *error);
-/* nb_parallel where the work is worth it; n_each: numbers that one item costs. `fn` watches nb_array_stopped. */
+/* nb_parallel where the work is worth it; n_each: numbers that one item costs. `fn` watches nb_array_stopped.
+ */
 void nb_array_parallel(nb_array_space *space, size_t n_items, size_t n_each, nb_parallel_fn *fn, void *job);
 
 /* What leaves an operation: every NaN as 7fc00000. */
-static inline float nb_canonical(float x) { return x != x ? NAN : x; }
+static inline float nb_canonical(float x)
+{
+    return x != x ? NAN : x;
+}
 
 static inline double nb_lanes_fold_f64(double lanes[NB_ARRAY_LANES])
 {

@@ -10,14 +10,17 @@
 enum { STRETCH = 1 << 22 };
 
 static const char *const names[NB_REDUCE_COUNT] = {
-    [NB_REDUCE_SUM] = "sum",       [NB_REDUCE_MEAN] = "mean",         [NB_REDUCE_PRODUCT] = "prod",
-    [NB_REDUCE_MIN] = "min",       [NB_REDUCE_MAX] = "max",           [NB_REDUCE_VARIANCE] = "var",
-    [NB_REDUCE_STD] = "std",       [NB_REDUCE_NORM] = "norm",         [NB_REDUCE_ANY] = "any",
-    [NB_REDUCE_ALL] = "all",       [NB_REDUCE_COUNT_TRUE] = "count",  [NB_REDUCE_ARGMIN] = "argmin",
+    [NB_REDUCE_SUM] = "sum",       [NB_REDUCE_MEAN] = "mean",        [NB_REDUCE_PRODUCT] = "prod",
+    [NB_REDUCE_MIN] = "min",       [NB_REDUCE_MAX] = "max",          [NB_REDUCE_VARIANCE] = "var",
+    [NB_REDUCE_STD] = "std",       [NB_REDUCE_NORM] = "norm",        [NB_REDUCE_ANY] = "any",
+    [NB_REDUCE_ALL] = "all",       [NB_REDUCE_COUNT_TRUE] = "count", [NB_REDUCE_ARGMIN] = "argmin",
     [NB_REDUCE_ARGMAX] = "argmax",
 };
 
-const char *nb_reduction_name(nb_reduction op) { return names[op]; }
+const char *nb_reduction_name(nb_reduction op)
+{
+    return names[op];
+}
 
 typedef struct reducer {
     nb_array_space *space;
@@ -85,20 +88,34 @@ static double reduce(const reducer *r, const float *x, size_t n)
 {
     const nb_array_kernels *k = r->kernels;
     switch (r->op) {
-    case NB_REDUCE_SUM: return sum(r, x, n);
-    case NB_REDUCE_MEAN: return sum(r, x, n) / (double)n;
-    case NB_REDUCE_PRODUCT: return product(r, x, n);
-    case NB_REDUCE_MIN: return (double)k->min(x, n);
-    case NB_REDUCE_MAX: return (double)k->max(x, n);
-    case NB_REDUCE_VARIANCE: return variance(r, x, n);
-    case NB_REDUCE_STD: return sqrt(variance(r, x, n));
-    case NB_REDUCE_NORM: return sqrt(squares(r, x, n, 0));
-    case NB_REDUCE_ANY: return k->count_true(x, n) > 0;
-    case NB_REDUCE_ALL: return k->count_true(x, n) == n;
-    case NB_REDUCE_COUNT_TRUE: return (double)k->count_true(x, n);
-    case NB_REDUCE_ARGMIN: return (double)position(r, x, n, true);
-    case NB_REDUCE_ARGMAX: return (double)position(r, x, n, false);
-    case NB_REDUCE_COUNT: break;
+    case NB_REDUCE_SUM:
+        return sum(r, x, n);
+    case NB_REDUCE_MEAN:
+        return sum(r, x, n) / (double)n;
+    case NB_REDUCE_PRODUCT:
+        return product(r, x, n);
+    case NB_REDUCE_MIN:
+        return (double)k->min(x, n);
+    case NB_REDUCE_MAX:
+        return (double)k->max(x, n);
+    case NB_REDUCE_VARIANCE:
+        return variance(r, x, n);
+    case NB_REDUCE_STD:
+        return sqrt(variance(r, x, n));
+    case NB_REDUCE_NORM:
+        return sqrt(squares(r, x, n, 0));
+    case NB_REDUCE_ANY:
+        return k->count_true(x, n) > 0;
+    case NB_REDUCE_ALL:
+        return k->count_true(x, n) == n;
+    case NB_REDUCE_COUNT_TRUE:
+        return (double)k->count_true(x, n);
+    case NB_REDUCE_ARGMIN:
+        return (double)position(r, x, n, true);
+    case NB_REDUCE_ARGMAX:
+        return (double)position(r, x, n, false);
+    case NB_REDUCE_COUNT:
+        break;
     }
     return NAN;
 }
@@ -108,7 +125,8 @@ static bool needs_a_number(nb_reduction op)
     return op == NB_REDUCE_MIN || op == NB_REDUCE_MAX || op == NB_REDUCE_ARGMIN || op == NB_REDUCE_ARGMAX;
 }
 
-nb_status nb_array_reduce(nb_array_space *space, nb_reduction op, const nb_array *x, double *out, nb_error *error)
+nb_status nb_array_reduce(nb_array_space *space, nb_reduction op, const nb_array *x, double *out,
+                          nb_error *error)
 {
     *out = NAN;
     if (x->size == 0 && needs_a_number(op))
@@ -179,7 +197,8 @@ static void extreme_tile(const columns *job, const float *x, size_t width, float
 {
     const nb_array_kernels *k = job->reducer->kernels;
     memcpy(out, x, width * sizeof *out);
-    (job->reducer->op == NB_REDUCE_MIN ? k->min_columns : k->max_columns)(x, job->walk.inner, job->walk.n, width, out);
+    (job->reducer->op == NB_REDUCE_MIN ? k->min_columns : k->max_columns)(x, job->walk.inner, job->walk.n,
+                                                                          width, out);
     for (size_t c = 0; c < width; c++)
         out[c] = nb_canonical(out[c]) + 0.0f; /* a zero is +0 */
 }

@@ -1,5 +1,5 @@
-/* The definition of every elementwise operation: what one number becomes. The levels walk arrays with these very
- * functions, so that the compiler's vectors perform the same IEEE-754 operations. */
+/* The definition of every elementwise operation: what one number becomes. The levels walk arrays with these
+ * very functions, so that the compiler's vectors perform the same IEEE-754 operations. */
 #ifndef NB_ARRAY_SCALAR_H
 #define NB_ARRAY_SCALAR_H
 
@@ -13,7 +13,10 @@
 #include <string.h>
 
 /* What leaves an operation: every NaN as 7fc00000. */
-static inline float canonical_f32(float x) { return x != x ? NAN : x; }
+static inline float canonical_f32(float x)
+{
+    return x != x ? NAN : x;
+}
 
 static inline float power_of_2_f32(int32_t e)
 {
@@ -68,7 +71,7 @@ static inline double log_of_f32(float a)
     double m;
     memcpy(&m, &bits, sizeof m);
     const bool upper = m >= 0x1.6a09e667f3bcdp+0; /* sqrt(2) */
-    m *= upper ? 0.5 : 1.0; /* exact */
+    m *= upper ? 0.5 : 1.0;                       /* exact */
     const double e = (double)exponent + (upper ? 1.0 : 0.0);
     const double f = m - 1.0, s = f / (2.0 + f), half_square = 0.5 * f * f, z = s * s;
     double p = 2.0 / 21;
@@ -103,9 +106,15 @@ static inline float log10_f32(float x)
     return x > 0 ? (x == INFINITY ? INFINITY : result) : x == 0 ? -INFINITY : NAN;
 }
 
-static inline float sigmoid_f32(float x) { return 1.0f / (1.0f + exp_f32(-x)); }
+static inline float sigmoid_f32(float x)
+{
+    return 1.0f / (1.0f + exp_f32(-x));
+}
 
-static inline float sign_f32(float x) { return x != x ? NAN : x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f; }
+static inline float sign_f32(float x)
+{
+    return x != x ? NAN : x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f;
+}
 
 static inline float min_f32(float a, float b)
 {
@@ -131,11 +140,16 @@ static inline float clamp_f32(float a, float low, float high)
 static inline float remainder_f32(float a, float b)
 {
     const float rest = fmodf(a, b);
-    const float result = rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest == 0 ? copysignf(0.0f, b) : rest;
+    const float result = rest != 0 && (rest < 0) != (b < 0) ? rest + b
+                         : rest == 0                        ? copysignf(0.0f, b)
+                                                            : rest;
     return canonical_f32(result);
 }
 
-static inline bool true_f32(float x) { return x != 0; }
+static inline bool true_f32(float x)
+{
+    return x != 0;
+}
 
 /* x^n in f64 for 1 <= n <= 64, by squaring. */
 static inline double power_by_squaring(double x, unsigned n)

@@ -15,7 +15,8 @@ nb_status nb_array_reshape(const nb_array *x, int n_dims, const size_t *dims, nb
     char from[96], to[96];
     int inferred = -1;
     if (n_dims < 0 || n_dims > DIMS)
-        return nb_fail(error, NB_ERR_ARGUMENT, "reshape: an array has at most %d dimensions, not %d", DIMS, n_dims);
+        return nb_fail(error, NB_ERR_ARGUMENT, "reshape: an array has at most %d dimensions, not %d", DIMS,
+                       n_dims);
     for (int d = 0; d < n_dims; d++) {
         wanted[d] = dims[d];
         if (dims[d] != NB_ARRAY_INFER)
@@ -33,7 +34,8 @@ nb_status nb_array_reshape(const nb_array *x, int n_dims, const size_t *dims, nb
     }
     if (known != x->size)
         return nb_fail(error, NB_ERR_ARGUMENT, "reshape: %s holds %zu numbers, which %s %s",
-                       nb_array_shape(x, from, sizeof from), x->size, nb_dims_text(n_dims, wanted, to, sizeof to),
+                       nb_array_shape(x, from, sizeof from), x->size,
+                       nb_dims_text(n_dims, wanted, to, sizeof to),
                        inferred >= 0 ? "does not divide (1 is the open dimension)" : "does not hold");
     nb_status status = nb_array_blank(x->space, n_dims, wanted, out, error);
     if (status == NB_OK)
@@ -86,7 +88,8 @@ static void copy_range(void *user, size_t begin, size_t end, unsigned thread)
     while (begin < end && !nb_array_stopped(p->space)) {
         const size_t left = p->n_dims ? p->dims[inner] - begin % p->dims[inner] : 1;
         const size_t n = nb_min_size(nb_min_size(left, end - begin), STRETCH);
-        copy_stretch(p->data + part_offset(p, begin), p->n_dims ? p->steps[inner] : 1, p->packed + begin, n, p->write);
+        copy_stretch(p->data + part_offset(p, begin), p->n_dims ? p->steps[inner] : 1, p->packed + begin, n,
+                     p->write);
         begin += n;
     }
 }
@@ -124,7 +127,8 @@ static void turn_range(void *user, size_t begin, size_t end, unsigned thread)
     const int across = p->n_dims - 1;
     for (size_t index = begin; index < end && !nb_array_stopped(p->space); index++) {
         const size_t j = index % t->n_across * TURN, i = index / t->n_across % t->n_along * TURN;
-        size_t rest = index / t->n_across / t->n_along, packed = i * t->packed_step + j, step = p->dims[across];
+        size_t rest = index / t->n_across / t->n_along, packed = i * t->packed_step + j,
+               step = p->dims[across];
         ptrdiff_t offset = (ptrdiff_t)i + (ptrdiff_t)j * p->steps[across];
         for (int d = across - 1; d >= 0; step *= p->dims[d--]) {
             if (d == t->along)
@@ -208,8 +212,8 @@ static void resolve_range(const nb_slice *slice, int64_t length, int64_t *first,
         end = slice->end < 0 ? (slice->end < -length ? low : slice->end + length) : slice->end;
         end = end < low ? low : end > high ? high : end;
     }
-    const uint64_t distance = step > 0 ? (begin < end ? (uint64_t)(end - begin) : 0)
-                                       : (end < begin ? (uint64_t)(begin - end) : 0);
+    const uint64_t distance =
+        step > 0 ? (begin < end ? (uint64_t)(end - begin) : 0) : (end < begin ? (uint64_t)(begin - end) : 0);
     const uint64_t stride = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
     *first = begin;
     *count = distance ? (size_t)((distance - 1) / stride + 1) : 0;
@@ -220,8 +224,8 @@ static nb_status resolve(const nb_array *x, const nb_slice *slices, int n_slices
     char shape[96];
     nb_array_shape(x, shape, sizeof shape);
     if (n_slices > x->n_dims)
-        return nb_fail(error, NB_ERR_ARGUMENT, "an array of %s has %d dimension%s; %d indices are too many", shape,
-                       x->n_dims, x->n_dims == 1 ? "" : "s", n_slices);
+        return nb_fail(error, NB_ERR_ARGUMENT, "an array of %s has %d dimension%s; %d indices are too many",
+                       shape, x->n_dims, x->n_dims == 1 ? "" : "s", n_slices);
     ptrdiff_t steps[DIMS];
     own_steps(x, steps);
     *p = (part){.space = x->space, .data = x->data};
@@ -234,9 +238,10 @@ static nb_status resolve(const nb_array *x, const nb_slice *slices, int n_slices
         if (slice->kind == NB_SLICE_INDEX) {
             first = slice->begin < 0 ? slice->begin + length : slice->begin;
             if (first < 0 || first >= length)
-                return nb_fail(error, NB_ERR_ARGUMENT, "index %lld is beyond axis %d of an array of %s (%s%lld)",
-                               (long long)slice->begin, d, shape, length ? "0 to " : "which is empty: ",
-                               (long long)(length ? length - 1 : 0));
+                return nb_fail(error, NB_ERR_ARGUMENT,
+                               "index %lld is beyond axis %d of an array of %s (%s%lld)",
+                               (long long)slice->begin, d, shape,
+                               length ? "0 to " : "which is empty: ", (long long)(length ? length - 1 : 0));
         } else if (slice->kind == NB_SLICE_RANGE) {
             if (slice->step == 0)
                 return nb_fail(error, NB_ERR_ARGUMENT, "a slice's step is not 0");
@@ -253,7 +258,8 @@ static nb_status resolve(const nb_array *x, const nb_slice *slices, int n_slices
     return NB_OK;
 }
 
-nb_status nb_array_slice(const nb_array *x, const nb_slice *slices, int n_slices, nb_array **out, nb_error *error)
+nb_status nb_array_slice(const nb_array *x, const nb_slice *slices, int n_slices, nb_array **out,
+                         nb_error *error)
 {
     *out = NULL;
     part p;
@@ -275,18 +281,20 @@ static nb_status spread(const part *p, nb_operand value, nb_array **out, nb_erro
     if (status != NB_OK)
         return status;
     status = nb_array_where(p->space, nb_operand_number(1), value, nb_operand_of(shape), out, error);
-    if (status == NB_OK && ((*out)->n_dims != p->n_dims || memcmp((*out)->dims, shape->dims, sizeof shape->dims) != 0)) {
+    if (status == NB_OK &&
+        ((*out)->n_dims != p->n_dims || memcmp((*out)->dims, shape->dims, sizeof shape->dims) != 0)) {
         char to[96], from[96];
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%s do not fit into a part of %s",
-                         nb_array_shape(value.array, from, sizeof from), nb_array_shape(shape, to, sizeof to));
+        status =
+            nb_fail(error, NB_ERR_ARGUMENT, "%s do not fit into a part of %s",
+                    nb_array_shape(value.array, from, sizeof from), nb_array_shape(shape, to, sizeof to));
         nb_array_release(out);
     }
     nb_array_release(&shape);
     return status;
 }
 
-nb_status nb_array_replace(const nb_array *x, const nb_slice *slices, int n_slices, nb_operand value, nb_array **out,
-                           nb_error *error)
+nb_status nb_array_replace(const nb_array *x, const nb_slice *slices, int n_slices, nb_operand value,
+                           nb_array **out, nb_error *error)
 {
     *out = NULL;
     part p;

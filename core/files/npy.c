@@ -1,5 +1,6 @@
-/* .npy: "\x93NUMPY", version (2 bytes), length of the header (2 bytes little-endian, from version 2 on 4), the header
- * (a Python dictionary: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }), the numbers. */
+/* .npy: "\x93NUMPY", version (2 bytes), length of the header (2 bytes little-endian, from version 2 on 4),
+ * the header (a Python dictionary: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }), the numbers.
+ */
 #include "files/npy.h"
 
 #include "base/file.h"
@@ -99,7 +100,8 @@ static nb_status read_shape(reader *r, header *h)
     h->n_dims = 0;
     while (!accept(r, ')')) {
         if (h->n_dims == NB_ARRAY_MAX_DIMS)
-            return nb_fail(r->error, NB_ERR_UNSUPPORTED, "%s: more than %d dimensions; reshape it in numpy first", r->name,
+            return nb_fail(r->error, NB_ERR_UNSUPPORTED,
+                           "%s: more than %d dimensions; reshape it in numpy first", r->name,
                            NB_ARRAY_MAX_DIMS);
         if (!read_length(r, &h->dims[h->n_dims++]))
             return refuse_header(r, "has a shape with something else than lengths in it");
@@ -120,15 +122,17 @@ static nb_status read_entry(reader *r, header *h)
         return refuse_header(r, "is no dictionary of descr, fortran_order and shape");
     if (strcmp(key, "descr") == 0) {
         if (!read_text(r, h->type, sizeof h->type))
-            return nb_fail(r->error, NB_ERR_UNSUPPORTED, "%s: its elements are records; save one field as an array",
-                           r->name);
+            return nb_fail(r->error, NB_ERR_UNSUPPORTED,
+                           "%s: its elements are records; save one field as an array", r->name);
         h->has_type = true;
         return NB_OK;
     }
     if (strcmp(key, "fortran_order") == 0) {
         h->fortran_order = read_word(r, "True");
         h->has_order = true;
-        return h->fortran_order || read_word(r, "False") ? NB_OK : refuse_header(r, "says neither True nor False for fortran_order");
+        return h->fortran_order || read_word(r, "False")
+                   ? NB_OK
+                   : refuse_header(r, "says neither True nor False for fortran_order");
     }
     if (strcmp(key, "shape") == 0)
         return read_shape(r, h);
@@ -169,9 +173,9 @@ static nb_status read_type(const char *type, const char *name, element *e, nb_er
         const char *code;
         element element;
     } known[] = {
-        {"b1", {KIND_BOOL, 1, false}}, {"i1", {KIND_INT, 1, false}},   {"i2", {KIND_INT, 2, false}},
-        {"i4", {KIND_INT, 4, false}},  {"i8", {KIND_INT, 8, false}},   {"u1", {KIND_UINT, 1, false}},
-        {"u2", {KIND_UINT, 2, false}}, {"u4", {KIND_UINT, 4, false}},  {"u8", {KIND_UINT, 8, false}},
+        {"b1", {KIND_BOOL, 1, false}},  {"i1", {KIND_INT, 1, false}},   {"i2", {KIND_INT, 2, false}},
+        {"i4", {KIND_INT, 4, false}},   {"i8", {KIND_INT, 8, false}},   {"u1", {KIND_UINT, 1, false}},
+        {"u2", {KIND_UINT, 2, false}},  {"u4", {KIND_UINT, 4, false}},  {"u8", {KIND_UINT, 8, false}},
         {"f2", {KIND_FLOAT, 2, false}}, {"f4", {KIND_FLOAT, 4, false}}, {"f8", {KIND_FLOAT, 8, false}},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -182,7 +186,8 @@ static nb_status read_type(const char *type, const char *name, element *e, nb_er
         return NB_OK;
     }
     return nb_fail(error, NB_ERR_UNSUPPORTED,
-                   "%s: elements of type '%s'; nibble reads booleans, integers and floats of up to 8 bytes", name, type);
+                   "%s: elements of type '%s'; nibble reads booleans, integers and floats of up to 8 bytes",
+                   name, type);
 }
 
 static uint64_t read_bits(const uint8_t *p, const element *e)
@@ -274,29 +279,31 @@ static bool count_bytes(const header *h, const element *e, size_t *n_bytes)
 }
 
 /* Where the header lies; from version 2 on its length has 4 bytes, and 3 only says that it may hold UTF-8. */
-static nb_status find_header(const uint8_t *bytes, size_t n_bytes, const char *name, size_t *begin, size_t *length,
-                             nb_error *error)
+static nb_status find_header(const uint8_t *bytes, size_t n_bytes, const char *name, size_t *begin,
+                             size_t *length, nb_error *error)
 {
     if (n_bytes >= 4 && memcmp(bytes, "PK\3\4", 4) == 0)
-        return nb_fail(error, NB_ERR_UNSUPPORTED, "%s is an archive of arrays (.npz); save one of them with numpy.save",
-                       name);
+        return nb_fail(error, NB_ERR_UNSUPPORTED,
+                       "%s is an archive of arrays (.npz); save one of them with numpy.save", name);
     if (n_bytes < 10 || memcmp(bytes, MAGIC, sizeof MAGIC) != 0)
         return nb_fail(error, NB_ERR_FILE, "%s is no .npy file: it does not start with \\x93NUMPY", name);
     const unsigned version = bytes[6];
     if (version < 1 || version > 3)
-        return nb_fail(error, NB_ERR_UNSUPPORTED, "%s: version %u of .npy; nibble reads 1 to 3", name, version);
+        return nb_fail(error, NB_ERR_UNSUPPORTED, "%s: version %u of .npy; nibble reads 1 to 3", name,
+                       version);
     *begin = version == 1 ? 10 : 12;
     const element word = {KIND_UINT, version == 1 ? 2 : 4, false};
     if (n_bytes < *begin)
         return nb_fail(error, NB_ERR_FILE, "%s ends inside its header", name);
     *length = (size_t)read_bits(bytes + 8, &word);
     if (*length > MOST_HEADER_BYTES || *length > n_bytes - *begin)
-        return nb_fail(error, NB_ERR_FILE, "%s ends inside its header, of %zu bytes by its own account", name, *length);
+        return nb_fail(error, NB_ERR_FILE, "%s ends inside its header, of %zu bytes by its own account", name,
+                       *length);
     return NB_OK;
 }
 
-nb_status nb_npy_read(nb_array_space *space, const void *data, size_t n_bytes, const char *name, nb_array **out,
-                      nb_error *error)
+nb_status nb_npy_read(nb_array_space *space, const void *data, size_t n_bytes, const char *name,
+                      nb_array **out, nb_error *error)
 {
     *out = NULL;
     const uint8_t *bytes = data;
@@ -315,10 +322,12 @@ nb_status nb_npy_read(nb_array_space *space, const void *data, size_t n_bytes, c
         return status;
     const size_t left = n_bytes - begin - length;
     if (!count_bytes(&h, &e, &wanted) || wanted > left)
-        return nb_fail(error, NB_ERR_FILE, "%s is cut short: its shape takes more than the %zu bytes after the header", name,
+        return nb_fail(error, NB_ERR_FILE,
+                       "%s is cut short: its shape takes more than the %zu bytes after the header", name,
                        left);
     if (wanted < left)
-        return nb_fail(error, NB_ERR_FILE, "%s: %zu bytes follow the %zu that its shape takes", name, left - wanted, wanted);
+        return nb_fail(error, NB_ERR_FILE, "%s: %zu bytes follow the %zu that its shape takes", name,
+                       left - wanted, wanted);
     return make_array(space, &h, &e, bytes + begin + length, out, error);
 }
 
@@ -352,7 +361,8 @@ static size_t write_header(const nb_array *array, char text[256])
     memcpy(text, MAGIC, sizeof MAGIC);
     text[6] = 1;
     text[7] = 0;
-    size_t n = 10 + (size_t)snprintf(text + 10, 246, "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape);
+    size_t n = 10 + (size_t)snprintf(text + 10, 246,
+                                     "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape);
     while ((n + 1) % ALIGNMENT != 0)
         text[n++] = ' ';
     text[n++] = '\n';

@@ -1,4 +1,5 @@
-/* `plot`: draws what it is given. A vector is a curve, a matrix a heatmap, counts with their edges a histogram. */
+/* `plot`: draws what it is given. A vector is a curve, a matrix a heatmap, counts with their edges a
+ * histogram. */
 #include "repl/commands/plot.h"
 
 #include "repl/commands/figures.h"
@@ -56,7 +57,8 @@ static const char *find_comma(const char *text)
 static nb_status keep_array(drawing *d, const nb_value *value, const char *label, nb_error *error)
 {
     if (value->kind != NB_VALUE_ARRAY)
-        return nb_fail(error, NB_ERR_ARGUMENT, "plot draws arrays: %.80s is %s", label, nb_value_describe(value).text);
+        return nb_fail(error, NB_ERR_ARGUMENT, "plot draws arrays: %.80s is %s", label,
+                       nb_value_describe(value).text);
     if (value->array->size == 0)
         return nb_fail(error, NB_ERR_ARGUMENT, "%.80s is empty: there is nothing to draw", label);
     if (d->n == 2)
@@ -90,8 +92,9 @@ static nb_status evaluate(drawing *d, const char *text, nb_error *error)
             return nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
         for (size_t n = strlen(part); n > 0 && isspace((unsigned char)part[n - 1]); n--)
             part[n - 1] = '\0';
-        status = part[0] ? nb_language_evaluate(d->notebook->language, part, &value, error)
-                         : nb_fail(error, NB_ERR_ARGUMENT, "plot wants an expression: plot W, plot abs(W), V");
+        status = part[0]
+                     ? nb_language_evaluate(d->notebook->language, part, &value, error)
+                     : nb_fail(error, NB_ERR_ARGUMENT, "plot wants an expression: plot W, plot abs(W), V");
         if (status == NB_OK)
             status = keep_value(d, &value, part, error);
         nb_value_release(&value);
@@ -141,8 +144,8 @@ static void describe_range(const nb_array *x, char *text, size_t size)
 {
     double low, high;
     const size_t others = find_ends(x, &low, &high);
-    const int used = snprintf(text, size, "%s value%s from %s to %s", nb_count(x->size).text, x->size == 1 ? "" : "s",
-                              nb_general(low, 4).text, nb_general(high, 4).text);
+    const int used = snprintf(text, size, "%s value%s from %s to %s", nb_count(x->size).text,
+                              x->size == 1 ? "" : "s", nb_general(low, 4).text, nb_general(high, 4).text);
     if (others)
         snprintf(text + used, size - (size_t)used, ", %s not finite", nb_count(others).text);
 }
@@ -170,7 +173,8 @@ static nb_status put(const drawing *d, const nb_figure *figure, nb_error *error)
 
 /* ---- curves ---- */
 
-/* At most MOST_CURVE_POINTS: of a stretch its lowest and its highest value, in their order, so that no peak is lost. */
+/* At most MOST_CURVE_POINTS: of a stretch its lowest and its highest value, in their order, so that no peak
+ * is lost. */
 static double *thin(const nb_array *x, size_t *n)
 {
     const size_t stretches = x->size > MOST_CURVE_POINTS ? MOST_CURVE_POINTS / 2 : 0;
@@ -197,19 +201,21 @@ static nb_status draw_curve(drawing *d, nb_error *error)
     const nb_array *first = d->series[0].array, *second = d->n > 1 ? d->series[1].array : NULL;
     char a[96], b[96];
     if (second && second->size != first->size)
-        return nb_fail(error, NB_ERR_ARGUMENT, "two curves have as many points each: %.60s has %s, %.60s %s", label(d, 0),
-                       nb_array_shape(first, a, sizeof a), label(d, 1), nb_array_shape(second, b, sizeof b));
+        return nb_fail(error, NB_ERR_ARGUMENT, "two curves have as many points each: %.60s has %s, %.60s %s",
+                       label(d, 0), nb_array_shape(first, a, sizeof a), label(d, 1),
+                       nb_array_shape(second, b, sizeof b));
     size_t n;
     double *before = thin(first, &n), *after = second ? thin(second, &n) : NULL;
-    nb_status status = before && (after || !second) ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
+    nb_status status =
+        before && (after || !second) ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
     name_series(d, d->headline, sizeof d->headline);
     describe_range(first, d->subline, sizeof d->subline);
     if (second) {
         double low, high;
         const size_t used = strlen(d->subline);
         find_ends(second, &low, &high);
-        snprintf(d->subline + used, sizeof d->subline - used, "; the second from %s to %s", nb_general(low, 4).text,
-                 nb_general(high, 4).text);
+        snprintf(d->subline + used, sizeof d->subline - used, "; the second from %s to %s",
+                 nb_general(low, 4).text, nb_general(high, 4).text);
     }
     snprintf(d->sentence, sizeof d->sentence, "Curve of %s: %s.", d->headline, d->subline);
     const bool placed = nb_call_has(d->call, "low") || nb_call_has(d->call, "high");
@@ -249,8 +255,9 @@ static nb_status find_range(const drawing *d, double *low, double *high, nb_erro
     *low = nb_call_number(d->call, "low", *low);
     *high = nb_call_number(d->call, "high", *high);
     if (!isfinite(*low) || !isfinite(*high) || *low > *high)
-        return nb_fail(error, NB_ERR_ARGUMENT, "a histogram runs from a lower end to a higher one, not from %s to %s; say "
-                                               "--low and --high",
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "a histogram runs from a lower end to a higher one, not from %s to %s; say "
+                       "--low and --high",
                        nb_general(*low, 4).text, nb_general(*high, 4).text);
     return NB_OK;
 }
@@ -263,11 +270,12 @@ static double *widen(const nb_array *x)
     return values;
 }
 
-static nb_status put_histogram(drawing *d, const nb_array *before, const nb_array *after, double low, double high,
-                               nb_error *error)
+static nb_status put_histogram(drawing *d, const nb_array *before, const nb_array *after, double low,
+                               double high, nb_error *error)
 {
     double *bars = widen(before), *others = after ? widen(after) : NULL;
-    nb_status status = bars && (others || !after) ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
+    nb_status status =
+        bars && (others || !after) ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
     const nb_figure figure = {
         .kind = NB_FIGURE_HISTOGRAM,
         .headline = title(d),
@@ -311,7 +319,8 @@ static nb_status draw_histogram(drawing *d, nb_error *error)
         if (isfinite(std))
             snprintf(d->subline + used, sizeof d->subline - used, ", mean %s, deviation %s",
                      nb_general(measure(x, NB_REDUCE_MEAN), 3).text, nb_general(std, 3).text);
-        snprintf(d->sentence, sizeof d->sentence, "Histogram of %s in %zu bins: %s.", d->headline, n_bins, d->subline);
+        snprintf(d->sentence, sizeof d->sentence, "Histogram of %s in %zu bins: %s.", d->headline, n_bins,
+                 d->subline);
         status = put_histogram(d, counts[0], counts[1], low, high, error);
     }
     nb_array_release(&counts[0]);
@@ -323,7 +332,8 @@ static nb_status draw_histogram(drawing *d, nb_error *error)
 static bool are_counts(const drawing *d)
 {
     const nb_array *counts = d->series[0].array, *edges = d->n > 1 ? d->series[1].array : NULL;
-    if (!d->from_list || !edges || counts->n_dims != 1 || edges->n_dims != 1 || edges->size != counts->size + 1)
+    if (!d->from_list || !edges || counts->n_dims != 1 || edges->n_dims != 1 ||
+        edges->size != counts->size + 1)
         return false;
     for (size_t i = 0; i < counts->size; i++)
         if (!(counts->data[i] >= 0 && counts->data[i] < INFINITY && edges->data[i] < edges->data[i + 1]))
@@ -336,7 +346,8 @@ static nb_status draw_counts(drawing *d, nb_error *error)
     const nb_array *counts = d->series[0].array, *edges = d->series[1].array;
     snprintf(d->headline, sizeof d->headline, "%.120s", label(d, 0));
     snprintf(d->subline, sizeof d->subline, "%s counted in %zu bins from %s to %s",
-             nb_general(measure(counts, NB_REDUCE_SUM), 12).text, counts->size, nb_general((double)edges->data[0], 4).text,
+             nb_general(measure(counts, NB_REDUCE_SUM), 12).text, counts->size,
+             nb_general((double)edges->data[0], 4).text,
              nb_general((double)edges->data[counts->size], 4).text);
     snprintf(d->sentence, sizeof d->sentence, "Histogram of %s: %s.", d->headline, d->subline);
     return put_histogram(d, counts, NULL, (double)edges->data[0], (double)edges->data[counts->size], error);
@@ -369,20 +380,22 @@ static void write_heatmap_words(drawing *d, size_t down, size_t across)
     const nb_array *x = d->series[0].array;
     double low, high;
     find_ends(x, &low, &high);
-    const double std = measure(x, NB_REDUCE_STD), mean = measure(x, NB_REDUCE_MEAN), far = fmax(high - mean, mean - low) / std;
+    const double std = measure(x, NB_REDUCE_STD), mean = measure(x, NB_REDUCE_MEAN),
+                 far = fmax(high - mean, mean - low) / std;
     char shape[96];
     nb_array_shape(x, shape, sizeof shape);
     if (far > 6 && isfinite(far))
-        snprintf(d->headline, sizeof d->headline, "%.80s: the farthest number is %s deviations out", label(d, 0),
-                 nb_fixed(far, 0).text);
+        snprintf(d->headline, sizeof d->headline, "%.80s: the farthest number is %s deviations out",
+                 label(d, 0), nb_fixed(far, 0).text);
     else
         snprintf(d->headline, sizeof d->headline, "%.120s", label(d, 0));
     int used = snprintf(d->subline, sizeof d->subline, "%s, from %s to %s", shape, nb_general(low, 4).text,
                         nb_general(high, 4).text);
     if (down > 1 || across > 1)
-        snprintf(d->subline + used, sizeof d->subline - (size_t)used, "; a cell is the strongest of %zu x %zu", down, across);
-    snprintf(d->sentence, sizeof d->sentence, "Heatmap of %.80s, %s; mean %s, deviation %s.", label(d, 0), d->subline,
-             nb_general(mean, 3).text, nb_general(std, 3).text);
+        snprintf(d->subline + used, sizeof d->subline - (size_t)used,
+                 "; a cell is the strongest of %zu x %zu", down, across);
+    snprintf(d->sentence, sizeof d->sentence, "Heatmap of %.80s, %s; mean %s, deviation %s.", label(d, 0),
+             d->subline, nb_general(mean, 3).text, nb_general(std, 3).text);
 }
 
 static nb_status draw_heatmap(drawing *d, nb_error *error)
@@ -392,7 +405,8 @@ static nb_status draw_heatmap(drawing *d, nb_error *error)
     if (d->n > 1)
         return nb_fail(error, NB_ERR_ARGUMENT, "a heatmap shows one matrix; subtract them, or plot each");
     if (x->n_dims != 2)
-        return nb_fail(error, NB_ERR_ARGUMENT, "a heatmap shows a matrix, and %.60s is %s; slice or reshape it", label(d, 0),
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "a heatmap shows a matrix, and %.60s is %s; slice or reshape it", label(d, 0),
                        nb_array_shape(x, shape, sizeof shape));
     const size_t down = nb_div_up(x->dims[0], MOST_ROWS), across = nb_div_up(x->dims[1], MOST_COLUMNS);
     size_t n_rows, n_columns;
@@ -441,9 +455,10 @@ static nb_status draw(drawing *d, const char *kind, nb_error *error)
     if (x->n_dims == 2 && d->n == 1 && x->dims[0] > 1 && x->dims[1] > 1)
         return draw_heatmap(d, error);
     if (x->n_dims > 2)
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "%.60s is %s: plot draws vectors and matrices; slice it, or look at its numbers with plot hist",
-                       label(d, 0), nb_array_shape(x, shape, sizeof shape));
+        return nb_fail(
+            error, NB_ERR_ARGUMENT,
+            "%.60s is %s: plot draws vectors and matrices; slice it, or look at its numbers with plot hist",
+            label(d, 0), nb_array_shape(x, shape, sizeof shape));
     return draw_curve(d, error);
 }
 
@@ -480,41 +495,50 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_plot = {
     .name = "plot",
     .group = "A model",
-    .usage = "plot [hist|heatmap|curve] EXPR [, EXPR] [--bins N] [--log] [--low L --high H] [--title TEXT] [--png FILE] "
-             "[--svg FILE]\nplot staircase absmax|zeropoint|FORMAT|FUNCTION [--bits N] [--convention labonne] [--low L --high H]",
+    .usage = "plot [hist|heatmap|curve] EXPR [, EXPR] [--bins N] [--log] [--low L --high H] [--title TEXT] "
+             "[--png FILE] "
+             "[--svg FILE]\nplot staircase absmax|zeropoint|FORMAT|FUNCTION [--bits N] [--convention "
+             "labonne] [--low L --high H]",
     .summary = "arrays as curves or heatmaps; a quantizer's stairs",
-    .details = "Two arrays are two curves, and after " NB_STRONG "hist" NB_END " two histograms. What " NB_STRONG
-               "histogram(x)" NB_END " gives is drawn as bars. A staircase shows what a quantizer makes of every number "
+    .details = "Two arrays are two curves, and after " NB_STRONG "hist" NB_END
+               " two histograms. What " NB_STRONG "histogram(x)" NB_END
+               " gives is drawn as bars. A staircase shows what a quantizer makes of every number "
                "from L to H (-1 to 1 unless said): of absmax, zeropoint, any format, or a function of yours.",
     .examples = {"plot blk.0.attn_q", "plot hist W, q * s --bins 60", "plot staircase absmax --bits 3"},
     .arguments = {{"EXPR", NB_WORD_EXPRESSION, false}},
-    .options = {{.name = "bins",
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 1,
-                 .high = 4096,
-                 .summary = "of a histogram; 81 unless said"},
-                {.name = "bits", .kind = NB_WORD_COUNT, .value = "N", .low = 2, .high = 8, .summary = "of a staircase; 4 unless said"},
-                {.name = "convention",
-                 .kind = NB_WORD_CHOICE,
-                 .value = "labonne",
-                 .choices = "divide labonne",
-                 .summary = "of a staircase: multiply by 127 / max, a zero point without 0"},
-                {.name = "low",
-                 .kind = NB_WORD_NUMBER,
-                 .value = "L",
-                 .low = -1e30,
-                 .high = 1e30,
-                 .summary = "x of the first point; where a histogram begins; the smallest weight"},
-                {.name = "high",
-                 .kind = NB_WORD_NUMBER,
-                 .value = "H",
-                 .low = -1e30,
-                 .high = 1e30,
-                 .summary = "x of the last point; where a histogram ends; the largest weight"},
-                {.name = "log", .kind = NB_WORD_FLAG, .summary = "a logarithmic height"},
-                {.name = "title", .kind = NB_WORD_TEXT, .value = "TEXT", .summary = "what to see, over the figure"},
-                NB_FIGURE_OPTIONS},
+    .options =
+        {{.name = "bins",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .low = 1,
+          .high = 4096,
+          .summary = "of a histogram; 81 unless said"},
+         {.name = "bits",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .low = 2,
+          .high = 8,
+          .summary = "of a staircase; 4 unless said"},
+         {.name = "convention",
+          .kind = NB_WORD_CHOICE,
+          .value = "labonne",
+          .choices = "divide labonne",
+          .summary = "of a staircase: multiply by 127 / max, a zero point without 0"},
+         {.name = "low",
+          .kind = NB_WORD_NUMBER,
+          .value = "L",
+          .low = -1e30,
+          .high = 1e30,
+          .summary = "x of the first point; where a histogram begins; the smallest weight"},
+         {.name = "high",
+          .kind = NB_WORD_NUMBER,
+          .value = "H",
+          .low = -1e30,
+          .high = 1e30,
+          .summary = "x of the last point; where a histogram ends; the largest weight"},
+         {.name = "log", .kind = NB_WORD_FLAG, .summary = "a logarithmic height"},
+         {.name = "title", .kind = NB_WORD_TEXT, .value = "TEXT", .summary = "what to see, over the figure"},
+         NB_FIGURE_OPTIONS},
     .needs = NB_WRITES_FILES,
     .run = run,
 };

@@ -1,5 +1,5 @@
-/* `plot staircase WHAT`: what a quantizer makes of every number between two ends. The codes come from the engine's own
- * quantizing, or from a function of the learner's. */
+/* `plot staircase WHAT`: what a quantizer makes of every number between two ends. The codes come from the
+ * engine's own quantizing, or from a function of the learner's. */
 #include "repl/commands/plot.h"
 
 #include "quant/affine.h"
@@ -41,8 +41,8 @@ static void widen(stairs *s)
 
 static nb_status refuse_range(const stairs *s, const char *why, nb_error *error)
 {
-    return nb_fail(error, NB_ERR_ARGUMENT, "from %s to %s %s; try another --low and --high", nb_general(s->low, 4).text,
-                   nb_general(s->high, 4).text, why);
+    return nb_fail(error, NB_ERR_ARGUMENT, "from %s to %s %s; try another --low and --high",
+                   nb_general(s->low, 4).text, nb_general(s->high, 4).text, why);
 }
 
 static nb_status climb_integers(const nb_quantizer *quantizer, stairs *s, nb_error *error)
@@ -71,12 +71,14 @@ static nb_status climb_integers(const nb_quantizer *quantizer, stairs *s, nb_err
              affine.highest - affine.lowest + 1,
              absmax ? "as many below 0 as above" : "laid over the range, with 0 on one of them");
     if (absmax)
-        snprintf(s->subline, sizeof s->subline, "Q(x) = s * clamp(round(%s), %d, %d) with s = %s%s%s", divided, affine.lowest,
-                 affine.highest, nb_general(scale, 4).text, affine.multiplier != 0 ? ", m = " : "",
+        snprintf(s->subline, sizeof s->subline, "Q(x) = s * clamp(round(%s), %d, %d) with s = %s%s%s",
+                 divided, affine.lowest, affine.highest, nb_general(scale, 4).text,
+                 affine.multiplier != 0 ? ", m = " : "",
                  affine.multiplier != 0 ? nb_general((double)affine.multiplier, 4).text : "");
     else
-        snprintf(s->subline, sizeof s->subline, "Q(x) = s * (clamp(round(%s) + z, %d, %d) - z) with s = %s, z = %d", divided,
-                 affine.lowest, affine.highest, nb_general(scale, 4).text, affine.zero);
+        snprintf(s->subline, sizeof s->subline,
+                 "Q(x) = s * (clamp(round(%s) + z, %d, %d) - z) with s = %s, z = %d", divided, affine.lowest,
+                 affine.highest, nb_general(scale, 4).text, affine.zero);
     snprintf(s->note, sizeof s->note, "step s = %s", nb_general(scale, 3).text);
     return NB_OK;
 }
@@ -94,19 +96,23 @@ static void climb_floats(const nb_format *format, stairs *s)
         s->clip_high = most;
     }
     snprintf(s->headline, sizeof s->headline, "%s: %s", format->name,
-             format->bits > 8 ? "its steps are finer than this picture" : "fine steps near 0, coarse ones far from it");
-    snprintf(s->subline, sizeof s->subline, "%s%s", format->summary, format->needs_scale ? ", scaled so that the largest fits" : "");
+             format->bits > 8 ? "its steps are finer than this picture"
+                              : "fine steps near 0, coarse ones far from it");
+    snprintf(s->subline, sizeof s->subline, "%s%s", format->summary,
+             format->needs_scale ? ", scaled so that the largest fits" : "");
 }
 
 enum { LOOKED_AT = 3 }; /* behind the ends, which then stay the first of the largest */
 
-/* Numbers spread evenly over [low, high], both ends in every sixteenth part: what stands in the block beside the one that
- * is looked at. */
+/* Numbers spread evenly over [low, high], both ends in every sixteenth part: what stands in the block beside
+ * the one that is looked at. */
 static void fill_block(const stairs *s, float *block, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const double share = fmod((double)i * 0.61803398875, 1.0);
-        block[i] = (float)(i % 16 == 1 ? s->low : i % 16 == 2 ? s->high : s->low + (s->high - s->low) * share);
+        block[i] = (float)(i % 16 == 1   ? s->low
+                           : i % 16 == 2 ? s->high
+                                         : s->low + (s->high - s->low) * share);
     }
 }
 
@@ -138,7 +144,8 @@ static nb_status climb_blocks(const nb_format *format, stairs *s, nb_error *erro
 /* ---- functions ---- */
 
 /* All points at once: the function may look at the largest of them. */
-static nb_status climb_function(nb_notebook *notebook, const char *name, stairs *s, nb_items *out, nb_error *error)
+static nb_status climb_function(nb_notebook *notebook, const char *name, stairs *s, nb_items *out,
+                                nb_error *error)
 {
     nb_array_space *space = nb_language_space(notebook->language);
     nb_array *x;
@@ -151,8 +158,9 @@ static nb_status climb_function(nb_notebook *notebook, const char *name, stairs 
     nb_value argument = nb_value_array(x), result = {.kind = NB_VALUE_NONE};
     status = nb_language_apply(notebook->language, name, &argument, out, &result, error);
     if (status == NB_OK && (result.kind != NB_VALUE_ARRAY || result.array->size != N_POINTS))
-        status = nb_fail(error, NB_ERR_ARGUMENT, "%.60s makes %s of an array of %zu numbers; stairs need as many as they give",
-                         name, nb_value_describe(&result).text, n);
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "%.60s makes %s of an array of %zu numbers; stairs need as many as they give", name,
+                         nb_value_describe(&result).text, n);
     for (size_t i = 0; status == NB_OK && i < N_POINTS; i++)
         s->q[i] = (double)result.array->data[i];
     for (size_t i = 0; status == NB_OK && i < N_POINTS; i++)
@@ -185,14 +193,15 @@ static void describe(const char *what, stairs *s)
     if (!s->headline[0])
         snprintf(s->headline, sizeof s->headline, "%.60s: %zu steps from %s to %s", what, s->n_steps,
                  nb_general(s->low, 4).text, nb_general(s->high, 4).text);
-    snprintf(s->sentence, sizeof s->sentence,
-             "Staircase of %.60s from %s to %s: %zu steps; between %s and %s no number is off by more than %s.", what,
-             nb_general(s->x_low, 4).text, nb_general(s->x_high, 4).text, s->n_steps, nb_general(s->low, 4).text,
-             nb_general(s->high, 4).text, nb_general(worst, 3).text);
+    snprintf(
+        s->sentence, sizeof s->sentence,
+        "Staircase of %.60s from %s to %s: %zu steps; between %s and %s no number is off by more than %s.",
+        what, nb_general(s->x_low, 4).text, nb_general(s->x_high, 4).text, s->n_steps,
+        nb_general(s->low, 4).text, nb_general(s->high, 4).text, nb_general(worst, 3).text);
 }
 
-/* absmax and zeropoint have --bits; "int4" is absmax of 4, "int4 zeropoint" says so, others are formats. False: none of
- * these is called so. */
+/* absmax and zeropoint have --bits; "int4" is absmax of 4, "int4 zeropoint" says so, others are formats.
+ * False: none of these is called so. */
 static bool read_quantizer(const nb_call *call, const char *what, nb_quantizer *out)
 {
     char name[16] = "", scheme[16] = "";
@@ -202,7 +211,8 @@ static bool read_quantizer(const nb_call *call, const char *what, nb_quantizer *
     memcpy(name, what, n);
     memcpy(scheme, what + n + (what[n] == ' '), strlen(what + n + (what[n] == ' ')));
     const bool bare = strcmp(name, "absmax") == 0 || strcmp(name, "zeropoint") == 0;
-    *out = (nb_quantizer){.format = bare ? nb_format_int((unsigned)nb_call_number(call, "bits", 4)) : nb_format_find(name)};
+    *out = (nb_quantizer){.format = bare ? nb_format_int((unsigned)nb_call_number(call, "bits", 4))
+                                         : nb_format_find(name)};
     if (!out->format || (scheme[0] && (bare || out->format->kind != NB_FORMAT_INT)))
         return false;
     const char *said = bare ? name : scheme[0] ? scheme : "absmax";
@@ -227,9 +237,11 @@ static nb_status unknown(const nb_notebook *notebook, const char *what, nb_error
         if (nb_language_variable_is_function(notebook->language, i))
             nb_nearest_offer(&nearest, nb_language_variable_at(notebook->language, i));
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "no quantizer is called \"%.60s\": did you mean %s?", what, nearest.best);
+        return nb_fail(error, NB_ERR_ARGUMENT, "no quantizer is called \"%.60s\": did you mean %s?", what,
+                       nearest.best);
     return nb_fail(error, NB_ERR_ARGUMENT,
-                   "no quantizer is called \"%.60s\": plot staircase takes absmax, zeropoint, a format (formats lists them) "
+                   "no quantizer is called \"%.60s\": plot staircase takes absmax, zeropoint, a format "
+                   "(formats lists them) "
                    "or a function of yours",
                    what);
 }
@@ -256,16 +268,18 @@ static nb_status climb(nb_notebook *notebook, const nb_call *call, const char *w
     return NB_OK;
 }
 
-nb_status nb_plot_staircase(nb_notebook *notebook, const nb_call *call, const char *what, nb_items *out, nb_error *error)
+nb_status nb_plot_staircase(nb_notebook *notebook, const nb_call *call, const char *what, nb_items *out,
+                            nb_error *error)
 {
     stairs *s = nb_calloc(1, sizeof *s);
     if (!s)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
     s->low = s->x_low = nb_call_number(call, "low", -1);
     s->high = s->x_high = nb_call_number(call, "high", 1);
-    nb_status status = s->low < s->high && fmax(fabs(s->low), fabs(s->high)) < 1e30
-                           ? climb(notebook, call, what, s, out, error)
-                           : nb_fail(error, NB_ERR_ARGUMENT, "--low lies below --high, and both are no larger than 1e30");
+    nb_status status =
+        s->low < s->high && fmax(fabs(s->low), fabs(s->high)) < 1e30
+            ? climb(notebook, call, what, s, out, error)
+            : nb_fail(error, NB_ERR_ARGUMENT, "--low lies below --high, and both are no larger than 1e30");
     if (status == NB_OK) {
         describe(what, s);
         const nb_figure figure = {

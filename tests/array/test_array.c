@@ -46,7 +46,10 @@ static nb_array *array_of(const double *values, int n_dims, const size_t *dims)
     return shaped;
 }
 
-static nb_array *vector_of(const double *values, size_t n) { return array_of(values, 1, &n); }
+static nb_array *vector_of(const double *values, size_t n)
+{
+    return array_of(values, 1, &n);
+}
 
 static nb_array *counting(int n_dims, const size_t *dims)
 {
@@ -78,10 +81,14 @@ static void expect(nb_array *array, int n_dims, const size_t *dims, const double
     nb_array_release(&array);
 }
 
-static void expect_vector(nb_array *array, size_t n, const double *want) { expect(array, 1, &n, want); }
+static void expect_vector(nb_array *array, size_t n, const double *want)
+{
+    expect(array, 1, &n, want);
+}
 
 #define EXPECT(array, ...)                                                                                   \
-    expect_vector(array, sizeof((const double[]){__VA_ARGS__}) / sizeof(double), (const double[]){__VA_ARGS__})
+    expect_vector(array, sizeof((const double[]){__VA_ARGS__}) / sizeof(double),                             \
+                  (const double[]){__VA_ARGS__})
 
 static void expect_error(nb_status got, nb_status want, const char *sentence)
 {
@@ -91,7 +98,10 @@ static void expect_error(nb_status got, nb_status want, const char *sentence)
 
 static const double SAMPLE[] = {1.5, -0.5, -0.5, -1.0, 0.75, -2.25, 1.75, -0.75, 0.25, -0.25, 1.5, -2.0};
 static const size_t THREE_FOUR[] = {3, 4};
-static nb_array *sample(void) { return array_of(SAMPLE, 2, THREE_FOUR); }
+static nb_array *sample(void)
+{
+    return array_of(SAMPLE, 2, THREE_FOUR);
+}
 
 /* ---- elementwise ---- */
 
@@ -110,7 +120,8 @@ static nb_array *binary(nb_binary op, nb_operand a, nb_operand b)
     return y;
 }
 
-#define UNARY(op, ...) unary(op, (const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
+#define UNARY(op, ...)                                                                                       \
+    unary(op, (const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
 
 static void test_unary(void **state)
 {
@@ -121,7 +132,8 @@ static void test_unary(void **state)
     EXPECT(UNARY(NB_UNARY_TRUNC, 1.9, -1.9), 1, -1);
     EXPECT(UNARY(NB_UNARY_SIGN, 3, -3, 0, NAN), 1, -1, 0, NAN);
     EXPECT(UNARY(NB_UNARY_SQRT, 4, 2, -1), 2, 1.41421354f, NAN);
-    EXPECT(UNARY(NB_UNARY_LOG, 1, 0, -1, INFINITY, 10, 1e-45), 0, -INFINITY, NAN, INFINITY, 2.30258512f, -103.278931f);
+    EXPECT(UNARY(NB_UNARY_LOG, 1, 0, -1, INFINITY, 10, 1e-45), 0, -INFINITY, NAN, INFINITY, 2.30258512f,
+           -103.278931f);
     EXPECT(UNARY(NB_UNARY_LOG2, 8, 0.5, 3), 3, -1, 1.58496249f);
     EXPECT(UNARY(NB_UNARY_LOG10, 1000, 0.01), 3, -2);
     EXPECT(UNARY(NB_UNARY_EXP, 0, 1, 100, -200, NAN), 1, 2.71828175f, INFINITY, 0, NAN);
@@ -140,19 +152,22 @@ static void test_powers_and_remainders(void **state)
 {
     (void)state;
     const double bases[] = {2, -2, -2, 0, -0.0, 0, -8, INFINITY, -INFINITY, -INFINITY, 0.5, 2, 4, 10, 1, 3};
-    const double exponents[] = {10, 3, 0.5, -1, -1, 3, 1.0 / 3, -2, 3, -3, INFINITY, -INFINITY, 0.5, -3, NAN, 40};
+    const double exponents[] = {10, 3,  0.5,      -1,        -1,  3,  1.0 / 3, -2,
+                                3,  -3, INFINITY, -INFINITY, 0.5, -3, NAN,     40};
     nb_array *a = vector_of(bases, 16), *b = vector_of(exponents, 16);
-    EXPECT(binary(NB_BINARY_POWER, nb_operand_of(a), nb_operand_of(b)), 1024, -8, NAN, INFINITY, -INFINITY, 0, NAN, 0,
-           -INFINITY, -0.0, 0, 0, 2, 0.0010000000474974513, 1, 12157665459056928801.0);
-    EXPECT(binary(NB_BINARY_POWER, nb_operand_of(a), nb_operand_number(2)), 4, 4, 4, 0, 0, 0, 64, INFINITY, INFINITY,
-           INFINITY, 0.25, 4, 16, 100, 1, 9);
+    EXPECT(binary(NB_BINARY_POWER, nb_operand_of(a), nb_operand_of(b)), 1024, -8, NAN, INFINITY, -INFINITY, 0,
+           NAN, 0, -INFINITY, -0.0, 0, 0, 2, 0.0010000000474974513, 1, 12157665459056928801.0);
+    EXPECT(binary(NB_BINARY_POWER, nb_operand_of(a), nb_operand_number(2)), 4, 4, 4, 0, 0, 0, 64, INFINITY,
+           INFINITY, INFINITY, 0.25, 4, 16, 100, 1, 9);
     EXPECT(binary(NB_BINARY_POWER, nb_operand_number(2), nb_operand_of(b)), 1024, 8, 1.41421354f, 0.5, 0.5, 8,
            1.25992107f, 0.25, 8, 0.125, INFINITY, 0, 1.41421354f, 0.125, NAN, 1.099511627776e12);
     nb_array_release(&a);
     nb_array_release(&b);
-    const double dividends[] = {5, -5, 5, -5, 5.5, -0.0, 0, 1, -1, 1}, divisors[] = {3, 3, -3, -3, 2, 3, -3, INFINITY, INFINITY, 0};
+    const double dividends[] = {5, -5, 5, -5, 5.5, -0.0, 0, 1, -1, 1},
+                 divisors[] = {3, 3, -3, -3, 2, 3, -3, INFINITY, INFINITY, 0};
     a = vector_of(dividends, 10), b = vector_of(divisors, 10);
-    EXPECT(binary(NB_BINARY_REMAINDER, nb_operand_of(a), nb_operand_of(b)), 2, 1, -1, -2, 1.5, 0, -0.0, 1, INFINITY, NAN);
+    EXPECT(binary(NB_BINARY_REMAINDER, nb_operand_of(a), nb_operand_of(b)), 2, 1, -1, -2, 1.5, 0, -0.0, 1,
+           INFINITY, NAN);
     nb_array_release(&a);
     nb_array_release(&b);
 }
@@ -172,7 +187,8 @@ static void test_nan_and_truth(void **state)
     EXPECT(binary(NB_BINARY_GREATER_EQUAL, a, one), 1, 0, 0, 1, 0);
     EXPECT(binary(NB_BINARY_AND, a, one), 1, 1, 0, 1, 1);
     EXPECT(binary(NB_BINARY_OR, a, nb_operand_number(0)), 1, 1, 0, 1, 1);
-    assert_int_equal(nb_array_clamp(&space, a, nb_operand_number(-1), nb_operand_number(1.5), &y, &error), NB_OK);
+    assert_int_equal(nb_array_clamp(&space, a, nb_operand_number(-1), nb_operand_number(1.5), &y, &error),
+                     NB_OK);
     EXPECT(y, 1, NAN, 0, 1.5, -1);
     assert_int_equal(nb_array_where(&space, a, nb_operand_number(7), a, &y, &error), NB_OK);
     EXPECT(y, 7, 7, 0, 7, 7);
@@ -232,8 +248,9 @@ static void test_broadcast(void **state)
     expect(binary(NB_BINARY_ADD, nb_operand_number(2), nb_operand_number(3)), 0, NULL, (const double[]){5});
     nb_array_release(&r);
     r = counting(2, two_three);
-    expect_error(nb_array_where(&space, nb_operand_of(x), nb_operand_number(1), nb_operand_of(r), &all, &error),
-                 NB_ERR_ARGUMENT, "where: 0 x 3 and 2 x 3 do not broadcast");
+    expect_error(
+        nb_array_where(&space, nb_operand_of(x), nb_operand_number(1), nb_operand_of(r), &all, &error),
+        NB_ERR_ARGUMENT, "where: 0 x 3 and 2 x 3 do not broadcast");
     nb_array_release(&x);
     nb_array_release(&r);
 }
@@ -289,11 +306,12 @@ static void test_reductions(void **state)
     assert_true(reduce(NB_REDUCE_ANY, x) == 1 && reduce(NB_REDUCE_ALL, x) == 1);
     EXPECT(reduce_axis(NB_REDUCE_SUM, x, 0, false), 2.5, -3, 2.75, -3.75);
     EXPECT(reduce_axis(NB_REDUCE_MEAN, x, -1, false), -0.125, -0.125, -0.125);
-    EXPECT(reduce_axis(NB_REDUCE_VARIANCE, x, 0, false), 0.2638888888888889, 0.7916666666666666, 1.0138888888888888,
-           0.2916666666666667);
+    EXPECT(reduce_axis(NB_REDUCE_VARIANCE, x, 0, false), 0.2638888888888889, 0.7916666666666666,
+           1.0138888888888888, 0.2916666666666667);
     EXPECT(reduce_axis(NB_REDUCE_ARGMAX, x, 0, false), 0, 2, 1, 1);
     EXPECT(reduce_axis(NB_REDUCE_ARGMIN, x, 1, false), 3, 1, 3);
-    expect(reduce_axis(NB_REDUCE_MAX, x, 1, true), 2, (const size_t[]){3, 1}, (const double[]){1.5, 1.75, 1.5});
+    expect(reduce_axis(NB_REDUCE_MAX, x, 1, true), 2, (const size_t[]){3, 1},
+           (const double[]){1.5, 1.75, 1.5});
     nb_array *none;
     expect_error(nb_array_reduce_axis(&space, NB_REDUCE_SUM, x, 2, false, &none, &error), NB_ERR_ARGUMENT,
                  "sum: an array of 3 x 4 has axes 0 to 1 (or -1 to -2), not 2");
@@ -357,13 +375,14 @@ static void test_reshape_and_transpose(void **state)
     assert_int_equal(nb_array_reshape(x, 2, open, &y, &error), NB_OK);
     assert_int_equal(y->dims[1], 6);
     nb_array_release(&y);
-    expect_error(nb_array_reshape(x, 2, wrong, &y, &error), NB_ERR_ARGUMENT,
-                 "reshape: 2 x 3 x 4 holds 24 numbers, which 5 x 1 does not divide (1 is the open dimension)");
+    expect_error(
+        nb_array_reshape(x, 2, wrong, &y, &error), NB_ERR_ARGUMENT,
+        "reshape: 2 x 3 x 4 holds 24 numbers, which 5 x 1 does not divide (1 is the open dimension)");
     expect_error(nb_array_reshape(x, 2, small, &y, &error), NB_ERR_ARGUMENT,
                  "reshape: 2 x 3 x 4 holds 24 numbers, which 5 x 4 does not hold");
     assert_int_equal(nb_array_transpose(x, (const int[]){1, 0, 2}, &y, &error), NB_OK);
-    expect(y, 3, (const size_t[]){3, 2, 4},
-           (const double[]){0, 1, 2, 3, 12, 13, 14, 15, 4, 5, 6, 7, 16, 17, 18, 19, 8, 9, 10, 11, 20, 21, 22, 23});
+    expect(y, 3, (const size_t[]){3, 2, 4}, (const double[]){0,  1,  2,  3,  12, 13, 14, 15, 4,  5,  6,  7,
+                                                             16, 17, 18, 19, 8,  9,  10, 11, 20, 21, 22, 23});
     assert_int_equal(nb_array_transpose(x, NULL, &y, &error), NB_OK);
     assert_int_equal(nb_array_transpose(y, NULL, &z, &error), NB_OK);
     assert_memory_equal(z->data, x->data, 24 * sizeof(float));
@@ -375,10 +394,22 @@ static void test_reshape_and_transpose(void **state)
     nb_array_release(&x);
 }
 
-#define AT(i) {.kind = NB_SLICE_INDEX, .begin = (i)}
-#define STEP(s) {.kind = NB_SLICE_RANGE, .step = (s)}
-#define FROM(b, s) {.kind = NB_SLICE_RANGE, .has_begin = true, .begin = (b), .step = (s)}
-#define RANGE(b, e, s) {.kind = NB_SLICE_RANGE, .has_begin = true, .has_end = true, .begin = (b), .end = (e), .step = (s)}
+#define AT(i)                                                                                                \
+    {                                                                                                        \
+        .kind = NB_SLICE_INDEX, .begin = (i)                                                                 \
+    }
+#define STEP(s)                                                                                              \
+    {                                                                                                        \
+        .kind = NB_SLICE_RANGE, .step = (s)                                                                  \
+    }
+#define FROM(b, s)                                                                                           \
+    {                                                                                                        \
+        .kind = NB_SLICE_RANGE, .has_begin = true, .begin = (b), .step = (s)                                 \
+    }
+#define RANGE(b, e, s)                                                                                       \
+    {                                                                                                        \
+        .kind = NB_SLICE_RANGE, .has_begin = true, .has_end = true, .begin = (b), .end = (e), .step = (s)    \
+    }
 
 static void test_slices(void **state)
 {
@@ -395,7 +426,8 @@ static void test_slices(void **state)
     expect(y, 3, (const size_t[]){2, 0, 4}, NULL);
     assert_int_equal(nb_array_slice(x, last, 3, &y, &error), NB_OK);
     expect(y, 0, NULL, (const double[]){23});
-    const nb_slice before[] = {AT(0), AT(0), FROM(-100, -1)}, backwards[] = {AT(0), AT(0), RANGE(100, -3, -1)};
+    const nb_slice before[] = {AT(0), AT(0), FROM(-100, -1)},
+                   backwards[] = {AT(0), AT(0), RANGE(100, -3, -1)};
     assert_int_equal(nb_array_slice(x, before, 3, &y, &error), NB_OK);
     expect(y, 1, (const size_t[]){0}, NULL);
     assert_int_equal(nb_array_slice(x, backwards, 3, &y, &error), NB_OK); /* range(4)[100:-3:-1] */
@@ -431,14 +463,16 @@ static void test_pick_take_concat(void **state)
     expect(y, 2, (const size_t[]){2, 4}, (const double[]){0.25, -0.25, 1.5, -2, 1.5, -0.5, -0.5, -1});
     nb_array_release(&mask);
     mask = vector_of(beyond, 1);
-    expect_error(nb_array_take(x, mask, &y, &error), NB_ERR_ARGUMENT, "3 is no index into axis 0 of an array of 3 x 4");
+    expect_error(nb_array_take(x, mask, &y, &error), NB_ERR_ARGUMENT,
+                 "3 is no index into axis 0 of an array of 3 x 4");
     nb_array_release(&mask);
     mask = vector_of(half, 1);
     assert_int_equal(nb_array_take(x, mask, &y, &error), NB_ERR_ARGUMENT);
     nb_array_release(&mask);
     assert_int_equal(nb_array_concat(&space, (nb_array *const[]){x, small}, 2, 1, &y, &error), NB_OK);
     expect(y, 2, (const size_t[]){3, 6},
-           (const double[]){1.5, -0.5, -0.5, -1, 0, 1, 0.75, -2.25, 1.75, -0.75, 2, 3, 0.25, -0.25, 1.5, -2, 4, 5});
+           (const double[]){1.5, -0.5, -0.5, -1, 0, 1, 0.75, -2.25, 1.75, -0.75, 2, 3, 0.25, -0.25, 1.5, -2,
+                            4, 5});
     expect_error(nb_array_concat(&space, (nb_array *const[]){x, small}, 2, 0, &y, &error), NB_ERR_ARGUMENT,
                  "concat: 3 x 4 and 3 x 2 do not join along axis 0");
     nb_array_release(&x);
@@ -460,8 +494,9 @@ static void test_matmul(void **state)
     EXPECT(y, 10, 13);
     assert_int_equal(nb_array_matmul(&space, v, v, &y, &error), NB_OK);
     expect(y, 0, NULL, (const double[]){5});
-    expect_error(nb_array_matmul(&space, a, a, &y, &error), NB_ERR_ARGUMENT,
-                 "matmul: 2 x 3 and 2 x 3 do not multiply: the left one's last length is the right one's rows");
+    expect_error(
+        nb_array_matmul(&space, a, a, &y, &error), NB_ERR_ARGUMENT,
+        "matmul: 2 x 3 and 2 x 3 do not multiply: the left one's last length is the right one's rows");
     nb_array_release(&b);
     b = counting(4, (const size_t[]){2, 2, 3, 1});
     nb_array *stack = counting(3, (const size_t[]){2, 2, 3});
@@ -478,11 +513,13 @@ static void test_sort(void **state)
     (void)state;
     nb_array *x = sample(), *y;
     assert_int_equal(nb_array_sort(x, 0, &y, &error), NB_OK);
-    expect(y, 2, THREE_FOUR, (const double[]){0.25, -2.25, -0.5, -2, 0.75, -0.5, 1.5, -1, 1.5, -0.25, 1.75, -0.75});
+    expect(y, 2, THREE_FOUR,
+           (const double[]){0.25, -2.25, -0.5, -2, 0.75, -0.5, 1.5, -1, 1.5, -0.25, 1.75, -0.75});
     assert_int_equal(nb_array_argsort(x, 1, &y, &error), NB_OK);
     expect(y, 2, THREE_FOUR, (const double[]){3, 1, 2, 0, 1, 3, 0, 2, 3, 1, 0, 2});
     assert_int_equal(nb_array_cumsum(x, 0, &y, &error), NB_OK);
-    expect(y, 2, THREE_FOUR, (const double[]){1.5, -0.5, -0.5, -1, 2.25, -2.75, 1.25, -1.75, 2.5, -3, 2.75, -3.75});
+    expect(y, 2, THREE_FOUR,
+           (const double[]){1.5, -0.5, -0.5, -1, 2.25, -2.75, 1.25, -1.75, 2.5, -3, 2.75, -3.75});
     nb_array_release(&x);
     const double hostile[] = {NAN, INFINITY, -1, 0, -INFINITY, NAN, 2, -0.0};
     x = vector_of(hostile, 8);
@@ -590,7 +627,8 @@ static void test_limits(void **state)
                  "an array of 100000 x 100000 does not fit: arrays hold 0 MB now and may hold 67 MB in all");
     assert_null(y);
     assert_int_equal(nb_array_create(&space, 3, huge, &y, &error), NB_ERR_MEMORY);
-    assert_int_equal(nb_array_create(&space, 5, (const size_t[]){1, 1, 1, 1, 1}, &y, &error), NB_ERR_ARGUMENT);
+    assert_int_equal(nb_array_create(&space, 5, (const size_t[]){1, 1, 1, 1, 1}, &y, &error),
+                     NB_ERR_ARGUMENT);
     nb_array *held[3];
     const size_t twenty_mb = 5000000;
     for (int i = 0; i < 3; i++)
@@ -600,7 +638,8 @@ static void test_limits(void **state)
         nb_array_release(&held[i]);
     assert_int_equal(space.used_bytes, 0);
     atomic_store(&context->cancel, true);
-    assert_int_equal(nb_array_rand(&space, 1, &twenty_mb, &(nb_random){{1, 2, 3, 4}}, &y, &error), NB_ERR_CANCELLED);
+    assert_int_equal(nb_array_rand(&space, 1, &twenty_mb, &(nb_random){{1, 2, 3, 4}}, &y, &error),
+                     NB_ERR_CANCELLED);
     assert_null(y);
     assert_false(atomic_load(&context->cancel));
 }
@@ -617,8 +656,9 @@ static void test_no_memory(void **state)
             nb_array *y = NULL, *z = NULL;
             double number;
             nb_memory_fail_after(nth);
-            nb_status status = op == 0   ? nb_array_sort(x, 0, &y, &error)
-                               : op == 1 ? nb_array_reduce_axis(&space, NB_REDUCE_SUM, x, 0, false, &y, &error)
+            nb_status status = op == 0 ? nb_array_sort(x, 0, &y, &error)
+                               : op == 1
+                                   ? nb_array_reduce_axis(&space, NB_REDUCE_SUM, x, 0, false, &y, &error)
                                : op == 2 ? nb_array_replace(x, part, 1, nb_operand_number(1), &y, &error)
                                : op == 3 ? nb_array_histogram(x, 4, NAN, NAN, &y, &z, &error)
                                : op == 4 ? nb_array_quantile(x, 0.5, &number, &error)

@@ -1,5 +1,5 @@
-/* Every loop of array operations on every CPU level that this machine has, and for 1 to 3 threads: the bits of the
- * scalar definition. */
+/* Every loop of array operations on every CPU level that this machine has, and for 1 to 3 threads: the bits
+ * of the scalar definition. */
 #include "array/array.h"
 #include "array/kernels.h"
 #include "array/scalar.h"
@@ -39,9 +39,10 @@ static uint32_t bits_of(float x)
 /* Ordinary numbers, any bits at all, and what is special. */
 static void fill(float *x, uint64_t seed)
 {
-    static const uint32_t special[] = {0, 0x80000000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001, 1,
-                                       0x80000001, 0x007fffff, 0x7f7fffff, 0x3f800000, 0xbf800000, 0x3f000000,
-                                       0x40200000, 0x4b000000, 0x4b000001, 0xcaffffff, 0x42b17218, 0xc2cff1b5};
+    static const uint32_t special[] = {0,          0x80000000, 0x7f800000, 0xff800000, 0x7fc00000,
+                                       0xffc00001, 0x7f800001, 1,          0x80000001, 0x007fffff,
+                                       0x7f7fffff, 0x3f800000, 0xbf800000, 0x3f000000, 0x40200000,
+                                       0x4b000000, 0x4b000001, 0xcaffffff, 0x42b17218, 0xc2cff1b5};
     nb_random random;
     nb_random_seed(&random, seed);
     for (size_t i = 0; i < N; i++) {
@@ -93,26 +94,62 @@ static float define_unary(nb_unary op, float x)
 {
     float y;
     switch (op) {
-    case NB_UNARY_NEGATE: y = -x; break;
-    case NB_UNARY_ABS: y = fabsf(x); break;
-    case NB_UNARY_SIGN: y = x != x ? NAN : x > 0 ? 1 : x < 0 ? -1 : 0; break;
-    case NB_UNARY_ROUND: y = nearbyintf(x); break;
-    case NB_UNARY_FLOOR: y = floorf(x); break;
-    case NB_UNARY_CEIL: y = ceilf(x); break;
-    case NB_UNARY_TRUNC: y = truncf(x); break;
-    case NB_UNARY_SQRT: y = sqrtf(x); break;
-    case NB_UNARY_EXP: y = nb_expf(x); break;
-    case NB_UNARY_LOG: y = (float)nb_log((double)x); break;
-    case NB_UNARY_LOG2: y = (float)(nb_log((double)x) / 0.693147180559945309); break;
-    case NB_UNARY_LOG10: y = (float)(nb_log((double)x) / 2.302585092994045684); break;
-    case NB_UNARY_TANH: y = nb_tanhf(x); break;
-    case NB_UNARY_SIN: y = (float)nb_sin((double)x); break;
-    case NB_UNARY_COS: y = (float)nb_cos((double)x); break;
-    case NB_UNARY_SIGMOID: y = 1.0f / (1.0f + nb_expf(-x)); break;
-    case NB_UNARY_NOT: return x == 0;
-    case NB_UNARY_IS_NAN: return x != x;
-    case NB_UNARY_IS_FINITE: return isfinite(x) ? 1 : 0;
-    default: return 0;
+    case NB_UNARY_NEGATE:
+        y = -x;
+        break;
+    case NB_UNARY_ABS:
+        y = fabsf(x);
+        break;
+    case NB_UNARY_SIGN:
+        y = x != x ? NAN : x > 0 ? 1 : x < 0 ? -1 : 0;
+        break;
+    case NB_UNARY_ROUND:
+        y = nearbyintf(x);
+        break;
+    case NB_UNARY_FLOOR:
+        y = floorf(x);
+        break;
+    case NB_UNARY_CEIL:
+        y = ceilf(x);
+        break;
+    case NB_UNARY_TRUNC:
+        y = truncf(x);
+        break;
+    case NB_UNARY_SQRT:
+        y = sqrtf(x);
+        break;
+    case NB_UNARY_EXP:
+        y = nb_expf(x);
+        break;
+    case NB_UNARY_LOG:
+        y = (float)nb_log((double)x);
+        break;
+    case NB_UNARY_LOG2:
+        y = (float)(nb_log((double)x) / 0.693147180559945309);
+        break;
+    case NB_UNARY_LOG10:
+        y = (float)(nb_log((double)x) / 2.302585092994045684);
+        break;
+    case NB_UNARY_TANH:
+        y = nb_tanhf(x);
+        break;
+    case NB_UNARY_SIN:
+        y = (float)nb_sin((double)x);
+        break;
+    case NB_UNARY_COS:
+        y = (float)nb_cos((double)x);
+        break;
+    case NB_UNARY_SIGMOID:
+        y = 1.0f / (1.0f + nb_expf(-x));
+        break;
+    case NB_UNARY_NOT:
+        return x == 0;
+    case NB_UNARY_IS_NAN:
+        return x != x;
+    case NB_UNARY_IS_FINITE:
+        return isfinite(x) ? 1 : 0;
+    default:
+        return 0;
     }
     return y != y ? float_of(0x7fc00000) : y;
 }
@@ -139,23 +176,48 @@ static float define_binary(nb_binary op, float x, float y)
     const bool is_nan = x != x || y != y;
     float z;
     switch (op) {
-    case NB_BINARY_ADD: z = x + y; break;
-    case NB_BINARY_SUBTRACT: z = x - y; break;
-    case NB_BINARY_MULTIPLY: z = x * y; break;
-    case NB_BINARY_DIVIDE: z = x / y; break;
-    case NB_BINARY_REMAINDER: z = remainder_f32(x, y); break;
-    case NB_BINARY_POWER: z = nb_array_power_f32(x, y); break;
-    case NB_BINARY_MIN: z = is_nan ? NAN : x < y ? x : y; break;
-    case NB_BINARY_MAX: z = is_nan ? NAN : x > y ? x : y; break;
-    case NB_BINARY_EQUAL: return x == y;
-    case NB_BINARY_NOT_EQUAL: return x != y;
-    case NB_BINARY_LESS: return x < y;
-    case NB_BINARY_LESS_EQUAL: return x <= y;
-    case NB_BINARY_GREATER: return x > y;
-    case NB_BINARY_GREATER_EQUAL: return x >= y;
-    case NB_BINARY_AND: return x != 0 && y != 0;
-    case NB_BINARY_OR: return x != 0 || y != 0;
-    default: return 0;
+    case NB_BINARY_ADD:
+        z = x + y;
+        break;
+    case NB_BINARY_SUBTRACT:
+        z = x - y;
+        break;
+    case NB_BINARY_MULTIPLY:
+        z = x * y;
+        break;
+    case NB_BINARY_DIVIDE:
+        z = x / y;
+        break;
+    case NB_BINARY_REMAINDER:
+        z = remainder_f32(x, y);
+        break;
+    case NB_BINARY_POWER:
+        z = nb_array_power_f32(x, y);
+        break;
+    case NB_BINARY_MIN:
+        z = is_nan ? NAN : x < y ? x : y;
+        break;
+    case NB_BINARY_MAX:
+        z = is_nan ? NAN : x > y ? x : y;
+        break;
+    case NB_BINARY_EQUAL:
+        return x == y;
+    case NB_BINARY_NOT_EQUAL:
+        return x != y;
+    case NB_BINARY_LESS:
+        return x < y;
+    case NB_BINARY_LESS_EQUAL:
+        return x <= y;
+    case NB_BINARY_GREATER:
+        return x > y;
+    case NB_BINARY_GREATER_EQUAL:
+        return x >= y;
+    case NB_BINARY_AND:
+        return x != 0 && y != 0;
+    case NB_BINARY_OR:
+        return x != 0 || y != 0;
+    default:
+        return 0;
     }
     return z != z ? float_of(0x7fc00000) : z;
 }
@@ -216,7 +278,8 @@ static void check_ternary(const char *level, const nb_array_kernels *k, size_t n
         expect_same(level, "where", n);
         forget();
         for (size_t i = 0; i < n; i++)
-            want[i] = define_binary(NB_BINARY_MIN, define_binary(NB_BINARY_MAX, a[i * s[0]], b[i * s[1]]), c[i * s[2]]);
+            want[i] = define_binary(NB_BINARY_MIN, define_binary(NB_BINARY_MAX, a[i * s[0]], b[i * s[1]]),
+                                    c[i * s[2]]);
         k->clamp(a, s[0], b, s[1], c, s[2], n, got);
         expect_same(level, "clamp", n);
     }
@@ -228,10 +291,12 @@ static void test_ternary(void **state)
     for_each_level(check_ternary);
 }
 
-static void expect_lanes(const char *level, const char *what, const double *lanes, const double *wanted, size_t n)
+static void expect_lanes(const char *level, const char *what, const double *lanes, const double *wanted,
+                         size_t n)
 {
     for (int i = 0; i < 16; i++)
-        if (memcmp(&lanes[i], &wanted[i], sizeof lanes[i]) != 0 && (lanes[i] == lanes[i] || wanted[i] == wanted[i]))
+        if (memcmp(&lanes[i], &wanted[i], sizeof lanes[i]) != 0 &&
+            (lanes[i] == lanes[i] || wanted[i] == wanted[i]))
             fail_msg("%s, %s of %zu: lane %d is %.17g, not %.17g", level, what, n, i, lanes[i], wanted[i]);
 }
 
@@ -338,7 +403,8 @@ static void check_columns(const char *level, const nb_array_kernels *k, size_t n
     assert_int_equal(nb_array_transpose(x, NULL, &turned, &error), NB_OK);
     for (int op = 0; op < NB_REDUCE_COUNT; op++) {
         assert_int_equal(nb_array_reduce_axis(&space, (nb_reduction)op, x, 0, false, &down, &error), NB_OK);
-        assert_int_equal(nb_array_reduce_axis(&space, (nb_reduction)op, turned, 1, false, &along, &error), NB_OK);
+        assert_int_equal(nb_array_reduce_axis(&space, (nb_reduction)op, turned, 1, false, &along, &error),
+                         NB_OK);
         expect_equal(down, along, nb_reduction_name((nb_reduction)op));
         nb_array_release(&down);
         nb_array_release(&along);
@@ -429,7 +495,8 @@ static uint64_t fingerprint(const char *level, unsigned n_threads)
     double total;
     assert_int_equal(nb_array_randn(&space, 2, dims, &random, &x, &error), NB_OK);
     assert_int_equal(nb_array_reduce_axis(&space, NB_REDUCE_STD, x, 0, true, &scale, &error), NB_OK);
-    assert_int_equal(nb_array_binary(&space, NB_BINARY_DIVIDE, nb_operand_of(x), nb_operand_of(scale), &q, &error), NB_OK);
+    assert_int_equal(
+        nb_array_binary(&space, NB_BINARY_DIVIDE, nb_operand_of(x), nb_operand_of(scale), &q, &error), NB_OK);
     assert_int_equal(nb_array_unary(&space, NB_UNARY_EXP, q, &y, &error), NB_OK);
     assert_int_equal(nb_array_transpose(y, NULL, &z, &error), NB_OK);
     nb_array_release(&y);

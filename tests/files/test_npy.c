@@ -105,12 +105,13 @@ static void expect_header_refused(const char *header, nb_status status, const ch
 static void test_numpy_files(void **state)
 {
     (void)state;
-    static const uint8_t f4[] = {0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40,
+    static const uint8_t f4[] = {0, 0, 0x80, 0x3f, 0, 0, 0,    0x40, 0, 0, 0x40, 0x40,
                                  0, 0, 0x80, 0x40, 0, 0, 0xa0, 0x40, 0, 0, 0xd0, 0x40};
-    static const uint8_t f8[] = {0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0x40, 0x10, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0,
-                                 0x40, 0x14, 0, 0, 0, 0, 0, 0, 0x40, 8, 0, 0, 0, 0, 0, 0, 0x40, 0x1a, 0, 0, 0, 0, 0, 0};
-    static const uint8_t i8[] = {1, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                 1, 0, 0, 0, 0, 1, 0, 0};
+    static const uint8_t f8[] = {0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0x40, 0x10, 0, 0, 0, 0, 0, 0,
+                                 0x40, 0,    0, 0, 0, 0, 0, 0, 0x40, 0x14, 0, 0, 0, 0, 0, 0,
+                                 0x40, 8,    0, 0, 0, 0, 0, 0, 0x40, 0x1a, 0, 0, 0, 0, 0, 0};
+    static const uint8_t i8[] = {1,    0,    0,    0,    0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff,
+                                 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0,    1,    0,    0};
     const double want[] = {1, 2, 3, 4, 5, 6.5}, integers[] = {1, -2, 1099511627777.0};
     const size_t two_three[] = {2, 3}, three[] = {3};
     file f = make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", f4, sizeof f4);
@@ -140,14 +141,16 @@ static void test_broken_files(void **state)
 {
     (void)state;
     static const uint8_t numbers[24] = {0};
-    const file whole = make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", numbers, sizeof numbers);
+    const file whole =
+        make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", numbers, sizeof numbers);
     for (size_t n = 0; n < whole.n_bytes; n++) { /* cut short anywhere */
         nb_array *x;
         assert_int_equal(read_bytes(whole.bytes, n, &x), NB_ERR_FILE);
         assert_null(x);
     }
     file longer = whole;
-    expect_refusal(longer.bytes, whole.n_bytes + 2, NB_ERR_FILE, "2 bytes follow the 24 that its shape takes");
+    expect_refusal(longer.bytes, whole.n_bytes + 2, NB_ERR_FILE,
+                   "2 bytes follow the 24 that its shape takes");
     expect_refusal("PK\3\4 and so on", 14, NB_ERR_UNSUPPORTED, "archive of arrays (.npz)");
     expect_refusal("GGUF and so on", 14, NB_ERR_FILE, "is no .npy file");
     longer.bytes[6] = 4;
@@ -155,20 +158,23 @@ static void test_broken_files(void **state)
     longer = whole;
     longer.bytes[9] = 0x7f;
     expect_refusal(longer.bytes, longer.n_bytes, NB_ERR_FILE, "ends inside its header");
-    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 8), }", NB_ERR_FILE,
-                          "cut short");
-    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999,), }", NB_ERR_FILE,
-                          "something else than lengths");
-    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 2), }", NB_ERR_UNSUPPORTED,
-                          "more than 4 dimensions");
-    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", NB_ERR_FILE, "lengths");
-    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2 }", NB_ERR_FILE, "does not end");
+    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 8), }",
+                          NB_ERR_FILE, "cut short");
+    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999,), }",
+                          NB_ERR_FILE, "something else than lengths");
+    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 2), }",
+                          NB_ERR_UNSUPPORTED, "more than 4 dimensions");
+    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", NB_ERR_FILE,
+                          "lengths");
+    expect_header_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2 }", NB_ERR_FILE,
+                          "does not end");
     expect_header_refused("{'descr': '<f4', 'fortran_order': False}", NB_ERR_FILE, "lacks");
-    expect_header_refused("{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,), }", NB_ERR_FILE, "True nor False");
+    expect_header_refused("{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,), }", NB_ERR_FILE,
+                          "True nor False");
     expect_header_refused("{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", NB_ERR_UNSUPPORTED,
                           "elements of type '<c8'");
-    expect_header_refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", NB_ERR_UNSUPPORTED,
-                          "records");
+    expect_header_refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }",
+                          NB_ERR_UNSUPPORTED, "records");
     expect_header_refused("{'descr': '<f4', 'owner': 'me', }", NB_ERR_FILE, "a key beside");
     expect_header_refused("hello", NB_ERR_FILE, "no dictionary");
     /* Two million numbers are within the file's right, but not within this space's limit. */

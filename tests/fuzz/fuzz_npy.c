@@ -1,5 +1,5 @@
-/* Fuzzes .npy files: whatever is read is an array whose shape fits its numbers, and comes back the same when it is saved
- * and loaded again. */
+/* Fuzzes .npy files: whatever is read is an array whose shape fits its numbers, and comes back the same when
+ * it is saved and loaded again. */
 #include "files/npy.h"
 #include "tests/fuzz/fuzz_file.h"
 

@@ -56,7 +56,8 @@ static void test_characters(void **state)
     const char *upper = line_of(text, 4), *lower = line_of(text, 12);
     const size_t left = strcspn(upper, "|+") + 1, width = 59 - left;
     if (upper[left + width / 6] != '#' || upper[left + width / 2] != ' ' || lower[left + width / 6] != ' ' ||
-        lower[left + width / 2] != '+' || upper[left + width * 5 / 6] != '=' || lower[left + width * 5 / 6] != ',')
+        lower[left + width / 2] != '+' || upper[left + width * 5 / 6] != '=' ||
+        lower[left + width * 5 / 6] != ',')
         fail_msg("cells stand elsewhere in\n%s", text);
     assert_null(strstr(text, "0.5")); /* rows and columns are numbered in whole numbers */
     free(text);

@@ -70,7 +70,8 @@ static void test_characters(void **state)
     const nb_figure figure = three_steps();
     char *text = render(&figure, false);
     int top = 0, top_column = 0, bottom = 0, bottom_column = 0;
-    assert_true(find(text, "+--------------------", &top, &top_column)); /* the upper step begins with its wall's corner */
+    assert_true(find(text, "+--------------------", &top,
+                     &top_column)); /* the upper step begins with its wall's corner */
     assert_non_null(strstr(text, "Three steps"));
     /* From 0.5 on: two thirds of the 60 or so columns; the lower step ends in a corner at a third. */
     const int left = 6, width = 60;
@@ -100,8 +101,9 @@ static void test_script(void **state)
     assert_int_equal(nb_figure_staircase.plan(&figure, &axes, &error), NB_OK);
     assert_true(axes.y_low == -1.5 && axes.y_high == 1.5);
     nb_figure_staircase.script(&script, &figure, &axes, NB_LAYER_ALL, &palette, 1000, 2.6);
-    assert_non_null(strstr(script.bytes, "$stairs << EOD\n-1.5 -1 0.5\n-0.50390625 -1 -0.49609375\n-0.50390625 0 0.50390625\n"
-                                         "0.50390625 0 -0.50390625\n0.50390625 1 0.49609375\n1.5 1 -0.5\nEOD\n"));
+    assert_non_null(strstr(
+        script.bytes, "$stairs << EOD\n-1.5 -1 0.5\n-0.50390625 -1 -0.49609375\n-0.50390625 0 0.50390625\n"
+                      "0.50390625 0 -0.50390625\n0.50390625 1 0.49609375\n1.5 1 -0.5\nEOD\n"));
     assert_non_null(strstr(script.bytes, "set object rectangle from 1.2,-1.5 to 1.5,1.5"));
     assert_non_null(strstr(script.bytes, "set object rectangle from -1.5,-1.5 to -1.2,1.5"));
     assert_non_null(strstr(script.bytes, "'clipped'"));

@@ -109,9 +109,11 @@ static void test_histograms(void **state)
     assert_true(d->before[0] == 2 && d->before[1] == 2 && d->figure.x_low == 0 && d->figure.x_high == 1);
     assert_non_null(strstr(d->sentence, "5 values from 0 to 1, 1 not finite"));
     draws(d, "plot hist [0, 1], [1, 3] --bins 3", NB_FIGURE_HISTOGRAM);
-    assert_true(d->figure.x_high == 3 && d->before[0] == 1 && d->before[1] == 1 && d->after[1] == 1 && d->after[2] == 1);
+    assert_true(d->figure.x_high == 3 && d->before[0] == 1 && d->before[1] == 1 && d->after[1] == 1 &&
+                d->after[2] == 1);
     draws(d, "plot histogram([1, 2, 2, 5], 4)", NB_FIGURE_HISTOGRAM);
-    assert_true(d->figure.n == 4 && d->before[0] == 1 && d->before[1] == 2 && d->before[3] == 1 && d->figure.x_high == 5);
+    assert_true(d->figure.n == 4 && d->before[0] == 1 && d->before[1] == 2 && d->before[3] == 1 &&
+                d->figure.x_high == 5);
     refuses(d, "plot hist [nan, nan]", "lower end");
 }
 
@@ -164,7 +166,8 @@ static void test_staircases(void **state)
 
     draws(d, "plot staircase int2", NB_FIGURE_STAIRCASE);
     assert_non_null(strstr(d->sentence, "3 steps"));
-    draws(d, "plot staircase q4_0", NB_FIGURE_STAIRCASE); /* 16 codes of a block whose scale is its end / -8 */
+    draws(d, "plot staircase q4_0",
+          NB_FIGURE_STAIRCASE); /* 16 codes of a block whose scale is its end / -8 */
     assert_non_null(strstr(d->sentence, "16 steps"));
     assert_true(d->before[0] == -1 && d->before[d->figure.n - 1] == 0.875);
     draws(d, "plot staircase f8_e4m3", NB_FIGURE_STAIRCASE);
