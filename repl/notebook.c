@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -372,9 +373,14 @@ nb_status nb_notebook_path(const nb_notebook *notebook, const char *typed, bool 
         *out = nb_strdup(typed);
     if (!*out)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a file's name");
-    if (!to_read || access(*out, F_OK) == 0 || errno != ENOENT)
+    /* A folder cannot be meant: a model that comes with nibble may have its name. */
+    struct stat info;
+    const bool is_folder = stat(*out, &info) == 0 && S_ISDIR(info.st_mode);
+    if (!to_read || (!is_folder && (access(*out, F_OK) == 0 || errno != ENOENT)))
         return NB_OK;
     char *built_in = nb_library_find_model(typed);
+    if (!built_in && is_folder)
+        return NB_OK; /* whoever opens it says so */
     nb_status status = built_in ? NB_OK : missing_file(*out, error);
     free(*out);
     *out = built_in;

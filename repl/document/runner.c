@@ -161,15 +161,16 @@ static nb_status run_cell(run *r, size_t index)
 static nb_status run_check(run *r, const nb_block *block)
 {
     const nb_check *check = block->check;
-    nb_status status = check->solution ? run_lines(r, block, check->solution) : NB_OK;
-    for (size_t i = 0; check->solution && status == NB_OK && i < check->n_wants; i++) {
+    const char *solution = nb_check_solution(check);
+    nb_status status = solution ? run_lines(r, block, solution) : NB_OK;
+    for (size_t i = 0; solution && status == NB_OK && i < check->n_wants; i++) {
         nb_error error;
         bool holds = false;
         char sentence[256];
         status = nb_language_holds(r->front->notebook->language, check->wants[i].condition, &holds, &error);
         if (status != NB_OK)
             return fail_at(r, status, check->wants[i].line, error.text);
-        snprintf(sentence, sizeof sentence, "after the lines of \"do:\" this does not hold: %.180s",
+        snprintf(sentence, sizeof sentence, "after its solution this does not hold: %.180s",
                  check->wants[i].condition);
         if (!holds)
             return fail_at(r, NB_ERR_STATE, check->wants[i].line, sentence);

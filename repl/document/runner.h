@@ -29,8 +29,8 @@ typedef struct nb_run_report {
 } nb_run_report;
 
 /* Runs the cells in order. Options of a cell: `skip` does not run it; `fails` says that it ends with an error, which
- * is its output then; `parameters` has the parameters set once more after it. After a check its `do:` lines run, and
- * what it wants must hold.
+ * is its output then; `parameters` has the parameters set once more after it. After a check its solution runs (its
+ * `do:` lines, or its last hint), and what it wants must hold.
  *
  * An error that no `fails` expects ends the run: its sentence names the file and the line. With CHECK the first
  * difference is shown on standard error, and the run goes on; then it fails. With RECORD the document's outputs

@@ -149,7 +149,7 @@ static void test_errors(void **state)
     run("run", write_document("open.md", "```nibble\n1\n"), NULL);
     failed("open.md, line 1: the cell that starts here is never closed");
     run("run", write_document("want.md", "```check a\nask: x\nwant: 1 == 2\ndo: x = 1\n```\n"), NULL);
-    failed("want.md, line 3: after the lines of \"do:\" this does not hold: 1 == 2");
+    failed("want.md, line 3: after its solution this does not hold: 1 == 2");
     run("run", "--check", "--record", "x.md", NULL);
     failed("choose one");
     run("run", "--check", write_document("cells", "1\n"), NULL);
