@@ -151,8 +151,11 @@ static void ask(nb_notebook *notebook, nb_lesson *lesson, const nb_check *check,
     lesson->n_hints = 0;
     lesson->told = 0;
     lesson->held = 0;
-    if (nb_check_is_quick(check))
-        nb_check_wrongs(notebook, check, &lesson->held, &ignored);
+    nb_judgement now;
+    lesson->was_right = false;
+    if (nb_check_is_quick(check) && nb_check_wrongs(notebook, check, &lesson->held, &ignored) == NB_OK &&
+        nb_check_judge(notebook, check, &now, &ignored) == NB_OK)
+        lesson->was_right = now.verdict == NB_VERDICT_RIGHT;
 }
 
 static void show_end(const nb_lesson *lesson, nb_items *items)
@@ -250,12 +253,15 @@ static void introduce(const nb_lesson *lesson, nb_items *items)
     if (before.n_bytes && lesson->at == 0)
         nb_items_text(items, "It builds on " NB_COMMAND "%s" NB_END ".", nb_draft_text(&before));
     nb_draft_free(&before);
+    char number[16] = ""; /* of a lesson that comes with nibble; others are known by their file */
+    if (isdigit((unsigned char)lesson->id[0]))
+        snprintf(number, sizeof number, "%lu", strtoul(lesson->id, NULL, 10));
     if (lesson->at)
         nb_items_text(
             items,
             "You left it at step %zu of %zu; what the steps before it made is brought back. " NB_COMMAND
             "lesson %s --from-start" NB_END " begins anew.",
-            lesson->at + 1, lesson->n_stops, lesson->id);
+            lesson->at + 1, lesson->n_stops, *number ? number : lesson->path);
     else if (!lesson->present)
         nb_items_text(items, NB_MUTED
                       "Enter runs the cell at the prompt; edit it as you like. " NB_END NB_COMMAND
@@ -521,7 +527,7 @@ static nb_status judge_quietly(nb_notebook *notebook, nb_items *items, nb_error 
     nb_status status = nb_check_judge(notebook, check, &judgement, error);
     if (status != NB_OK)
         return status;
-    if (judgement.verdict == NB_VERDICT_RIGHT)
+    if (judgement.verdict == NB_VERDICT_RIGHT && !lesson->was_right)
         say_right(notebook, items);
     if (judgement.verdict == NB_VERDICT_WRONG && lesson->told != judgement.which + 1 &&
         !(judgement.which < 32 && lesson->held >> judgement.which & 1)) {

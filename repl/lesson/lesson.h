@@ -13,6 +13,7 @@ typedef struct nb_lesson {
     size_t n_stops;
     size_t at;        /* the stop that is open; n_stops: the lesson is done */
     size_t n_hints;   /* shown for the open question */
+    bool was_right;   /* the answer was there when the question was asked, from an earlier time */
     uint32_t held;    /* bit i: wrong answer i held already when the question was asked */
     size_t told;      /* 1 + the wrong answer that was told last, unasked; 0: none */
     bool playing;     /* left for a while */
