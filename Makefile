@@ -6,6 +6,7 @@
 # make check-contract  one fingerprint on every level, for 1 to 3 threads, and on NEON
 # make bench        decode, prefill and training of random-weight models beside this machine's limits
 # make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
+# make lessons      what the lessons' cells give, recorded anew in their files: after a new `story`
 # make story        the built-in model again from nothing: hours
 # make install      PREFIX=/usr/local
 #
@@ -86,7 +87,7 @@ LIBREPL       := $(BUILD)/librepl.a
 TESTS         := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
 FUZZ_REPLAYS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SRC))
 
-.PHONY: all learn test tests check-kernels check-neon check-contract bench bench-build fuzz story install clean
+.PHONY: all learn test tests check-kernels check-neon check-contract bench bench-build fuzz lessons story install clean
 .SECONDARY:
 all: $(BUILD)/nibble
 
@@ -154,6 +155,9 @@ learn:
 	@sh .ci/packages learn
 	@$(MAKE) all
 	@$(BUILD)/nibble
+
+lessons: $(BUILD)/nibble
+	@for lesson in lessons/[0-9]*.md; do $(BUILD)/nibble run --record $$lesson || exit 1; done
 
 story: $(BUILD)/nibble
 	@BUILD=$(BUILD) sh lessons/story/make
