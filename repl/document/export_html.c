@@ -12,10 +12,12 @@ static void add_title(nb_draft *page, const char *title)
     nb_html_escape(page, title, strlen(title));
 }
 
-/* Whether the prose begins with a heading of its own. */
-static bool has_heading(const nb_notebook *notebook)
+/* Whether the prose begins with the title as a heading of its own. */
+static bool has_heading(const nb_notebook *notebook, const char *title)
 {
-    return notebook->n_notes && notebook->notes[0].before == 0 && strncmp(notebook->notes[0].text, "# ", 2) == 0;
+    const char *text = notebook->n_notes && notebook->notes[0].before == 0 ? notebook->notes[0].text : "";
+    size_t n = strlen(title);
+    return strncmp(text, "# ", 2) == 0 && strncmp(text + 2, title, n) == 0 && strcspn(text + 2 + n, "\n") == 0;
 }
 
 static void add_head(nb_draft *page, const nb_notebook *notebook, const char *title)
@@ -28,7 +30,7 @@ static void add_head(nb_draft *page, const nb_notebook *notebook, const char *ti
     for (size_t i = 0; nb_html_style[i]; i++)
         nb_draft_add(page, nb_html_style[i]);
     nb_draft_add(page, "</style>\n</head>\n<body>\n<main>\n");
-    if (!has_heading(notebook)) {
+    if (!has_heading(notebook, title)) {
         nb_draft_add(page, "<header><h1>");
         add_title(page, title);
         nb_draft_add(page, "</h1></header>\n");

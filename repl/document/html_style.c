@@ -16,7 +16,7 @@ const char *const nb_html_style[] = {
     "font-weight:650;line-height:1.25;letter-spacing:-.011em;margin:2.2em 0 .6em;break-after:avoid}\n",
     "h1{font-size:2rem;letter-spacing:-.02em;margin:1.2em 0 .5em}\n",
     "h2{font-size:1.4rem}h3{font-size:1.15rem}h4,h5,h6{font-size:1rem}\n",
-    "header h1{margin:0}\n",
+    "header h1{margin:0}header~section h1{font-size:1.55rem;margin-top:1.6em}\n",
     "header p,footer{font:.82rem/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;"
     "color:var(--muted)}\n",
     "header p{margin:.5rem 0 0}\n",

@@ -143,7 +143,12 @@ static void test_html(void **state)
     has(text, "&lt;script&gt;alert(7)");
     has(text, "<!DOCTYPE html>");
     has(text, "</html>\n");
-    lacks(text, "<header>"); /* the prose has its own heading */
+    has(text, "<header><h1>page</h1></header>");
+    free(text);
+    notebook->title = strdup("A <script>alert(1)</script> *word*");
+    text = exported("page.html", &out);
+    lacks(text, "<header>"); /* the prose begins with it */
+    lacks(text, "<script");
     free(text);
 }
 
