@@ -236,12 +236,14 @@ static nb_status draw(const ways *w, const nb_perplexity *original, const char *
     nb_figure_point points[MAX_WAYS];
     char subline[280], sentence[400], headline[120];
     size_t n_front = 0;
+    const double broken = 10 * original->ppl; /* what is lost beyond that tells nothing: it stands at the top */
     const nb_way_cost *smallest = NULL;
     const char *smallest_name = "";
     for (size_t i = 0; i < w->n; i++) {
         const nb_way_cost *cost = &w->costs[i];
         shorten(w->list[i].name, names[i], sizeof names[i]);
-        points[i] = (nb_figure_point){names[i], (double)cost->n_bytes / 1e6, cost->increase, cost->on_front};
+        points[i] = (nb_figure_point){names[i], (double)cost->n_bytes / 1e6, fmin(cost->increase, broken),
+                                      cost->on_front};
         n_front += cost->on_front;
         /* The smallest that costs less than a hundredth. */
         if (cost->on_front && cost->increase < 0.01 * original->ppl &&

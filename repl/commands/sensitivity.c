@@ -128,11 +128,11 @@ static void show(const parts *p, const nb_call *call, const nb_quantizer *quanti
     nb_items_text(out, NB_MUTED "each alone as %s, the rest as it is; %s of %s, perplexity %s as it is now" NB_END,
                   storage, nb_text_extent(original).text, text_name, nb_perplexity_text(original->ppl).text);
     if (largest > 3 * p->costs[worst].paired_error && p->n > 1)
-        nb_items_text(out, "Most sensitive: " NB_STRONG "%s" NB_END ".   " NB_COMMAND "quantize %s %s --keep %s%s" NB_END
-                           "   spares it",
-                      p->names[worst], call->arguments[0], call->arguments[1],
-                      strcmp(nb_call_text(call, "by", "layer"), "kind") == 0 &&
-                              p->scopes[worst].count > 1 ? "*." : "", p->names[worst]);
+        nb_items_text(out, "Most sensitive: " NB_STRONG "%s" NB_END ".   " NB_COMMAND "--keep %s%s" NB_END
+                           "   with quantize spares it",
+                      p->names[worst],
+                      strcmp(nb_call_text(call, "by", "layer"), "kind") == 0 && p->scopes[worst].count > 1 ? "*." : "",
+                      p->names[worst]);
     else
         nb_items_text(out, "None loses more than the noise of this text: try fewer bits, or --tokens 0.");
 }

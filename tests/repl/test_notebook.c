@@ -387,7 +387,7 @@ static void test_interrupts(void **state)
     shows("load story.gguf; quantize all absmax --bits 4", "int4 absmax/tensor");
     type("ppl --text long.txt --tokens 0");
     keys("Enter");
-    wait_until_shown(" tokens");
+    wait_until_shown(" s left");
     keys("C-c");
     wait_for_prompt(3);
     assert_non_null(strstr(output_of(2), "stopped after "));
