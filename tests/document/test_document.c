@@ -234,6 +234,10 @@ static void test_newlines(void **state)
     assert_string_equal(document->blocks[0].text, "x\ny\n");
     assert_string_equal(document->newline, "\r\n");
     nb_document_close(&document);
+    document = parsed("````nibble\n```\n~~~~\n`````\n"); /* a fence ends with one of its kind, as long or longer */
+    assert_int_equal(document->n_blocks, 1);
+    assert_string_equal(document->blocks[0].text, "```\n~~~~\n");
+    nb_document_close(&document);
 }
 
 static void test_broken(void **state)
