@@ -91,6 +91,14 @@ static void add_libraries(nb_items *out)
                   NB_ALERT "missing" NB_END ": lessons are shown as their Markdown source. " NB_COMMAND
                            "apt-get install libmd4c-dev" NB_END ", then make again");
 #endif
+    add_row(out, "jansson");
+#ifdef NB_HAVE_JANSSON
+    nb_items_cell(out, 1, NB_MEASURED "yes" NB_END ": Jupyter notebooks, to and from");
+#else
+    nb_items_cell(out, 1,
+                  NB_ALERT "missing" NB_END ": no Jupyter notebooks. " NB_COMMAND "apt-get install libjansson-dev" NB_END
+                           ", then make again");
+#endif
     add_row(out, "PCRE2");
 #ifdef NB_HAVE_PCRE2
     nb_items_cell(out, 1, NB_MEASURED "yes" NB_END ": byte-level tokenizers (GPT-2, Llama 3, Qwen)");
