@@ -4,6 +4,7 @@
 # make check-kernels  every kernel on every level of this CPU against the definition; BENCH=1 times them
 # make check-neon   the same for NEON, under qemu
 # make check-contract  one fingerprint on every level, for 1 to 3 threads, and on NEON
+# make check-lessons  what every lesson's cells give is what was recorded, on every level
 # make bench        decode, prefill and training of random-weight models beside this machine's limits
 # make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
 # make lessons      what the lessons' cells give, recorded anew in their files: after a new `story`
@@ -87,7 +88,7 @@ LIBREPL       := $(BUILD)/librepl.a
 TESTS         := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
 FUZZ_REPLAYS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SRC))
 
-.PHONY: all learn test tests check-kernels check-neon check-contract bench bench-build fuzz lessons story install clean
+.PHONY: all learn test tests check-kernels check-neon check-contract check-lessons bench bench-build fuzz lessons story install clean
 .SECONDARY:
 all: $(BUILD)/nibble
 
@@ -134,6 +135,9 @@ check-contract: $(BUILD)/nibble
 	@sh .ci/packages neon
 	@$(MAKE) $(NEON) $(BUILD)/neon/nibble
 	@BUILD=$(BUILD) sh tests/check-contract
+
+check-lessons: $(BUILD)/nibble
+	@BUILD=$(BUILD) sh tests/check-lessons
 
 # --- speed ---
 $(BUILD)/bench-models $(BUILD)/bench-train: $(BUILD)/bench-%: $(BUILD)/tests/bench/bench_%.o $(LIBREPL) $(LIBNIBBLE)
