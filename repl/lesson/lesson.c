@@ -470,20 +470,6 @@ nb_status nb_lesson_skip(nb_notebook *notebook, nb_items *items, nb_error *error
 
 /* ---- after a cell ---- */
 
-static bool is_lesson_command(const char *cell)
-{
-    char name[32];
-    const size_t blanks = strspn(cell, " \t\n"), n = strcspn(cell + blanks, " \t\n;");
-    if (cell[blanks] == '?' || cell[blanks] == '!')
-        return true;
-    if (n >= sizeof name)
-        return false;
-    memcpy(name, cell + blanks, n);
-    name[n] = '\0';
-    const nb_command *command = nb_command_find(name);
-    return command && (strcmp(command->group, "Lessons") == 0 || strcmp(command->name, "help") == 0);
-}
-
 static size_t first_word(const char **text)
 {
     size_t n = 0;
@@ -491,6 +477,28 @@ static size_t first_word(const char **text)
     while (isalnum((unsigned char)(*text)[n]) || (*text)[n] == '_')
         n++;
     return n;
+}
+
+/* The command that a cell begins with; NULL if it is an expression, as `back = 1` is. */
+static const nb_command *command_of(const char *cell)
+{
+    const char *word = cell;
+    char name[32];
+    const size_t n = first_word(&word);
+    if (n == 0 || n >= sizeof name)
+        return NULL;
+    memcpy(name, word, n);
+    name[n] = '\0';
+    const char after = word[n + strspn(word + n, " \t")];
+    return after == '=' || after == '(' || after == '[' ? NULL : nb_command_find(name);
+}
+
+static bool is_lesson_command(const char *cell)
+{
+    const char first = cell[strspn(cell, " \t\n")];
+    const nb_command *command = command_of(cell);
+    return first == '?' || first == '!' ||
+           (command && (strcmp(command->group, "Lessons") == 0 || strcmp(command->name, "help") == 0));
 }
 
 /* A cell is the offered one, edited perhaps, if it begins alike: it sets the same name, or gives the same
@@ -540,15 +548,7 @@ static nb_status judge_quietly(nb_notebook *notebook, nb_items *items, nb_error 
 /* Cells that only look at something made nothing that could be brought back. */
 static bool makes_something(const char *cell)
 {
-    const char *word = cell;
-    char name[32];
-    const size_t n = first_word(&word);
-    if (n == 0 || n >= sizeof name)
-        return true;
-    memcpy(name, word, n);
-    name[n] = '\0';
-    const char after = word[n + strspn(word + n, " \t")];
-    const nb_command *command = after == '=' || after == '(' || after == '[' ? NULL : nb_command_find(name);
+    const nb_command *command = command_of(cell);
     if (!command)
         return true;
     static const char *const makers[] = {"load", "set", "undo", "restore", "imatrix"};
