@@ -145,6 +145,19 @@ static void test_walk(void **state)
     says("progress", "done, 1 of 1 right");
 }
 
+/* A variable may be called as a command of lessons is. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char text[] = "---\ntitle: Names\ngoal: name things\nminutes: 1\n---\n\n# One\n\n"
+                               "```nibble\nback = 1\n```\n\nThe end of it.\n";
+    char cell[700];
+    start_again();
+    snprintf(cell, sizeof cell, "lesson %s --from-start", temporary_file("08-names.md", text, sizeof text - 1));
+    says(cell, "Names");
+    says("back = 1", "The end of it.");
+}
+
 static void test_skip_and_back(void **state)
 {
     (void)state;
@@ -315,7 +328,8 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk),          cmocka_unit_test(test_skip_and_back),
+        cmocka_unit_test(test_walk),           cmocka_unit_test(test_names),
+        cmocka_unit_test(test_skip_and_back),
         cmocka_unit_test(test_play),          cmocka_unit_test(test_resume),
         cmocka_unit_test(test_progress_file), cmocka_unit_test(test_without_lesson),
         cmocka_unit_test(test_present),       cmocka_unit_test(test_examine),
