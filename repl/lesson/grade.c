@@ -111,11 +111,12 @@ static void mark_and_tell(const nb_submission *submission, const nb_document *ke
     nb_draft_free(&line);
 }
 
-/* The address sanitizer reserves terabytes of addresses. */
+/* Sanitizers reserve terabytes of addresses. */
 #ifndef __has_feature
 #define __has_feature(name) 0
 #endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) || \
+    __has_feature(thread_sanitizer)
 enum { LIMITS_MEMORY = 0 };
 #else
 enum { LIMITS_MEMORY = 1 };
