@@ -34,8 +34,8 @@ static nb_status measure_way(nb_model *model, const char *text, size_t n_bytes, 
 }
 
 nb_status nb_front_measure(nb_model *model, const nb_way *ways, size_t n, const nb_importance *importance,
-                           const char *text, size_t n_bytes, size_t max_tokens, nb_way_fn *each, void *user,
-                           nb_perplexity *original, nb_way_cost *costs, nb_error *error)
+                           const char *text, size_t n_bytes, size_t max_tokens, nb_perplexity *original,
+                           nb_way_cost *costs, nb_error *error)
 {
     nb_status status =
         nb_perplexity_measure(model, NB_WEIGHTS_CURRENT, text, n_bytes, max_tokens, original, error);
@@ -47,8 +47,6 @@ nb_status nb_front_measure(nb_model *model, const nb_way *ways, size_t n, const 
         /* Back before anything else: the caller's model must not stay as one of the ways. */
         nb_status undone = nb_model_undo(model, status == NB_OK ? error : NULL);
         status = status == NB_OK ? undone : status;
-        if (status == NB_OK && each)
-            each(user, i, &costs[i]);
     }
     if (status == NB_OK)
         nb_front_mark(costs, n);

@@ -20,15 +20,12 @@ typedef struct nb_way_cost {
     bool on_front;
 } nb_way_cost;
 
-/* Called after each way, with its index. */
-typedef void nb_way_fn(void *user, size_t index, const nb_way_cost *cost);
-
 /* Stores the model as each of ways[n] in turn and measures it on `text` (max_tokens 0: all of it): costs[n], with
  * on_front set at the end. *original gets the perplexity of the model as it is found, which it is left as, whatever
- * happens, with the undo steps that it had. `importance` and `each` may be NULL. */
+ * happens, with the undo steps that it had. `importance` may be NULL. */
 nb_status nb_front_measure(nb_model *model, const nb_way *ways, size_t n, const nb_importance *importance,
-                           const char *text, size_t n_bytes, size_t max_tokens, nb_way_fn *each, void *user,
-                           nb_perplexity *original, nb_way_cost *costs, nb_error *error);
+                           const char *text, size_t n_bytes, size_t max_tokens, nb_perplexity *original,
+                           nb_way_cost *costs, nb_error *error);
 
 /* Marks those of costs[n] that no other one beats: none is as small with a lower loss, or smaller with the same. */
 void nb_front_mark(nb_way_cost *costs, size_t n);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WAYS = 160, PARETO_TOKENS = 8192 };
+enum { MAX_WAYS = 160 };
 
 /* Ways to store the model, as recipes, and what each came to. */
 typedef struct ways {
@@ -279,27 +279,20 @@ static nb_status draw(const ways *w, const nb_perplexity *original, const char *
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     const char *listed = nb_call_text(call, "of", NULL);
-    nb_mapping *text = NULL;
     nb_perplexity original = {0};
+    const char *text_name;
     ways *w = nb_calloc(1, sizeof *w);
     if (!w)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a list of formats");
     w->notebook = notebook;
     nb_status status = listed ? add_listed(w, listed, error) : add_all(w, error);
     if (status == NB_OK)
-        status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "pareto", &text, error);
-    if (status == NB_OK)
-        status = nb_front_measure(notebook->model, w->list, w->n, notebook->importance, (const char *)text->data,
-                                  text->size, (size_t)nb_call_number(call, "tokens", PARETO_TOKENS), NULL, NULL,
-                                  &original, w->costs, error);
-    if (status == NB_OK)
-        status = nb_mapping_check(text, error);
+        status = nb_measure_ways(notebook, call, w->list, w->n, &original, w->costs, &text_name, error);
     if (status == NB_OK) {
-        show_table(w, &original, nb_file_name(text->path), out);
-        status = draw(w, &original, nb_file_name(text->path), call, out, error);
+        show_table(w, &original, text_name, out);
+        status = draw(w, &original, text_name, call, out, error);
     }
     nb_perplexity_free(&original);
-    nb_mapping_close(&text);
     ways_free(w);
     return status;
 }
@@ -318,14 +311,7 @@ const nb_command nb_command_pareto = {
                  .kind = NB_WORD_TEXT,
                  .value = "WAYS",
                  .summary = "these only, parted by commas"},
-                {.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to predict"},
-                {.name = "tokens",
-                 .letter = 'n',
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 0,
-                 .high = 1e15,
-                 .summary = "of the text's beginning; 8,192 unless said, 0: all"},
+                NB_WAYS_TEXT_OPTIONS,
                 NB_FIGURE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
     .run = run,

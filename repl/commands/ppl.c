@@ -8,6 +8,23 @@
 #include <stdio.h>
 #include <string.h>
 
+nb_status nb_measure_ways(nb_notebook *notebook, const nb_call *call, const nb_way *ways, size_t n,
+                          nb_perplexity *original, nb_way_cost *costs, const char **text_name, nb_error *error)
+{
+    nb_mapping *text = NULL;
+    nb_status status =
+        nb_notebook_text(notebook, nb_call_text(call, "text", NULL), call->command->name, &text, error);
+    if (status == NB_OK)
+        status = nb_front_measure(notebook->model, ways, n, notebook->importance, (const char *)text->data,
+                                  text->size, (size_t)nb_call_number(call, "tokens", NB_WAYS_TOKENS), original,
+                                  costs, error);
+    if (status == NB_OK)
+        status = nb_mapping_check(text, error);
+    *text_name = nb_file_name(notebook->settings.text ? notebook->settings.text : "");
+    nb_mapping_close(&text);
+    return status;
+}
+
 nb_number nb_perplexity_text(double ppl)
 {
     return ppl < 1e5 ? nb_fixed(ppl, ppl < 10 ? 4 : ppl < 1000 ? 2 : 0) : nb_general(ppl, 3);

@@ -5,10 +5,13 @@
 #include "repl/notebook.h"
 #include "repl/numbers.h"
 
-enum { NB_PPL_TOKENS = 20480 }; /* of a text, unless told otherwise: forty windows of 512 */
+enum { NB_PPL_TOKENS = 20480, NB_WAYS_TOKENS = 8192 }; /* of a text, unless told otherwise: windows of 512 */
 
 /* Which text is read, and how much of it; LETTER is that of --tokens, or 0. */
-#define NB_TEXT_OPTIONS(LETTER)                                                                              \
+#define NB_TEXT_OPTIONS(LETTER) NB_TEXT_OPTIONS_OF(LETTER, "20,480")
+/* The same for commands that measure many times over: NB_WAYS_TOKENS. */
+#define NB_WAYS_TEXT_OPTIONS NB_TEXT_OPTIONS_OF('n', "8,192")
+#define NB_TEXT_OPTIONS_OF(LETTER, TOKENS)                                                                   \
     {.name = "text",                                                                                         \
      .letter = 'f',                                                                                          \
      .kind = NB_WORD_FILE,                                                                                   \
@@ -16,7 +19,7 @@ enum { NB_PPL_TOKENS = 20480 }; /* of a text, unless told otherwise: forty windo
      .summary = "the text to predict"},                                                                      \
     {                                                                                                        \
         .name = "tokens", .letter = (LETTER), .kind = NB_WORD_COUNT, .value = "N", .low = 0, .high = 1e15,   \
-        .summary = "of the text's beginning; 20,480 unless said, 0: all"                                     \
+        .summary = "of the text's beginning; " TOKENS " unless said, 0: all"                                 \
     }
 
 /* How the text is read: options that nb_reading_of looks at. */
@@ -37,6 +40,11 @@ typedef struct nb_extent {
     char text[112];
 } nb_extent;
 nb_extent nb_text_extent(const nb_perplexity *measured);
+
+/* Stores the model in each of ways[n] in turn and measures it on the text that the call names: costs[n]. *text_name is that
+ * text's, and lives as long as the notebook remembers it. The model stays as it was. */
+nb_status nb_measure_ways(nb_notebook *notebook, const nb_call *call, const nb_way *ways, size_t n,
+                          nb_perplexity *original, nb_way_cost *costs, const char **text_name, nb_error *error);
 
 /* A perplexity with the digits that a text can tell. */
 nb_number nb_perplexity_text(double ppl);

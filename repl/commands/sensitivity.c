@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SENSITIVITY_TOKENS = 8192, BAR_COLUMNS = 20 };
+enum { BAR_COLUMNS = 20 };
 
 /* Parts of the model, each quantized alone. */
 typedef struct parts {
@@ -142,8 +142,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_quantizer quantizer;
     nb_scope scope = {0};
     parts p = {0};
-    nb_mapping *text = NULL;
     nb_perplexity original = {0};
+    const char *text_name;
     nb_status status = nb_quantizer_read(call->arguments[1], call, &quantizer, error);
     if (status == NB_OK)
         status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
@@ -152,17 +152,10 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (status == NB_OK)
         status = split(&p, notebook->model, &scope, nb_call_text(call, "by", "layer"), error);
     if (status == NB_OK)
-        status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "sensitivity", &text, error);
+        status = nb_measure_ways(notebook, call, p.ways, p.n, &original, p.costs, &text_name, error);
     if (status == NB_OK)
-        status = nb_front_measure(notebook->model, p.ways, p.n, notebook->importance, (const char *)text->data,
-                                  text->size, (size_t)nb_call_number(call, "tokens", SENSITIVITY_TOKENS), NULL, NULL,
-                                  &original, p.costs, error);
-    if (status == NB_OK)
-        status = nb_mapping_check(text, error);
-    if (status == NB_OK)
-        show(&p, call, &quantizer, &original, nb_file_name(text->path), out);
+        show(&p, call, &quantizer, &original, text_name, out);
     nb_perplexity_free(&original);
-    nb_mapping_close(&text);
     parts_free(&p);
     nb_scope_free(&scope);
     return status;
@@ -185,14 +178,7 @@ const nb_command nb_command_sensitivity = {
                  .value = "layer|kind|tensor",
                  .choices = "layer kind tensor",
                  .summary = "what is quantized together; a layer unless said"},
-                {.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to predict"},
-                {.name = "tokens",
-                 .letter = 'n',
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 0,
-                 .high = 1e15,
-                 .summary = "of the text's beginning; 8,192 unless said, 0: all"}},
+                NB_WAYS_TEXT_OPTIONS},
     .needs = NB_NEEDS_MODEL,
     .run = run,
 };
