@@ -6,6 +6,23 @@
 #include "repl/notebook.h"
 #include "repl/numbers.h"
 
+/* What runs at once, and how its keys and values are kept. */
+#define NB_SEQUENCE_OPTIONS                                                                                  \
+    {.name = "cache",                                                                                        \
+     .kind = NB_WORD_FORMAT,                                                                                 \
+     .value = "FORMAT",                                                                                      \
+     .summary = "keys and values; f16 if not said"},                                                         \
+        {.name = "context",                                                                                  \
+         .kind = NB_WORD_COUNT,                                                                              \
+         .value = "N",                                                                                       \
+         .summary = "tokens of a sequence; the model's own length if not said",                              \
+         .low = 1,                                                                                           \
+         .high = 1e8},                                                                                       \
+    {                                                                                                        \
+        .name = "batch", .kind = NB_WORD_COUNT, .value = "N", .summary = "sequences at once", .low = 1,      \
+        .high = 1e6                                                                                          \
+    }
+
 typedef struct nb_subject {
     nb_shape shape; /* n_layers is 0 if only the number of parameters is known */
     nb_parameters parameters;
