@@ -18,48 +18,6 @@ static inline float canonical_f32(float x)
     return x != x ? NAN : x;
 }
 
-static inline float power_of_2_f32(int32_t e)
-{
-    const uint32_t bits = (uint32_t)(e + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return power;
-}
-
-/* The operations of nb_expf, without a branch. */
-static inline float exp_f32(float a)
-{
-    float x = NB_EXPF_HIGH < a ? NB_EXPF_HIGH : a;
-    x = NB_EXPF_LOW > x ? NB_EXPF_LOW : x;
-    x = x != x ? 0.0f : x; /* no NaN is ever converted to an integer */
-    const float n = fmaf(x, NB_EXPF_INV_LN2, NB_EXPF_ROUND) - NB_EXPF_ROUND;
-    float r = fmaf(n, -NB_EXPF_LN2_HIGH, x);
-    r = fmaf(n, -NB_EXPF_LN2_LOW, r);
-    float p = fmaf(NB_EXPF_C6, r, NB_EXPF_C5);
-    p = fmaf(p, r, NB_EXPF_C4);
-    p = fmaf(p, r, NB_EXPF_C3);
-    p = fmaf(p, r, NB_EXPF_C2);
-    p = fmaf(p, r, 1.0f);
-    p = fmaf(p, r, 1.0f);
-    const int32_t e = (int32_t)n;
-    const float result = p * power_of_2_f32(e / 2) * power_of_2_f32(e - e / 2);
-    return a != a ? NAN : result;
-}
-
-/* The operations of nb_tanhf, both branches taken. */
-static inline float tanh_f32(float x)
-{
-    const float a = fabsf(x);
-    const float far = 1.0f - 2.0f / (exp_f32(2.0f * a) + 1.0f);
-    const float z = a * a;
-    float p = fmaf(NB_TANHF_C11, z, NB_TANHF_C9);
-    p = fmaf(p, z, NB_TANHF_C7);
-    p = fmaf(p, z, NB_TANHF_C5);
-    p = fmaf(p, z, NB_TANHF_C3);
-    const float near = fmaf(a * z, p, a);
-    return x != x ? NAN : copysignf(a >= NB_TANHF_TURN ? far : near, x);
-}
-
 /* The operations of nb_log on an f32, rounded at the end; without a branch. */
 static inline double log_of_f32(float a)
 {
@@ -108,7 +66,7 @@ static inline float log10_f32(float x)
 
 static inline float sigmoid_f32(float x)
 {
-    return 1.0f / (1.0f + exp_f32(-x));
+    return 1.0f / (1.0f + nb_expf_inline(-x));
 }
 
 static inline float sign_f32(float x)
