@@ -36,6 +36,7 @@
 #include "quant/front.h"
 #include "quant/importance.h"
 #include "quant/ladder.h"
+#include "quant/made.h"
 #include "quant/quantize.h"
 #include "quant/recipe.h"
 #include "quant/rtn.h"

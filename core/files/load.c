@@ -26,6 +26,7 @@ void nb_parts_free(nb_model_parts *parts)
             nb_packed_destroy(&t->packed);
         free(t->vector);
         free((char *)(uintptr_t)t->name);
+        free((char *)(uintptr_t)t->source_provenance);
     }
     free(parts->tensors);
     if (parts->release)

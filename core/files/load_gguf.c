@@ -154,6 +154,8 @@ static nb_status place_all(loader *l, nb_model_parts *parts)
             l->total += l->gguf->tensors[i].n_bytes;
     for (size_t i = 0; i < parts->n_tensors && status == NB_OK; i++)
         status = place(l, &parts->tensors[i]);
+    for (size_t i = 0; i < parts->n_tensors && status == NB_OK; i++)
+        status = nb_saved_read_provenance(l->gguf, &parts->tensors[i], l->error);
     return status == NB_OK ? check_all_used(l) : status;
 }
 

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char key_prefix[] = "nibble.tensor.";
+static const char key_prefix[] = "nibble.tensor.", made_prefix[] = "nibble.made.";
 
-enum { GGML_I8 = 24 };
+enum { GGML_I8 = 24, MOST_PROVENANCE = 1024 };
 
 bool nb_saved_is(const nb_gguf *gguf, const char *name)
 {
@@ -242,7 +242,32 @@ nb_status nb_saved_read(nb_context *context, const nb_gguf *gguf, nb_tensor *ten
     return status;
 }
 
+nb_status nb_saved_read_provenance(const nb_gguf *gguf, nb_tensor *tensor, nb_error *error)
+{
+    char key[96];
+    nb_string said;
+    snprintf(key, sizeof key, "%s%s", made_prefix, tensor->name);
+    if (!nb_gguf_string(gguf, key, &said))
+        return NB_OK;
+    const size_t size = nb_min_size(said.n_bytes, MOST_PROVENANCE) + 1;
+    char *text = nb_calloc(size, 1);
+    if (!text)
+        return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for what it says of %s", gguf->path, tensor->name);
+    tensor->source_provenance = nb_string_show(said, text, size);
+    return NB_OK;
+}
+
 /* ---- writing ---- */
+
+static nb_status write_provenance(const nb_tensor *t, nb_gguf_writer *writer, nb_error *error)
+{
+    char key[96];
+    const char *said = nb_tensor_provenance(t);
+    if (!said)
+        return NB_OK;
+    snprintf(key, sizeof key, "%s%s", made_prefix, t->name);
+    return nb_gguf_add_string(writer, key, said, error);
+}
 
 static nb_status declare(nb_gguf_writer *writer, const char *name, const char *suffix, size_t n_cols,
                          size_t n_rows, bool is_vector, uint32_t type, nb_error *error)
@@ -255,6 +280,9 @@ static nb_status declare(nb_gguf_writer *writer, const char *name, const char *s
 
 nb_status nb_saved_declare(const nb_tensor *t, nb_gguf_writer *writer, nb_error *error)
 {
+    nb_status status = write_provenance(t, writer, error);
+    if (status != NB_OK)
+        return status;
     if (nb_saved_is_plain(t)) {
         const nb_format *format = t->is_vector ? &nb_format_f32 : t->quantizer.format;
         return declare(writer, t->name, nb_tensor_suffix(t->name), t->n_cols, t->n_rows, t->is_vector,
@@ -264,8 +292,7 @@ nb_status nb_saved_declare(const nb_tensor *t, nb_gguf_writer *writer, nb_error 
     const size_t scale_rows = s.per_tensor ? 1 : t->n_rows;
     char key[96], text[96];
     snprintf(key, sizeof key, "%s%s", key_prefix, t->name);
-    nb_status status =
-        nb_gguf_add_string(writer, key, nb_quantizer_describe(&t->quantizer, text, sizeof text), error);
+    status = nb_gguf_add_string(writer, key, nb_quantizer_describe(&t->quantizer, text, sizeof text), error);
     if (status == NB_OK)
         status = declare(writer, t->name, ".codes", s.row_bytes, t->n_rows, false, GGML_I8, error);
     if (status == NB_OK)

@@ -4,7 +4,9 @@
  * row filled up to a byte. intN: u = q + 2^(N-1). f8: the codes themselves NAME.scale  intN: F16, or F32
  * where the quantizer says so, {groups of a row, rows}, or {1} per tensor. f8: F32 {1}, what decoded codes
  * are multiplied by NAME.zero   I8 like .scale: the zero point z, with zeropoint only nibble.tensor.NAME the
- * quantizer, as nb_quantizer_describe puts it nibble.format_version  1 */
+ * quantizer, as nb_quantizer_describe puts it nibble.format_version  1
+ *
+ * nibble.made.NAME, of any tensor, is one line about the method that made its codes. */
 #ifndef NB_FILES_SAVED_H
 #define NB_FILES_SAVED_H
 
@@ -18,6 +20,9 @@ enum { NB_SAVED_VERSION = 1 };
 bool nb_saved_is(const nb_gguf *gguf, const char *name);
 /* Fills in quantizer and packed of a tensor that has its name and shape. */
 nb_status nb_saved_read(nb_context *context, const nb_gguf *gguf, nb_tensor *tensor, nb_error *error);
+
+/* What the file says about how it was made, if it does. */
+nb_status nb_saved_read_provenance(const nb_gguf *gguf, nb_tensor *tensor, nb_error *error);
 
 /* True if GGUF has a type for how the tensor is stored. */
 bool nb_saved_is_plain(const nb_tensor *tensor);

@@ -158,6 +158,16 @@ static nb_status pack_all(nb_model *model, nb_error *error)
 
 /* ---- life ---- */
 
+void nb_made_destroy(nb_made **made)
+{
+    if (!*made)
+        return;
+    nb_packed_destroy(&(*made)->packed);
+    free((*made)->provenance);
+    free(*made);
+    *made = NULL;
+}
+
 void nb_undo_step_free(nb_undo_step *step)
 {
     free(step->pasts);
@@ -165,6 +175,9 @@ void nb_undo_step_free(nb_undo_step *step)
     for (size_t i = 0; i < step->n_simulated; i++)
         free(step->simulated[i]);
     free(step->simulated);
+    for (size_t i = 0; i < step->n_adopted; i++)
+        nb_made_destroy(&step->adopted[i]);
+    free(step->adopted);
     *step = (nb_undo_step){0};
 }
 
@@ -181,9 +194,11 @@ static void release_contents(nb_model *model)
     free(model->originals);
     for (size_t i = 0; i < model->n_tensors; i++) {
         nb_tensor *t = &model->tensors[i];
-        nb_packed_destroy(&t->packed);
+        if (!t->made) /* else a step had it */
+            nb_packed_destroy(&t->packed);
         free(t->vector);
         free((char *)(uintptr_t)t->name);
+        free((char *)(uintptr_t)t->source_provenance);
     }
     free(model->tensors);
     free(model->layers);

@@ -50,6 +50,13 @@ typedef enum nb_role {
     NB_ROLE_OTHER,
 } nb_role;
 
+/* What a method made of a tensor: codes that no replay from the source gives again. The undo step of the change that
+ * brought it owns it. */
+typedef struct nb_made {
+    nb_packed *packed;
+    char *provenance; /* one line: "GPTQ from calibration.txt (4,096 tokens)" */
+} nb_made;
+
 typedef struct nb_tensor {
     const char *name; /* without ".weight": "blk.0.attn_q", but "blk.0.attn_q.bias" */
     nb_role role;
@@ -64,6 +71,8 @@ typedef struct nb_tensor {
     const float *simulated;         /* [n_rows][n_cols]: numbers that the caller made from the source, and that are
                                        run as f32 in its place (quant/simulate.h); NULL: none */
     const float *importance;        /* [n_cols]: what its errors were weighed by; NULL: nothing */
+    const nb_made *made;            /* whose `packed` this is then; NULL: made from the source by rounding */
+    const char *source_provenance;  /* how what the file holds was made, if it says so; NULL */
     nb_quantizer quantizer;         /* how it is stored now */
     nb_packed *packed;              /* matrices */
     float *vector;                  /* vectors */
@@ -82,6 +91,8 @@ uint64_t nb_model_source_bytes(const nb_model *model); /* as they were at load *
  * tensors then hold nothing (`packed` is NULL), and the model neither runs nor saves. */
 nb_status nb_model_check(const nb_model *model, nb_error *error);
 uint64_t nb_tensor_n_bytes(const nb_tensor *tensor);
+/* One line about the method that made what is stored now; NULL if it was rounded from the source. */
+const char *nb_tensor_provenance(const nb_tensor *tensor);
 /* Row `row` as f32: of the source, read through the transforms, or as stored now. */
 void nb_tensor_source_row(const nb_tensor *tensor, size_t row, float *out);
 void nb_tensor_current_row(const nb_tensor *tensor, size_t row, float *out);

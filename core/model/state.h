@@ -15,6 +15,7 @@ typedef struct nb_tensor_past {
     const nb_transform *transforms;
     const float *importance;
     const float *simulated;
+    const nb_made *made;
 } nb_tensor_past;
 
 typedef struct nb_undo_step {
@@ -23,8 +24,11 @@ typedef struct nb_undo_step {
     nb_transform *made; /* by this step */
     float **simulated;  /* [n_simulated]: the same */
     size_t n_simulated;
+    nb_made **adopted; /* [n_adopted]: the same */
+    size_t n_adopted;
 } nb_undo_step;
 void nb_undo_step_free(nb_undo_step *step);
+void nb_made_destroy(nb_made **made);
 
 /* x->f32 is what all of these tensors are about to multiply. */
 typedef void nb_observe_fn(void *observer, nb_tensor *const *tensors, size_t n_tensors, const nb_acts *x);

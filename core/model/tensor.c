@@ -25,6 +25,13 @@ uint64_t nb_tensor_n_bytes(const nb_tensor *tensor)
     return tensor->packed ? tensor->packed->n_bytes : 0;
 }
 
+const char *nb_tensor_provenance(const nb_tensor *tensor)
+{
+    if (tensor->made)
+        return tensor->made->provenance;
+    return tensor->changed ? NULL : tensor->source_provenance;
+}
+
 void nb_tensor_source_row(const nb_tensor *tensor, size_t row, float *out)
 {
     if (tensor->is_vector)

@@ -62,6 +62,10 @@ static nb_status check_tensor(const nb_model *model, const nb_tensor *t, nb_erro
     if (t->simulated)
         return nb_fail(error, NB_ERR_STATE,
                        "%s is simulated by a function, which a transform cannot call again: restore it first", t->name);
+    if (t->made)
+        return nb_fail(error, NB_ERR_STATE,
+                       "%s was made by a method (%s), which a transform cannot run again: restore it first", t->name,
+                       t->made->provenance);
     if (t->source_format && t->source_format->kind == NB_FORMAT_BLOCK)
         return nb_fail(error, NB_ERR_UNSUPPORTED,
                        "%s came as %s, which cannot hold other numbers without being quantized again; load the model "

@@ -11,6 +11,7 @@
 #include "model/state.h"
 #include "quant/rtn.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,23 +25,26 @@ typedef struct replaced {
     float *vector;     /* of a vector: always */
 } replaced;
 
-typedef struct transaction {
+struct nb_transaction {
     nb_model *model;
     const char *what; /* "quantizing" */
-    replaced *replaced;
-    size_t count;
+    replaced *replaced; /* [most] */
+    size_t count, most;
+    nb_undo_step step; /* what will own the parts of the changes; empty while going back */
     size_t kept_bytes, keep_budget;
     uint64_t done_bytes, total_bytes, tensor_bytes; /* of sources: behind us, in all, of the one at hand */
     nb_progress_fn *progress;                       /* the context's own, while ours stands in its place */
     void *progress_user;
-} transaction;
+};
+
+typedef nb_transaction transaction;
 
 /* ---- one tensor ---- */
 
 static bool is_as_loaded(const nb_tensor *t, const nb_quantizer *quantizer)
 {
     const nb_quantizer loaded = nb_quantizer_of_source(t->source_format);
-    return !t->simulated && nb_quantizer_equal(quantizer, &loaded);
+    return !t->simulated && !t->made && nb_quantizer_equal(quantizer, &loaded);
 }
 
 static void fill_loss(nb_tensor *t, const nb_rtn_stats *stats, nb_tensor_loss *loss)
@@ -87,25 +91,34 @@ static void return_progress(transaction *tx)
     tx->model->context->progress_user = tx->progress_user;
 }
 
-/* How far simulated numbers are from the source. */
-static nb_status measure_simulated(const nb_tensor *t, nb_rtn_stats *stats, nb_error *error)
+/* How far numbers that nibble did not round itself are from the source. */
+static nb_status measure_given(const nb_tensor *t, nb_rtn_stats *stats, nb_error *error)
 {
     nb_error_sums sums = {0};
-    float *row = nb_calloc(t->n_cols, sizeof *row);
-    if (!row)
+    float *rows = nb_calloc(t->n_cols, 2 * sizeof *rows), *source = rows, *now = rows + t->n_cols;
+    if (!rows)
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for a row", t->name);
     for (size_t i = 0; i < t->n_rows; i++) {
-        const float *now = t->simulated + i * t->n_cols;
-        nb_tensor_source_row(t, i, row);
-        nb_error_sums_add(&sums, row, now, t->n_cols);
+        nb_tensor_source_row(t, i, source);
+        nb_tensor_current_row(t, i, now);
+        nb_error_sums_add(&sums, source, now, t->n_cols);
         for (size_t k = 0; k < t->n_cols; k++)
             stats->n_zero += now[k] == 0;
     }
-    free(row);
+    free(rows);
     stats->signal = sums.signal;
     stats->noise = sums.noise;
     stats->max_error = sums.max_error;
     return NB_OK;
+}
+
+/* Lets go of what is stored now. What a method made belongs to an undo step. */
+static void drop_packed(nb_tensor *t)
+{
+    if (t->made)
+        t->packed = NULL;
+    else
+        nb_packed_destroy(&t->packed);
 }
 
 /* Packs the tensor from its source into t->packed, which is NULL. */
@@ -113,9 +126,11 @@ static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantiz
                       nb_error *error)
 {
     nb_model *model = tx->model;
-    nb_status status;
+    nb_status status = NB_OK;
     tx->tensor_bytes = nb_tensor_source_n_bytes(t);
-    if (!stats && is_as_loaded(t, quantizer)) {
+    if (t->made) {
+        t->packed = t->made->packed;
+    } else if (!stats && is_as_loaded(t, quantizer)) {
         status = nb_tensor_pack_source(model, t, t->name, 0, tx->tensor_bytes, &t->packed, error);
     } else {
         const nb_source simulated = {&nb_format_f32, t->simulated, t->n_rows, t->n_cols, NULL, NULL},
@@ -123,16 +138,13 @@ static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantiz
                                   t->n_cols,        t->transforms, t->importance};
         status = nb_rtn_quantize(model->context, t->name, t->simulated ? &simulated : &source, quantizer, &t->packed,
                                  t->simulated ? NULL : stats, error);
-        if (status == NB_OK && stats && t->simulated)
-            status = measure_simulated(t, stats, error);
-        if (status != NB_OK)
-            nb_packed_destroy(&t->packed);
     }
-    if (status == NB_OK && model->mapping) {
+    if (status == NB_OK && stats && (t->simulated || t->made))
+        status = measure_given(t, stats, error);
+    if (status == NB_OK && model->mapping)
         status = nb_mapping_check(model->mapping, error);
-        if (status != NB_OK)
-            nb_packed_destroy(&t->packed);
-    }
+    if (status != NB_OK)
+        drop_packed(t);
     return status;
 }
 
@@ -164,7 +176,8 @@ static nb_status replace_vector(const transaction *tx, replaced *entry, nb_tenso
 static nb_status replace_matrix(transaction *tx, replaced *entry, const nb_change *c, nb_error *error)
 {
     nb_tensor *t = c->tensor;
-    entry->packed = t->packed;
+    const size_t before_bytes = t->packed ? t->packed->n_bytes : 0;
+    entry->packed = entry->past.made ? NULL : t->packed;
     t->packed = NULL;
     const size_t old_bytes = entry->packed ? entry->packed->n_bytes : 0;
     const bool keep = tx->kept_bytes + old_bytes <= tx->keep_budget;
@@ -182,7 +195,7 @@ static nb_status replace_matrix(transaction *tx, replaced *entry, const nb_chang
     t->changed = !is_as_loaded(t, &c->quantizer);
     t->sqnr = c->sqnr;
     if (c->loss)
-        c->loss->n_bytes_before = entry->past.simulated ? nb_tensor_source_n_bytes(t) : old_bytes;
+        c->loss->n_bytes_before = entry->past.simulated ? nb_tensor_source_n_bytes(t) : before_bytes;
     if (c->measured)
         fill_loss(t, &stats, c->loss);
     return NB_OK;
@@ -193,12 +206,18 @@ static nb_status replace(transaction *tx, const nb_change *c, nb_error *error)
 {
     nb_tensor *t = c->tensor;
     replaced *entry = &tx->replaced[tx->count++];
-    entry->past =
-        (nb_tensor_past){(size_t)(t - tx->model->tensors), t->quantizer, t->sqnr, t->changed, t->transforms,
-                                   t->importance,     t->simulated};
+    entry->past = (nb_tensor_past){.index = (size_t)(t - tx->model->tensors),
+                                   .quantizer = t->quantizer,
+                                   .sqnr = t->sqnr,
+                                   .changed = t->changed,
+                                   .transforms = t->transforms,
+                                   .importance = t->importance,
+                                   .simulated = t->simulated,
+                                   .made = t->made};
     t->transforms = c->transforms;
     t->importance = c->importance;
     t->simulated = c->simulated;
+    t->made = c->made;
     nb_status status =
         t->is_vector ? replace_vector(tx, entry, t, error) : replace_matrix(tx, entry, c, error);
     tx->done_bytes += nb_tensor_source_n_bytes(t);
@@ -218,15 +237,17 @@ static void count_lost(nb_model *model)
 static void go_back_with(transaction *tx, replaced *entry)
 {
     nb_tensor *t = &tx->model->tensors[entry->past.index];
+    if (!t->is_vector)
+        drop_packed(t);
     t->transforms = entry->past.transforms;
     t->importance = entry->past.importance;
     t->simulated = entry->past.simulated;
+    t->made = entry->past.made;
     if (t->is_vector) {
         free(t->vector);
         t->vector = entry->vector;
         return;
     }
-    nb_packed_destroy(&t->packed);
     t->packed = entry->packed;
     while (!t->packed && make(tx, t, &entry->past.quantizer, NULL, NULL) == NB_ERR_CANCELLED)
         continue;
@@ -266,66 +287,150 @@ static void finish(transaction *tx)
     count_lost(model);
 }
 
-/* Makes all changes. On success tx->replaced says what was there before; the caller frees it either way. */
-static nb_status run(transaction *tx, const nb_change *changes, size_t n_changes, nb_error *error)
+/* Room for the changes, and for one more step, so that a change that succeeded cannot fail to be remembered. */
+static nb_status reserve(transaction *tx, size_t most, nb_error *error)
 {
     nb_model *model = tx->model;
+    nb_undo_step *grown = nb_realloc(model->undo, model->n_undo + 1, sizeof *grown);
+    if (grown)
+        model->undo = grown;
+    tx->most = most;
     tx->keep_budget = nb_max_size(KEEP_MINIMUM, (size_t)(nb_model_n_bytes(model) / KEEP_SHARE));
-    tx->replaced = nb_calloc(n_changes, sizeof *tx->replaced);
-    if (!tx->replaced)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed",
-                       n_changes);
-    for (size_t i = 0; i < n_changes; i++)
-        tx->total_bytes += nb_tensor_source_n_bytes(changes[i].tensor);
-    nb_status status = NB_OK;
+    tx->replaced = nb_calloc(most, sizeof *tx->replaced);
+    tx->step.pasts = nb_calloc(most, sizeof *tx->step.pasts);
+    tx->step.adopted = nb_calloc(most, sizeof *tx->step.adopted);
+    if (grown && tx->replaced && tx->step.pasts && tx->step.adopted)
+        return NB_OK;
+    return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed", most);
+}
+
+static nb_status replace_one(transaction *tx, const nb_change *change, nb_error *error)
+{
     intercept_progress(tx);
-    for (size_t i = 0; status == NB_OK && i < n_changes; i++)
-        status = replace(tx, &changes[i], error);
-    if (status == NB_OK)
-        finish(tx);
-    else
-        go_back(tx);
+    nb_status status = replace(tx, change, error);
     return_progress(tx);
     return status;
 }
 
-/* ---- steps to take back ---- */
-
-/* Room for one more, so that a change that succeeded cannot fail to be remembered. */
-static nb_status reserve_step(nb_model *model, size_t n_tensors, nb_undo_step *step, nb_error *error)
+/* Makes all changes; the caller ends the transaction. */
+static nb_status replace_all(transaction *tx, const nb_change *changes, size_t n_changes, nb_error *error)
 {
-    nb_undo_step *grown = nb_realloc(model->undo, model->n_undo + 1, sizeof *grown);
-    if (grown)
-        model->undo = grown;
-    step->pasts = nb_calloc(n_tensors, sizeof *step->pasts);
-    if (grown && step->pasts)
-        return NB_OK;
-    return nb_fail(error, NB_ERR_MEMORY, "no memory to remember how %zu tensors were; nothing was changed",
-                   n_tensors);
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < n_changes; i++)
+        tx->total_bytes += nb_tensor_source_n_bytes(changes[i].tensor);
+    for (size_t i = 0; status == NB_OK && i < n_changes; i++)
+        status = replace_one(tx, &changes[i], error);
+    return status;
 }
+
+static void free_transaction(transaction *tx)
+{
+    nb_undo_step_free(&tx->step);
+    free(tx->replaced);
+}
+
+/* Keeps the changes, or goes back. */
+static void settle(transaction *tx, nb_status status)
+{
+    if (status == NB_OK) {
+        finish(tx);
+        return;
+    }
+    intercept_progress(tx);
+    go_back(tx);
+    return_progress(tx);
+}
+
+static void push_step(transaction *tx)
+{
+    nb_model *model = tx->model;
+    tx->step.count = tx->count;
+    for (size_t i = 0; i < tx->count; i++)
+        tx->step.pasts[i] = tx->replaced[i].past;
+    model->undo[model->n_undo++] = tx->step;
+    tx->step = (nb_undo_step){0};
+}
+
+/* ---- change by change ---- */
+
+nb_status nb_transaction_begin(nb_model *model, const char *what, size_t most_changes, nb_transaction **out,
+                               nb_error *error)
+{
+    *out = NULL;
+    transaction *tx = nb_calloc(1, sizeof *tx);
+    if (!tx)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed", most_changes);
+    tx->model = model;
+    tx->what = what;
+    nb_status status = reserve(tx, most_changes, error);
+    if (status == NB_OK) {
+        *out = tx;
+        return NB_OK;
+    }
+    free_transaction(tx);
+    free(tx);
+    return status;
+}
+
+nb_status nb_transaction_replace(nb_transaction *tx, const nb_change *change, nb_error *error)
+{
+    assert(tx->count < tx->most);
+    tx->total_bytes += nb_tensor_source_n_bytes(change->tensor);
+    nb_status status = replace_one(tx, change, error);
+    tx->model->generation++; /* what a session has read so far was read by other weights */
+    return status;
+}
+
+nb_status nb_transaction_make(nb_transaction *tx, nb_packed **packed, const char *provenance, const nb_made **out,
+                              nb_error *error)
+{
+    assert(tx->step.n_adopted < tx->most);
+    const size_t n = strlen(provenance) + 1;
+    nb_made *made = nb_calloc(1, sizeof *made);
+    char *text = nb_calloc(n, 1);
+    if (!made || !text) {
+        free(made);
+        free(text);
+        nb_packed_destroy(packed);
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to keep what was made");
+    }
+    memcpy(text, provenance, n);
+    *made = (nb_made){*packed, text};
+    *packed = NULL;
+    tx->step.adopted[tx->step.n_adopted++] = made;
+    *out = made;
+    return NB_OK;
+}
+
+nb_status nb_transaction_end(nb_transaction **transaction, nb_status status)
+{
+    nb_transaction *tx = *transaction;
+    settle(tx, status);
+    if (status == NB_OK && tx->count > 0)
+        push_step(tx);
+    free_transaction(tx);
+    free(tx);
+    *transaction = NULL;
+    return status;
+}
+
+/* ---- all at once ---- */
 
 nb_status nb_model_change(nb_model *model, const char *what, const nb_change *changes, size_t n_changes,
                           nb_transform **made, nb_error *error)
 {
-    transaction tx = {.model = model, .what = what};
-    nb_undo_step step = {0};
-    nb_status status = reserve_step(model, n_changes, &step, error);
-    if (status == NB_OK)
-        status = run(&tx, changes, n_changes, error);
+    nb_transaction *tx;
+    nb_status status = nb_transaction_begin(model, what, n_changes, &tx, error);
+    if (status != NB_OK) {
+        if (made)
+            nb_transforms_free(made);
+        return status;
+    }
     if (made) {
-        step.made = *made;
+        tx->step.made = *made;
         *made = NULL;
     }
-    if (status == NB_OK) {
-        step.count = tx.count;
-        for (size_t i = 0; i < tx.count; i++)
-            step.pasts[i] = tx.replaced[i].past;
-        model->undo[model->n_undo++] = step;
-    } else {
-        nb_undo_step_free(&step);
-    }
-    free(tx.replaced);
-    return status;
+    return nb_transaction_end(&tx, replace_all(tx, changes, n_changes, error));
 }
 
 nb_status nb_change_check_source(const nb_model *model, const nb_tensor *t, nb_error *error)
@@ -357,10 +462,16 @@ nb_status nb_model_undo(nb_model *model, nb_error *error)
                                  .transforms = step->pasts[i].transforms,
                                  .importance = step->pasts[i].importance,
                                  .simulated = step->pasts[i].simulated,
+                                 .made = step->pasts[i].made,
                                  .sqnr = step->pasts[i].sqnr};
     transaction tx = {.model = model, .what = "going back"};
-    nb_status status = run(&tx, changes, step->count, error);
-    free(tx.replaced);
+    nb_status status = reserve(&tx, step->count, error);
+    step = &model->undo[model->n_undo - 1]; /* reserving may move it */
+    if (status == NB_OK) {
+        status = replace_all(&tx, changes, step->count, error);
+        settle(&tx, status);
+    }
+    free_transaction(&tx);
     free(changes);
     if (status == NB_OK) {
         nb_undo_step_free(step);

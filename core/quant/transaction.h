@@ -12,6 +12,7 @@ typedef struct nb_change {
     const nb_transform *transforms;
     const float *importance; /* the model's; NULL: none */
     const float *simulated;  /* an undo step's; NULL: none */
+    const nb_made *made;     /* an undo step's, stored as `quantizer` says; NULL: rounded from the source */
     double sqnr;          /* to be shown where none is measured */
     nb_tensor_loss *loss; /* measured if there is a place for it */
     bool measured;
@@ -25,5 +26,18 @@ nb_status nb_change_check_source(const nb_model *model, const nb_tensor *tensor,
  * is NULL afterwards. */
 nb_status nb_model_change(nb_model *model, const char *what, const nb_change *changes, size_t n_changes,
                           nb_transform **made, nb_error *error);
+
+/* The same, change by change, for methods that run the model between: what was replaced runs at once. At most
+ * `most_changes` of them, no tensor twice. */
+typedef struct nb_transaction nb_transaction;
+nb_status nb_transaction_begin(nb_model *model, const char *what, size_t most_changes, nb_transaction **out,
+                               nb_error *error);
+/* After a failure the transaction is to be ended with it. */
+nb_status nb_transaction_replace(nb_transaction *transaction, const nb_change *change, nb_error *error);
+/* Takes over *packed, on failure too: what a method made, for a change. The step owns it. */
+nb_status nb_transaction_make(nb_transaction *transaction, nb_packed **packed, const char *provenance,
+                              const nb_made **out, nb_error *error);
+/* NB_OK: pushes one undo step. Any other status: the model becomes as it was. Returns the status. */
+nb_status nb_transaction_end(nb_transaction **transaction, nb_status status);
 
 #endif

@@ -34,7 +34,7 @@ static void add_shape(const nb_model *model, nb_items *out)
                   shape->tied ? "; embeddings and head are one tensor" : "");
 }
 
-enum { MOST_TRANSFORMS = 8 };
+enum { MOST_TRANSFORMS = 8, MOST_METHODS = 8 };
 
 /* Adds what the list did that is not known yet, the first first; returns how many there are then. */
 static size_t gather_transforms(const nb_transform *last, const char **names, size_t n)
@@ -69,6 +69,34 @@ static void add_transforms(const nb_model *model, nb_items *out)
     nb_draft_free(&line);
 }
 
+static size_t count_made(const nb_model *model, const char *provenance)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
+        const char *other = nb_tensor_provenance(nb_model_tensor(model, i));
+        n += other && strcmp(other, provenance) == 0;
+    }
+    return n;
+}
+
+static void add_methods(const nb_model *model, nb_items *out)
+{
+    const char *shown[MOST_METHODS];
+    size_t n_shown = 0;
+    for (size_t i = 0; i < nb_model_tensor_count(model) && n_shown < MOST_METHODS; i++) {
+        const char *provenance = nb_tensor_provenance(nb_model_tensor(model, i));
+        bool known = !provenance;
+        for (size_t k = 0; k < n_shown && !known; k++)
+            known = strcmp(shown[k], provenance) == 0;
+        if (known)
+            continue;
+        shown[n_shown++] = provenance;
+        const size_t n = count_made(model, provenance);
+        add_row(out, n_shown == 1 ? "made by" : "");
+        nb_items_cell(out, 1, "%s · %zu tensor%s", provenance, n, n == 1 ? "" : "s");
+    }
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     (void)call, (void)error;
@@ -86,6 +114,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
                   now != before ? " (was " : "", now != before ? nb_bytes(before).text : "",
                   now != before ? ")" : "");
     add_transforms(model, out);
+    add_methods(model, out);
     nb_draft storage = {0};
     nb_describe_model_storage(model, &storage);
     add_row(out, "now");

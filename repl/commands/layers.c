@@ -53,6 +53,20 @@ static row *row_for(row *rows, size_t *n_rows, const nb_tensor *tensor, bool tog
     return added;
 }
 
+/* "GPTQ", of the line that says how the tensor was made. */
+static int method_length(const nb_tensor *tensor)
+{
+    const char *provenance = nb_tensor_provenance(tensor);
+    return provenance ? (int)strcspn(provenance, " ") : 0;
+}
+
+static bool is_same_method(const nb_tensor *a, const nb_tensor *b)
+{
+    const int n = method_length(a);
+    return n == method_length(b) &&
+           (n == 0 || memcmp(nb_tensor_provenance(a), nb_tensor_provenance(b), (size_t)n) == 0);
+}
+
 static nb_status add_tensor(row *to, const nb_tensor *tensor, nb_error *error)
 {
     nb_histogram whole = {0}, middle = {0};
@@ -70,7 +84,8 @@ static nb_status add_tensor(row *to, const nb_tensor *tensor, nb_error *error)
     nb_histogram_free(&middle);
     if (status != NB_OK)
         return status;
-    to->mixed_storage |= strcmp(nb_describe_storage(to->first).text, nb_describe_storage(tensor).text) != 0;
+    to->mixed_storage |= strcmp(nb_describe_storage(to->first).text, nb_describe_storage(tensor).text) != 0 ||
+                         !is_same_method(to->first, tensor);
     to->transformed |= tensor->transforms != NULL;
     to->mixed_shape |= to->first->n_rows != tensor->n_rows || to->first->n_cols != tensor->n_cols;
     to->n_tensors++;
@@ -89,8 +104,9 @@ static void show_row(const row *r, unsigned n_layers, nb_items *out)
     else
         nb_items_cell(out, 0, "%s%s", r->first->name, r->first->tied ? " (tied)" : "");
     nb_items_cell(out, 1, "%s", r->mixed_shape ? "mixed" : nb_describe_shape(r->first).text);
-    nb_items_cell(out, 2, "%s%s", r->mixed_storage ? "mixed" : nb_describe_storage(r->first).text,
-                  r->transformed ? ", transformed" : "");
+    const int method = r->mixed_storage ? 0 : method_length(r->first);
+    nb_items_cell(out, 2, "%s%s%.*s%s", r->mixed_storage ? "mixed" : nb_describe_storage(r->first).text,
+                  method ? ", " : "", method, method ? nb_tensor_provenance(r->first) : "", r->transformed ? ", transformed" : "");
     nb_items_cell(out, 3, "%s", nb_fixed(nb_bits_per_weight(r->n_bytes, r->n_weights), 2).text);
     if (r->n_bytes < 1000000)
         nb_items_cell(out, 4, "%llu", (unsigned long long)r->n_bytes);

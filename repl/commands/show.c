@@ -55,6 +55,10 @@ static nb_status show_facts(const nb_tensor *tensor, nb_items *out, nb_error *er
                   tensor->changed && tensor->source_format ? " (was " : "",
                   tensor->changed && tensor->source_format ? tensor->source_format->name : "",
                   tensor->changed && tensor->source_format ? ")" : "");
+    if (nb_tensor_provenance(tensor)) {
+        add_fact(out, "made by");
+        nb_items_cell(out, 1, "%s", nb_tensor_provenance(tensor));
+    }
     if (tensor->transforms) {
         nb_draft transforms = {0};
         nb_describe_transforms(tensor->transforms, &transforms);

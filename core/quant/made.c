@@ -1,0 +1,46 @@
+#include "quant/made.h"
+
+#include "model/state.h"
+#include "quant/transaction.h"
+
+static nb_status check(const nb_model *model, const nb_tensor *t, const nb_packed *made, nb_error *error)
+{
+    if (t->is_vector)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector; vectors stay f32, they are too small to matter",
+                       t->name);
+    if (made->n_rows != t->n_rows || made->n_cols != t->n_cols)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s is %zu x %zu, and what was made of it %zu x %zu", t->name, t->n_rows,
+                       t->n_cols, made->n_rows, made->n_cols);
+    return nb_change_check_source(model, t, error);
+}
+
+static nb_status adopt_one(nb_transaction *tx, nb_tensor *t, nb_packed **packed, const char *provenance,
+                           nb_tensor_loss *loss, nb_error *error)
+{
+    nb_change change = {.tensor = t,
+                        .quantizer = (*packed)->quantizer,
+                        .transforms = t->transforms,
+                        .measured = true,
+                        .loss = loss};
+    nb_status status = nb_transaction_make(tx, packed, provenance, &change.made, error);
+    return status == NB_OK ? nb_transaction_replace(tx, &change, error) : status;
+}
+
+nb_status nb_model_adopt(nb_model *model, const nb_scope *scope, nb_packed **made, const char *const *provenance,
+                         nb_tensor_loss *losses, nb_error *error)
+{
+    nb_transaction *tx = NULL;
+    nb_status status = scope->count ? NB_OK : nb_fail(error, NB_ERR_ARGUMENT, "there is no tensor to change");
+    for (size_t i = 0; status == NB_OK && i < scope->count; i++)
+        status = check(model, &model->tensors[scope->tensors[i]], made[i], error);
+    if (status == NB_OK)
+        status = nb_transaction_begin(model, "storing", scope->count, &tx, error);
+    for (size_t i = 0; status == NB_OK && i < scope->count; i++)
+        status = adopt_one(tx, &model->tensors[scope->tensors[i]], &made[i], provenance[i],
+                           losses ? &losses[i] : NULL, error);
+    if (tx)
+        nb_transaction_end(&tx, status);
+    for (size_t i = 0; i < scope->count; i++)
+        nb_packed_destroy(&made[i]);
+    return status;
+}
