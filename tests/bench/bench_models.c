@@ -1,8 +1,8 @@
 /* How fast whole models run, beside this machine's limits: random weights in the shapes of known models,
  * stored in several formats, decode and prefill on one and two threads.
  *
- *   bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2] [--repeats 5] [--prompt
- * 512]
+ *   bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4,q8_0,q4_0,q4_k] [--threads 1,2]
+ *                [--repeats 5] [--prompt 512]
  *
  * A share is of the bandwidth measured over a buffer as large as the weights (decode), or of the arithmetic
  * peak measured on the same threads (prefill): see core/eval/bench.h. Every number is a median. */
@@ -27,6 +27,9 @@ static const storage storages[] = {
     {"bf16", &nb_format_bf16, NULL},
     {"int8", &nb_format_f16, "int8 absmax/channel"},
     {"int4", &nb_format_f16, "int4 absmax/group:32"},
+    {"q8_0", &nb_format_f16, "q8_0"},
+    {"q4_0", &nb_format_f16, "q4_0"},
+    {"q4_k", &nb_format_f16, "q4_k"},
 };
 enum { N_STORAGES = sizeof storages / sizeof storages[0], MAX_THREAD_COUNTS = 8 };
 
@@ -137,6 +140,14 @@ static bool fits_in_memory(const nb_synthetic *shape, const nb_format *format)
     return 3.0 * n * (format->bits / 8) < memory;
 }
 
+/* Rows of a BLOCK format are whole blocks. */
+static bool fits_in_blocks(const nb_synthetic *shape, const storage *s)
+{
+    const nb_format *format = nb_format_find(s->name);
+    const size_t block = format && format->kind == NB_FORMAT_BLOCK ? format->block_size : 1;
+    return shape->n_embd % block == 0 && shape->n_ff % block == 0;
+}
+
 static nb_status run_shape(const options *o, const char *folder, const char *name, nb_bench_options *by_count,
                            nb_error *error)
 {
@@ -154,6 +165,11 @@ static nb_status run_shape(const options *o, const char *folder, const char *nam
             continue;
         if (!fits_in_memory(&shape, s->file)) {
             printf("%-6s %-5s skipped: it needs more memory than this machine has\n", name, s->name);
+            continue;
+        }
+        if (!fits_in_blocks(&shape, s)) {
+            printf("%-6s %-5s skipped: its rows are no whole blocks of %u\n", name, s->name,
+                   (unsigned)nb_format_find(s->name)->block_size);
             continue;
         }
         if (written != s->file) {
@@ -248,13 +264,13 @@ static bool parse(int argc, char **argv, options *o)
 int main(int argc, char **argv)
 {
     options o = {.models = "15M,110M,1.1B",
-                 .formats = "f32,f16,bf16,int8,int4",
+                 .formats = "f32,f16,bf16,int8,int4,q8_0,q4_0,q4_k",
                  .threads = {1, 2},
                  .n_thread_counts = 2};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4] [--threads 1,2]\n"
-                "             [--repeats 5] [--prompt 512]\n");
+                "usage: bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4,q8_0,q4_0,q4_k]\n"
+                "             [--threads 1,2] [--repeats 5] [--prompt 512]\n");
         return 2;
     }
     const char *base = getenv("TMPDIR");
