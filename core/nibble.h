@@ -33,6 +33,7 @@
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "model/scope.h"
+#include "quant/awq.h"
 #include "quant/front.h"
 #include "quant/importance.h"
 #include "quant/ladder.h"

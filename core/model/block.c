@@ -67,7 +67,7 @@ static nb_status project_together(nb_session *s, const nb_layer *l, size_t n_que
     return status;
 }
 
-static nb_status attention(nb_session *s, size_t layer, nb_logits keep, nb_error *error)
+nb_status nb_block_attend(nb_session *s, size_t layer, nb_logits keep, nb_error *error)
 {
     const nb_layer *l = &s->model->layers[layer];
     const size_t n_queries = keep == NB_LOGITS_NONE ? 0 : keep == NB_LOGITS_LAST ? 1 : s->n_rows;
@@ -91,7 +91,7 @@ static nb_status attention(nb_session *s, size_t layer, nb_logits keep, nb_error
     return status;
 }
 
-static nb_status feed_forward(nb_session *s, size_t layer, nb_error *error)
+nb_status nb_block_feed_forward(nb_session *s, size_t layer, nb_error *error)
 {
     const nb_layer *l = &s->model->layers[layer];
     nb_tensor *const readers[] = {l->ffn_up, l->ffn_gate};
@@ -114,8 +114,8 @@ static nb_status feed_forward(nb_session *s, size_t layer, nb_error *error)
 
 nb_status nb_block_run(nb_session *session, size_t layer, nb_logits keep, nb_error *error)
 {
-    nb_status status = attention(session, layer, keep, error);
+    nb_status status = nb_block_attend(session, layer, keep, error);
     if (status == NB_OK && session->n_rows > 0)
-        status = feed_forward(session, layer, error);
+        status = nb_block_feed_forward(session, layer, error);
     return status;
 }

@@ -239,6 +239,25 @@ static void embed(nb_session *s, size_t i, int32_t token)
     }
 }
 
+void nb_session_put_rows(nb_session *session, const float *rows, size_t count)
+{
+    session->position = 0;
+    session->n_kept = 0;
+    extend_rope(session, count);
+    memcpy(session->x, rows, count * session->model->hparams.n_embd * sizeof *rows);
+    session->n_rows = session->n_fed = count;
+}
+
+void nb_session_embed(nb_session *session, const int32_t *tokens, size_t count, float *out)
+{
+    const size_t n = session->model->hparams.n_embd;
+    session->position = 0;
+    for (size_t i = 0; i < count; i++) {
+        embed(session, i, tokens[i]);
+        memcpy(out + i * n, session->x + i * n, n * sizeof *out);
+    }
+}
+
 /* One batch through all blocks; afterwards x holds the rows that `keep` asks for. */
 static nb_status run_batch(nb_session *s, const int32_t *tokens, size_t n_tokens, nb_logits keep,
                            nb_error *error)

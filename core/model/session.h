@@ -56,6 +56,14 @@ void nb_session_attend(nb_session *session, size_t layer, size_t n_queries);
 void nb_session_unit(nb_session *session, const nb_tensor *bias);
 /* x[r] += norm[r] + bias, after an RMSNorm of that sum by `post_norm`. */
 void nb_session_add(nb_session *session, const nb_tensor *bias, const nb_tensor *post_norm);
+/* The two parts of a block, over the rows of x, for those who look between them: attention leaves in x the rows that
+ * `keep` says, the feed-forward part takes what is there. */
+nb_status nb_block_attend(nb_session *session, size_t layer, nb_logits keep, nb_error *error);
+nb_status nb_block_feed_forward(nb_session *session, size_t layer, nb_error *error);
+/* Begins a batch at position 0 with these rows in x, `count` of them, at most nb_session_batch: for running one block. */
+void nb_session_put_rows(nb_session *session, const float *rows, size_t count);
+/* The embeddings of tokens at the positions from 0 on, out[count][n_embd]: what the first block reads. */
+void nb_session_embed(nb_session *session, const int32_t *tokens, size_t count, float *out);
 /* The soft cap of `count` rows of logits. */
 void nb_session_cap_logits(nb_session *session, float *logits, size_t count);
 
