@@ -241,7 +241,11 @@ static nb_status put_candidates(problem *p, nb_error *error)
         nb_tensor *t = p->group->readers[i];
         const bool rounded = p->run->in_scope[t - p->run->model->tensors];
         const nb_transform scaled = {.before = t->transforms, .columns = p->columns};
-        const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols, &scaled, NULL};
+        const nb_source source = {.format = t->source_format,
+                                  .data = t->source,
+                                  .n_rows = t->n_rows,
+                                  .n_cols = t->n_cols,
+                                  .transforms = &scaled};
         const nb_quantizer quantizer = rounded ? p->run->options->quantizer : nb_quantizer_of_source(t->source_format);
         candidate *c = &p->candidates[i];
         status = nb_rtn_quantize(context, t->name, &source, &quantizer, &c->packed, NULL, error);
@@ -252,6 +256,7 @@ static nb_status put_candidates(problem *p, nb_error *error)
         t->quantizer = quantizer;
         t->changed = false;
         t->simulated = NULL;
+        t->made = NULL;
     }
     context->progress = progress;
     return status;

@@ -58,7 +58,7 @@ static nb_status lose(void *user, const float *scales, double *loss, nb_error *e
     small_layer *l = user;
     const nb_quantizer quantizer = quantizer_of("int4 zeropoint/channel, f32 scales");
     const nb_transform scaled = {.columns = (float *)(uintptr_t)scales};
-    const nb_source source = {&nb_format_f32, l->w, 2, 4, &scaled, NULL};
+    const nb_source source = {.format = &nb_format_f32, .data = l->w, .n_rows = 2, .n_cols = 4, .transforms = &scaled};
     nb_packed *packed;
     nb_status status = nb_rtn_quantize(l->context, "w", &source, &quantizer, &packed, NULL, error);
     if (status != NB_OK)
