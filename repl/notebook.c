@@ -78,6 +78,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
     free(gone->undo_lines);
     free(gone->settings.text);
     free(gone->settings.quiz);
+    free(gone->settings.calibration);
     free(gone);
     *notebook = NULL;
 }
@@ -423,6 +424,12 @@ nb_status nb_notebook_quiz(nb_notebook *notebook, const char *typed, const char 
                            nb_error *error)
 {
     return open_text(notebook, &notebook->settings.quiz, typed, command, out, error);
+}
+
+nb_status nb_notebook_calibration_text(nb_notebook *notebook, const char *typed, const char *command,
+                                       nb_mapping **out, nb_error *error)
+{
+    return open_text(notebook, &notebook->settings.calibration, typed, command, out, error);
 }
 
 /* ---- undo ---- */

@@ -16,6 +16,7 @@ typedef struct nb_settings {
     nb_picture picture;
     char *text; /* path of the text that ppl and compare read; NULL: none yet */
     char *quiz; /* path of what quiz asks; NULL: none yet */
+    char *calibration; /* path of the text that methods look at the model with; NULL: none yet */
 } nb_settings;
 
 /* Tokens per second, as measured here on this machine. */
@@ -111,6 +112,9 @@ nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char 
 /* The same for the text that a quiz asks from. */
 nb_status nb_notebook_quiz(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
                            nb_error *error);
+/* The same for the text that methods calibrate with. */
+nb_status nb_notebook_calibration_text(nb_notebook *notebook, const char *typed, const char *command,
+                                       nb_mapping **out, nb_error *error);
 /* Puts a note before the next cell. Without memory there is none. */
 void nb_notebook_note(nb_notebook *notebook, const char *path, const char *text, const char *source);
 /* Remembers what the newest undo step takes back. */

@@ -61,6 +61,8 @@ static void adopt_texts(nb_notebook *notebook)
             notebook->settings.text = nb_library_find(NB_LIBRARY_TEXT);
         if (!notebook->settings.quiz)
             notebook->settings.quiz = nb_library_find(NB_LIBRARY_QUIZ);
+        if (!notebook->settings.calibration)
+            notebook->settings.calibration = nb_library_find(NB_LIBRARY_CALIBRATION);
     }
     free(built_in);
 }
