@@ -43,7 +43,16 @@ static nb_status format(nb_application *call, nb_value *out, nb_error *error)
     return nb_value_text(text.text, strlen(text.text), out, error);
 }
 
-/* op 0: bytes; 1: bits a weight. Without a scope of everything, norms too. */
+/* The matrices of a scope, as `quantize` takes them; norms and biases only where it names nothing else. */
+static nb_status matrices_of(const nb_model *model, const char *name, nb_scope *out, nb_error *error)
+{
+    nb_error no_matrix;
+    if (nb_scope_resolve(model, name, false, out, &no_matrix) == NB_OK)
+        return NB_OK;
+    return nb_scope_resolve(model, name, true, out, error);
+}
+
+/* op 0: bytes; 1: bits a weight. Without a scope of the whole model, norms too. */
 static nb_status bytes(nb_application *call, nb_value *out, nb_error *error)
 {
     const nb_model *model = model_of(call);
@@ -53,7 +62,7 @@ static nb_status bytes(nb_application *call, nb_value *out, nb_error *error)
         nb_scope scope = {0};
         nb_status status = name_of(call, &name, error);
         if (status == NB_OK)
-            status = nb_scope_resolve(model, name, true, &scope, error);
+            status = matrices_of(model, name, &scope, error);
         if (status != NB_OK)
             return status;
         n_bytes = n_weights = 0;
@@ -268,7 +277,7 @@ const nb_function_row nb_functions_model[] = {
      "mse(original(blk.0.attn_q), blk.0.attn_q)", "0", tensor, 1, 1, 1},
     {"format", MODEL, "format(T)", "how a tensor is stored, as text", "format(blk.0.attn_q)", NULL, format, 0,
      1, 1},
-    {"bits", MODEL, "bits(scope=)", "bits a weight of a scope, scales and all; of the whole model",
+    {"bits", MODEL, "bits(scope=)", "bits a weight of a scope, scales included; of the whole model",
      "bits(attention)", NULL, bytes, 1, 1, 1},
     {"bytes", MODEL, "bytes(scope=)", "bytes that a scope takes; that the whole model takes", "bytes(mlp)",
      NULL, bytes, 0, 1, 1},

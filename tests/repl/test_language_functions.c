@@ -222,6 +222,10 @@ static void test_model(void **state)
     gives(c, "bits(blk.1.attn_q)", "16");
     gives(c, "bytes(blk.1.attn_q)", "8192");
     gives(c, "bytes() > bytes(mlp)", "1");
+    /* a scope is what quantize takes: all leaves the embeddings and norms out, which a name still finds */
+    gives(c, "bytes(all) == bytes(attention) + bytes(mlp) and bytes(all) < bytes()", "1");
+    gives(c, "bytes(\"blk.1\") == bytes(\"blk.1.attn_*, blk.1.ffn_*\") and bits(\"blk.1\") == 16", "1");
+    gives(c, "bytes(blk.1.attn_norm) == 4 * size(blk.1.attn_norm)", "1");
     gives(c, "sqnr(blk.1.attn_q)", "inf");
     gives(c, "n = 0; for t in tensors(attention); n += size(tensor(t)); end; n",
           "36864"); /* 3 (2 64 64 + 2 32 64) */
