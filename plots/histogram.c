@@ -95,7 +95,7 @@ static void plan_spike(const nb_figure *figure, nb_axes *axes, const peaks *spik
 
 static nb_status histogram_plan(const nb_figure *figure, nb_axes *axes, nb_error *error)
 {
-    *axes = (nb_axes){.log_y = figure->log_y, .y_style = NB_TICK_COUNT};
+    *axes = (nb_axes){.log_y = figure->log_y, .whole = figure->whole, .y_style = NB_TICK_COUNT};
     if (figure->n == 0 || !figure->before.values)
         return nb_fail(error, NB_ERR_ARGUMENT, "the histogram has no bins to draw");
     if (!isfinite(figure->x_low) || !isfinite(figure->x_high) || figure->x_low > figure->x_high) {

@@ -47,7 +47,7 @@ typedef struct nb_figure {
     size_t n_rows, n_columns;
     double y_low, y_high; /* HEATMAP: outer edges of the rows, the top one's first */
     bool log_y;
-    bool whole; /* x counts things: CURVE marks whole numbers only */
+    bool whole; /* x counts things: CURVE and HISTOGRAM mark whole numbers only */
     /* HISTOGRAM: names a cut-off spike of `after` at 0: "19.2% of weights round to 0"; NULL: made. STAIRCASE: names the
      * first whole step right of 0: "step s = 0.333"; NULL: none */
     const char *note;

@@ -13,23 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CURVE_POINTS = 4000, MOST_ROWS = 256, MOST_COLUMNS = 384, DEFAULT_BINS = 81 };
-
-/* One or two arrays, and what they were typed as. */
-typedef struct series {
-    nb_array *array;
-    char *label;
-} series;
-
-typedef struct drawing {
-    nb_notebook *notebook;
-    const nb_call *call;
-    nb_items *out;
-    series series[2];
-    size_t n;
-    bool from_list; /* both came from one expression */
-    char subline[240], sentence[600], headline[160];
-} drawing;
+enum { MOST_CURVE_POINTS = 4000 };
 
 /* ---- what is to be drawn ---- */
 
@@ -54,7 +38,7 @@ static const char *find_comma(const char *text)
     return text;
 }
 
-static nb_status keep_array(drawing *d, const nb_value *value, const char *label, nb_error *error)
+static nb_status keep_array(nb_drawing *d, const nb_value *value, const char *label, nb_error *error)
 {
     if (value->kind != NB_VALUE_ARRAY)
         return nb_fail(error, NB_ERR_ARGUMENT, "plot draws arrays: %.80s is %s", label,
@@ -68,7 +52,7 @@ static nb_status keep_array(drawing *d, const nb_value *value, const char *label
     return d->series[d->n++].label ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
 }
 
-static nb_status keep_value(drawing *d, const nb_value *value, const char *label, nb_error *error)
+static nb_status keep_value(nb_drawing *d, const nb_value *value, const char *label, nb_error *error)
 {
     if (value->kind != NB_VALUE_LIST)
         return keep_array(d, value, label, error);
@@ -79,7 +63,7 @@ static nb_status keep_value(drawing *d, const nb_value *value, const char *label
     return status;
 }
 
-static nb_status evaluate(drawing *d, const char *text, nb_error *error)
+static nb_status evaluate(nb_drawing *d, const char *text, nb_error *error)
 {
     nb_status status = NB_OK;
     while (status == NB_OK) {
@@ -106,7 +90,7 @@ static nb_status evaluate(drawing *d, const char *text, nb_error *error)
     return status;
 }
 
-static void free_drawing(drawing *d)
+static void free_drawing(nb_drawing *d)
 {
     for (size_t i = 0; i < d->n; i++) {
         nb_array_release(&d->series[i].array);
@@ -114,8 +98,7 @@ static void free_drawing(drawing *d)
     }
 }
 
-/* Of the numbers that are finite; NaN where none is. Returns how many are not. */
-static size_t find_ends(const nb_array *x, double *low, double *high)
+size_t nb_drawing_ends(const nb_array *x, double *low, double *high)
 {
     size_t others = 0;
     *low = INFINITY, *high = -INFINITY;
@@ -133,40 +116,39 @@ static size_t find_ends(const nb_array *x, double *low, double *high)
     return others;
 }
 
-static double measure(const nb_array *x, nb_reduction op)
+double nb_drawing_measure(const nb_array *x, nb_reduction op)
 {
     double result = NAN;
     return nb_array_reduce(x->space, op, x, &result, NULL) == NB_OK ? result : NAN;
 }
 
-/* "1,000 values from -0.4 to 0.38" */
-static void describe_range(const nb_array *x, char *text, size_t size)
+void nb_drawing_range(const nb_array *x, char *text, size_t size)
 {
     double low, high;
-    const size_t others = find_ends(x, &low, &high);
+    const size_t others = nb_drawing_ends(x, &low, &high);
     const int used = snprintf(text, size, "%s value%s from %s to %s", nb_count(x->size).text,
                               x->size == 1 ? "" : "s", nb_general(low, 4).text, nb_general(high, 4).text);
     if (others)
         snprintf(text + used, size - (size_t)used, ", %s not finite", nb_count(others).text);
 }
 
-static const char *label(const drawing *d, size_t i)
+const char *nb_drawing_label(const nb_drawing *d, size_t i)
 {
     return d->series[i].label;
 }
 
-/* "abs(W)", "abs(W) and V" */
-static void name_series(const drawing *d, char *text, size_t size)
+void nb_drawing_names(const nb_drawing *d, char *text, size_t size)
 {
-    snprintf(text, size, "%.60s%s%.60s", label(d, 0), d->n > 1 ? " and " : "", d->n > 1 ? label(d, 1) : "");
+    snprintf(text, size, "%.60s%s%.60s", nb_drawing_label(d, 0), d->n > 1 ? " and " : "",
+             d->n > 1 ? nb_drawing_label(d, 1) : "");
 }
 
-static const char *title(const drawing *d)
+const char *nb_drawing_title(const nb_drawing *d)
 {
     return nb_call_text(d->call, "title", d->headline);
 }
 
-static nb_status put(const drawing *d, const nb_figure *figure, nb_error *error)
+nb_status nb_drawing_put(const nb_drawing *d, const nb_figure *figure, nb_error *error)
 {
     return nb_figure_put(d->notebook, d->call, figure, d->out, error);
 }
@@ -196,24 +178,24 @@ static double *thin(const nb_array *x, size_t *n)
     return values;
 }
 
-static nb_status draw_curve(drawing *d, nb_error *error)
+static nb_status draw_curve(nb_drawing *d, nb_error *error)
 {
     const nb_array *first = d->series[0].array, *second = d->n > 1 ? d->series[1].array : NULL;
     char a[96], b[96];
     if (second && second->size != first->size)
         return nb_fail(error, NB_ERR_ARGUMENT, "two curves have as many points each: %.60s has %s, %.60s %s",
-                       label(d, 0), nb_array_shape(first, a, sizeof a), label(d, 1),
+                       nb_drawing_label(d, 0), nb_array_shape(first, a, sizeof a), nb_drawing_label(d, 1),
                        nb_array_shape(second, b, sizeof b));
     size_t n;
     double *before = thin(first, &n), *after = second ? thin(second, &n) : NULL;
     nb_status status =
         before && (after || !second) ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
-    name_series(d, d->headline, sizeof d->headline);
-    describe_range(first, d->subline, sizeof d->subline);
+    nb_drawing_names(d, d->headline, sizeof d->headline);
+    nb_drawing_range(first, d->subline, sizeof d->subline);
     if (second) {
         double low, high;
         const size_t used = strlen(d->subline);
-        find_ends(second, &low, &high);
+        nb_drawing_ends(second, &low, &high);
         snprintf(d->subline + used, sizeof d->subline - used, "; the second from %s to %s",
                  nb_general(low, 4).text, nb_general(high, 4).text);
     }
@@ -221,244 +203,46 @@ static nb_status draw_curve(drawing *d, nb_error *error)
     const bool placed = nb_call_has(d->call, "low") || nb_call_has(d->call, "high");
     const nb_figure figure = {
         .kind = NB_FIGURE_CURVE,
-        .headline = title(d),
+        .headline = nb_drawing_title(d),
         .subline = d->subline,
         .x_label = placed ? "x" : "index",
         .x_low = nb_call_number(d->call, "low", 0),
         .x_high = nb_call_number(d->call, "high", placed ? 1 : (double)(first->size - 1)),
         .n = n,
         .whole = !placed,
-        .before = {second ? label(d, 0) : NULL, before},
-        .after = {second ? label(d, 1) : NULL, after},
+        .before = {second ? nb_drawing_label(d, 0) : NULL, before},
+        .after = {second ? nb_drawing_label(d, 1) : NULL, after},
         .log_y = nb_call_has(d->call, "log"),
         .sentence = d->sentence,
     };
     if (status == NB_OK)
-        status = put(d, &figure, error);
+        status = nb_drawing_put(d, &figure, error);
     free(before);
     free(after);
     return status;
 }
 
-/* ---- histograms ---- */
-
-/* One range for both, and from --low and --high where they are given. */
-static nb_status find_range(const drawing *d, double *low, double *high, nb_error *error)
-{
-    *low = INFINITY, *high = -INFINITY;
-    for (size_t i = 0; i < d->n; i++) {
-        double own_low, own_high;
-        find_ends(d->series[i].array, &own_low, &own_high);
-        *low = fmin(*low, own_low); /* fmin and fmax pass NaN over */
-        *high = fmax(*high, own_high);
-    }
-    *low = nb_call_number(d->call, "low", *low);
-    *high = nb_call_number(d->call, "high", *high);
-    if (!isfinite(*low) || !isfinite(*high) || *low > *high)
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "a histogram runs from a lower end to a higher one, not from %s to %s; say "
-                       "--low and --high",
-                       nb_general(*low, 4).text, nb_general(*high, 4).text);
-    return NB_OK;
-}
-
-static double *widen(const nb_array *x)
-{
-    double *values = nb_calloc(x->size, sizeof *values);
-    for (size_t i = 0; values && i < x->size; i++)
-        values[i] = (double)x->data[i];
-    return values;
-}
-
-static nb_status put_histogram(drawing *d, const nb_array *before, const nb_array *after, double low,
-                               double high, nb_error *error)
-{
-    double *bars = widen(before), *others = after ? widen(after) : NULL;
-    nb_status status =
-        bars && (others || !after) ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
-    const nb_figure figure = {
-        .kind = NB_FIGURE_HISTOGRAM,
-        .headline = title(d),
-        .subline = d->subline,
-        .x_label = "value",
-        .y_label = "how many",
-        .x_low = low,
-        .x_high = high,
-        .n = before->size,
-        .before = {after ? label(d, 0) : NULL, bars},
-        .after = {after ? label(d, 1) : NULL, others},
-        .log_y = nb_call_has(d->call, "log"),
-        .sentence = d->sentence,
-    };
-    if (status == NB_OK)
-        status = put(d, &figure, error);
-    free(bars);
-    free(others);
-    return status;
-}
-
-static nb_status draw_histogram(drawing *d, nb_error *error)
-{
-    const size_t n_bins = (size_t)nb_call_number(d->call, "bins", DEFAULT_BINS);
-    nb_array *counts[2] = {NULL, NULL}, *edges;
-    double low, high;
-    nb_status status = find_range(d, &low, &high, error);
-    for (size_t i = 0; i < d->n && status == NB_OK; i++) {
-        status = nb_array_histogram(d->series[i].array, n_bins, low, high, &counts[i], &edges, error);
-        if (status == NB_OK) {
-            low = (double)edges->data[0], high = (double)edges->data[n_bins];
-            nb_array_release(&edges);
-        }
-    }
-    if (status == NB_OK) {
-        const nb_array *x = d->series[0].array;
-        name_series(d, d->headline, sizeof d->headline);
-        describe_range(x, d->subline, sizeof d->subline);
-        const size_t used = strlen(d->subline);
-        const double std = measure(x, NB_REDUCE_STD);
-        if (isfinite(std))
-            snprintf(d->subline + used, sizeof d->subline - used, ", mean %s, deviation %s",
-                     nb_general(measure(x, NB_REDUCE_MEAN), 3).text, nb_general(std, 3).text);
-        snprintf(d->sentence, sizeof d->sentence, "Histogram of %s in %zu bins: %s.", d->headline, n_bins,
-                 d->subline);
-        status = put_histogram(d, counts[0], counts[1], low, high, error);
-    }
-    nb_array_release(&counts[0]);
-    nb_array_release(&counts[1]);
-    return status;
-}
-
-/* Counts and their edges, as `histogram` gives them. */
-static bool are_counts(const drawing *d)
-{
-    const nb_array *counts = d->series[0].array, *edges = d->n > 1 ? d->series[1].array : NULL;
-    if (!d->from_list || !edges || counts->n_dims != 1 || edges->n_dims != 1 ||
-        edges->size != counts->size + 1)
-        return false;
-    for (size_t i = 0; i < counts->size; i++)
-        if (!(counts->data[i] >= 0 && counts->data[i] < INFINITY && edges->data[i] < edges->data[i + 1]))
-            return false;
-    return true;
-}
-
-static nb_status draw_counts(drawing *d, nb_error *error)
-{
-    const nb_array *counts = d->series[0].array, *edges = d->series[1].array;
-    snprintf(d->headline, sizeof d->headline, "%.120s", label(d, 0));
-    snprintf(d->subline, sizeof d->subline, "%s counted in %zu bins from %s to %s",
-             nb_general(measure(counts, NB_REDUCE_SUM), 12).text, counts->size,
-             nb_general((double)edges->data[0], 4).text,
-             nb_general((double)edges->data[counts->size], 4).text);
-    snprintf(d->sentence, sizeof d->sentence, "Histogram of %s: %s.", d->headline, d->subline);
-    return put_histogram(d, counts, NULL, (double)edges->data[0], (double)edges->data[counts->size], error);
-}
-
-/* ---- heatmaps ---- */
-
-/* The strongest number of each block, so that what stands out is seen. */
-static double *shrink(const nb_array *x, size_t down, size_t across, size_t *n_rows, size_t *n_columns)
-{
-    const size_t rows = x->dims[0], columns = x->dims[1];
-    *n_rows = nb_div_up(rows, down);
-    *n_columns = nb_div_up(columns, across);
-    double *cells = nb_calloc(*n_rows * *n_columns, sizeof *cells);
-    for (size_t i = 0; cells && i < *n_rows * *n_columns; i++)
-        cells[i] = NAN;
-    for (size_t row = 0; cells && row < rows; row++) {
-        for (size_t column = 0; column < columns; column++) {
-            double *cell = &cells[row / down * *n_columns + column / across];
-            const double value = (double)x->data[row * columns + column];
-            if (isfinite(value) && !(fabs(value) <= fabs(*cell)))
-                *cell = value;
-        }
-    }
-    return cells;
-}
-
-static void write_heatmap_words(drawing *d, size_t down, size_t across)
-{
-    const nb_array *x = d->series[0].array;
-    double low, high;
-    find_ends(x, &low, &high);
-    const double std = measure(x, NB_REDUCE_STD), mean = measure(x, NB_REDUCE_MEAN),
-                 far = fmax(high - mean, mean - low) / std;
-    char shape[96];
-    nb_array_shape(x, shape, sizeof shape);
-    if (far > 6 && isfinite(far))
-        snprintf(d->headline, sizeof d->headline, "%.80s: the farthest number is %s deviations out",
-                 label(d, 0), nb_fixed(far, 0).text);
-    else
-        snprintf(d->headline, sizeof d->headline, "%.120s", label(d, 0));
-    int used = snprintf(d->subline, sizeof d->subline, "%s, from %s to %s", shape, nb_general(low, 4).text,
-                        nb_general(high, 4).text);
-    if (down > 1 || across > 1)
-        snprintf(d->subline + used, sizeof d->subline - (size_t)used,
-                 "; a cell is the strongest of %zu x %zu", down, across);
-    snprintf(d->sentence, sizeof d->sentence, "Heatmap of %.80s, %s; mean %s, deviation %s.", label(d, 0),
-             d->subline, nb_general(mean, 3).text, nb_general(std, 3).text);
-}
-
-static nb_status draw_heatmap(drawing *d, nb_error *error)
-{
-    const nb_array *x = d->series[0].array;
-    char shape[96];
-    if (d->n > 1)
-        return nb_fail(error, NB_ERR_ARGUMENT, "a heatmap shows one matrix; subtract them, or plot each");
-    if (x->n_dims != 2)
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "a heatmap shows a matrix, and %.60s is %s; slice or reshape it", label(d, 0),
-                       nb_array_shape(x, shape, sizeof shape));
-    const size_t down = nb_div_up(x->dims[0], MOST_ROWS), across = nb_div_up(x->dims[1], MOST_COLUMNS);
-    size_t n_rows, n_columns;
-    double *cells = shrink(x, down, across, &n_rows, &n_columns);
-    if (!cells)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
-    write_heatmap_words(d, down, across);
-    double low, high;
-    find_ends(x, &low, &high);
-    const nb_figure figure = {
-        .kind = NB_FIGURE_HEATMAP,
-        .headline = title(d),
-        .subline = d->subline,
-        .x_label = "column",
-        .y_label = "row",
-        .x_low = -0.5,
-        .x_high = (double)(n_columns * across) - 0.5,
-        .y_low = -0.5,
-        .y_high = (double)(n_rows * down) - 0.5,
-        .cells = cells,
-        .n_rows = n_rows,
-        .n_columns = n_columns,
-        .before = {low < 0 ? "below 0" : NULL, NULL},
-        .after = {high > 0 ? "above 0" : NULL, NULL},
-        .sentence = d->sentence,
-    };
-    nb_status status = put(d, &figure, error);
-    free(cells);
-    return status;
-}
-
 /* ---- the command ---- */
 
-static nb_status draw(drawing *d, const char *kind, nb_error *error)
+static nb_status draw(nb_drawing *d, const char *kind, nb_error *error)
 {
     const nb_array *x = d->series[0].array;
     char shape[96];
     if (strcmp(kind, "hist") == 0)
-        return draw_histogram(d, error);
+        return nb_plot_histogram(d, error);
     if (strcmp(kind, "heatmap") == 0)
-        return draw_heatmap(d, error);
+        return nb_plot_heatmap(d, error);
     if (strcmp(kind, "curve") == 0)
         return draw_curve(d, error);
-    if (are_counts(d))
-        return draw_counts(d, error);
+    if (nb_plot_are_counts(d))
+        return nb_plot_counts(d, error);
     if (x->n_dims == 2 && d->n == 1 && x->dims[0] > 1 && x->dims[1] > 1)
-        return draw_heatmap(d, error);
+        return nb_plot_heatmap(d, error);
     if (x->n_dims > 2)
         return nb_fail(
             error, NB_ERR_ARGUMENT,
             "%.60s is %s: plot draws vectors and matrices; slice it, or look at its numbers with plot hist",
-            label(d, 0), nb_array_shape(x, shape, sizeof shape));
+            nb_drawing_label(d, 0), nb_array_shape(x, shape, sizeof shape));
     return draw_curve(d, error);
 }
 
@@ -482,7 +266,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (strcmp(kind, "staircase") == 0) {
         status = nb_plot_staircase(notebook, call, text, out, error);
     } else {
-        drawing d = {.notebook = notebook, .call = call, .out = out};
+        nb_drawing d = {.notebook = notebook, .call = call, .out = out};
         status = evaluate(&d, text, error);
         if (status == NB_OK)
             status = draw(&d, kind, error);
@@ -512,7 +296,7 @@ const nb_command nb_command_plot = {
           .value = "N",
           .low = 1,
           .high = 4096,
-          .summary = "of a histogram; 81 unless said"},
+          .summary = "of a histogram; 81 unless said, one each for whole numbers"},
          {.name = "bits",
           .kind = NB_WORD_COUNT,
           .value = "N",

@@ -115,6 +115,21 @@ static void test_histograms(void **state)
     assert_true(d->figure.n == 4 && d->before[0] == 1 && d->before[1] == 2 && d->before[3] == 1 &&
                 d->figure.x_high == 5);
     refuses(d, "plot hist [nan, nan]", "lower end");
+    /* whole numbers: a bin each, or for equally many of them */
+    draws(d, "plot hist [-2, 1, 1, nan], [0, 0, 1, 1]", NB_FIGURE_HISTOGRAM);
+    assert_true(d->figure.n == 4 && d->figure.x_low == -2.5 && d->figure.x_high == 1.5 && d->figure.whole);
+    assert_true(d->before[0] == 1 && d->before[1] == 0 && d->before[2] == 0 && d->before[3] == 2);
+    assert_true(d->after[0] == 0 && d->after[1] == 0 && d->after[2] == 2 && d->after[3] == 2);
+    draws(d, "plot hist range(1000)", NB_FIGURE_HISTOGRAM);
+    assert_true(d->figure.n == 250 && d->figure.x_low == -0.5 && d->figure.x_high == 999.5);
+    for (size_t i = 0; i < d->figure.n; i++)
+        assert_true(d->before[i] == 4);
+    draws(d, "plot hist [5, 5]", NB_FIGURE_HISTOGRAM);
+    assert_true(d->figure.n == 1 && d->before[0] == 2 && d->figure.x_low == 4.5);
+    draws(d, "plot hist [1, 2.5]", NB_FIGURE_HISTOGRAM);
+    assert_true(d->figure.n == 81 && !d->figure.whole && d->figure.x_high == 2.5);
+    draws(d, "plot hist [1, 16777216]", NB_FIGURE_HISTOGRAM);
+    assert_true(d->figure.n == 81 && d->figure.x_low == 1);
 }
 
 static void test_heatmaps(void **state)
