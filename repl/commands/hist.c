@@ -67,6 +67,19 @@ static void write_plain_headline(picture *p)
                  nb_general(2 * h->std, 2).text);
 }
 
+/* A function of the learner's has no bits: what it made stands in f32. */
+static void write_simulated_headline(picture *p, double zeros)
+{
+    if (!isfinite(p->tensor->sqnr))
+        snprintf(p->headline, sizeof p->headline, "Your function leaves every weight as it was");
+    else if (zeros > 0.15)
+        snprintf(p->headline, sizeof p->headline, "Your function makes %s of the weights 0; simulated in f32",
+                 nb_percent(zeros).text);
+    else
+        snprintf(p->headline, sizeof p->headline, "Your function %s the bell; simulated, runs as f32",
+                 p->tensor->sqnr < 15 ? "blurs" : "follows");
+}
+
 /* What a teacher would point at. */
 static void write_headline(picture *p)
 {
@@ -78,6 +91,10 @@ static void write_headline(picture *p)
     unsigned bits = q->format->bits;
     bool one_scale = q->granularity == NB_PER_TENSOR && q->format->kind == NB_FORMAT_INT;
     double zeros = (double)p->after.n_zero / (double)nb_max_size(p->after.n, 1);
+    if (p->tensor->simulated) {
+        write_simulated_headline(p, zeros);
+        return;
+    }
     if (one_scale && zeros > 0.15 && farthest(&p->before) > 5)
         snprintf(p->headline, sizeof p->headline,
                  "A weight %s deviations out stretches the scale: %s become 0",
@@ -113,7 +130,9 @@ static void write_words(picture *p)
              "Histogram of %.80s: %s numbers from %s to %s, mean %s, standard deviation %s%s%s.",
              tensor->name, nb_count(p->before.n).text, nb_general(p->before.min, 4).text,
              nb_general(p->before.max, 4).text, nb_general(p->before.mean, 3).text,
-             nb_general(p->before.std, 3).text, p->overlaid ? "; stored as " : "",
+             nb_general(p->before.std, 3).text, !p->overlaid           ? ""
+             : tensor->simulated ? "; by your function, "
+                                 : "; stored as ",
              p->overlaid ? nb_describe_storage(tensor).text : "");
     if (p->overlaid) {
         size_t used = strlen(p->sentence) - 1; /* over the full stop */

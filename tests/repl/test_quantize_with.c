@@ -77,7 +77,14 @@ static void test_life(void **state)
     gives(c, "all(original(blk.0.ffn_up) == blk.0.ffn_up)", "0");
     says(c, "compare --write 4", "bits a weight");
     says(c, "show blk.0.ffn_up", "simulated");
-    says(c, "hist blk.0.ffn_up", "blk.0.ffn_up");
+    says(c, "hist blk.0.ffn_up", "by your function, simulated");
+    /* what it is headlined speaks of the function: there are no 32 bits that follow the bell */
+    c->screen.picture = NB_PICTURE_ASCII;
+    says(c, "hist blk.0.ffn_up", "Your function makes ");
+    says(c, "def same(x) = x\nquantize mlp with same\nhist blk.0.ffn_up\nundo", "Your function leaves every weight");
+    says(c, "def finer(x) = round(40 * x) / 40\nquantize mlp with finer\nhist blk.0.ffn_up\nundo",
+         "Your function follows the bell; simulated");
+    c->screen.picture = NB_PICTURE_NONE;
     refuses(c, "transform inject-outliers --channels 64", "simulated by a function");
     assert_true(test_state(model) == simulated);
     /* over it and back */
