@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WAYS = 160 };
+enum { MAX_WAYS = 160, MOST_ROWS = 16 /* of a table on a screen of 24 lines */ };
 
 /* Ways to store the model, as recipes, and what each came to. */
 typedef struct ways {
@@ -196,14 +196,18 @@ static void sort_by_size(const ways *w, size_t *order)
     }
 }
 
-static void show_table(const ways *w, const nb_perplexity *original, const char *text_name, nb_items *out)
+/* All of them, or those on the front only. */
+static void show_table(const ways *w, bool all, const nb_perplexity *original, const char *text_name, nb_items *out)
 {
-    size_t order[MAX_WAYS];
+    size_t order[MAX_WAYS], n_others = 0;
     sort_by_size(w, order);
     const uint64_t n_parameters = nb_model_n_parameters(w->notebook->model);
     nb_items_table(out, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < w->n; i++) {
         const nb_way_cost *cost = &w->costs[order[i]];
+        n_others += !cost->on_front;
+        if (!all && !cost->on_front)
+            continue;
         nb_items_row(out);
         nb_items_cell(out, 0, "%s", cost->on_front ? "*" : "");
         nb_items_cell(out, 1, cost->on_front ? NB_STRONG "%s" NB_END : "%s", w->list[order[i]].name);
@@ -216,6 +220,13 @@ static void show_table(const ways *w, const nb_perplexity *original, const char 
                   NB_MUTED "%s of %s, perplexity %s as it is now. * is on the front: nothing is smaller and "
                            "better." NB_END,
                   nb_text_extent(original).text, text_name, nb_perplexity_text(original->ppl).text);
+    if (!all && n_others)
+        nb_items_text(out, "%zu more %s larger and no better.   " NB_COMMAND "pareto --all" NB_END "   lists all",
+                      n_others, n_others == 1 ? "is" : "are");
+    if (nb_notebook_changed(w->notebook))
+        nb_items_text(out,
+                      "The model is quantized now, and increases are from there: one below 0 is better than now. "
+                      "After " NB_COMMAND "restore all" NB_END " they are from the original.");
     if (w->left_out.text)
         nb_items_text(out, "Left out, since rows of this model do not fit their blocks: %s.", w->left_out.text);
 }
@@ -289,8 +300,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (status == NB_OK)
         status = nb_measure_ways(notebook, call, w->list, w->n, &original, w->costs, &text_name, error);
     if (status == NB_OK) {
-        show_table(w, &original, text_name, out);
         status = draw(w, &original, text_name, call, out, error);
+        show_table(w, w->n <= MOST_ROWS || nb_call_has(call, "all"), &original, text_name, out);
     }
     nb_perplexity_free(&original);
     ways_free(w);
@@ -300,7 +311,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_pareto = {
     .name = "pareto",
     .group = "Measuring",
-    .usage = "pareto [--of \"WAY, WAY, ...\"] [--text FILE] [--tokens N] [--png FILE] [--svg FILE]",
+    .usage = "pareto [--of \"WAY, WAY, ...\"] [--all] [--text FILE] [--tokens N] [--png FILE] [--svg FILE]",
     .summary = "every format and recipe: size against what is lost",
     .details = "Stores the whole model, embeddings and head too, in each way in turn, measures, and puts it back. A way "
                "is a recipe (q4_k_m), a format for every matrix (q4_k pure, f8_e4m3), or absmax and zeropoint "
@@ -311,6 +322,7 @@ const nb_command nb_command_pareto = {
                  .kind = NB_WORD_TEXT,
                  .value = "WAYS",
                  .summary = "these only, parted by commas"},
+                {.name = "all", .kind = NB_WORD_FLAG, .summary = "in the table also those that are not on the front"},
                 NB_WAYS_TEXT_OPTIONS,
                 NB_FIGURE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
