@@ -204,6 +204,8 @@ static void offer_topics(typing *t)
     offer_variables(t, false);
     offer(t, "functions");
     offer(t, "variables");
+    for (size_t i = 0; nb_keyword_at(i); i++)
+        offer(t, nb_keyword_at(i));
 }
 
 static void offer_kind(typing *t, nb_word_kind kind, const char *choices)

@@ -5,6 +5,7 @@
 #include "repl/document/document.h"
 #include "repl/library.h"
 
+#include "repl/commands/table.h"
 #include "repl/draft.h"
 #include "repl/language/language.h"
 #include "repl/lesson/lesson.h"
@@ -104,12 +105,25 @@ static nb_status run_shell(nb_notebook *notebook, const char *line, nb_error *er
     return NB_OK;
 }
 
+/* `quantize --help`, as other programs have it. */
+static bool asks_for_help(const nb_word *words, size_t n_words)
+{
+    for (size_t i = 0; i < n_words; i++)
+        if (!words[i].quoted && strcmp(words[i].text, "--help") == 0)
+            return true;
+    return n_words == 1 && !words[0].quoted && strcmp(words[0].text, "-h") == 0;
+}
+
 static nb_status run_command(nb_notebook *notebook, const char *name, const nb_word *words, size_t n_words,
                              nb_items *items, nb_error *error)
 {
     const nb_command *command = nb_command_find(name);
     if (!command)
         return nb_command_unknown(name, error);
+    if (asks_for_help(words, n_words)) {
+        nb_command_describe(command, items);
+        return NB_OK;
+    }
     nb_call call;
     nb_status status = nb_call_read(command, words, n_words, &call, error);
     if (status != NB_OK)

@@ -112,6 +112,8 @@ static nb_status unknown_topic(const char *name, nb_error *error)
     const char *command = nearest.best;
     for (size_t i = 0; i < nb_function_count(); i++)
         nb_nearest_offer(&nearest, nb_function_name(nb_function_at(i)));
+    for (size_t i = 0; nb_keyword_at(i); i++)
+        nb_nearest_offer(&nearest, nb_keyword_at(i));
     if (nearest.best && nearest.best != command)
         return nb_fail(error, NB_ERR_ARGUMENT, "no function \"%.60s\": did you mean %s?", name, nearest.best);
     return nb_command_unknown(name, error);
@@ -134,7 +136,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         list_variables(notebook->language, out);
         return NB_OK;
     }
-    if (nb_language_describe(notebook->language, name, out))
+    if (nb_keyword_describe(name, out) || nb_language_describe(notebook->language, name, out))
         return NB_OK;
     if (command)
         nb_command_describe(command, out);

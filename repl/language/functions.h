@@ -2,6 +2,7 @@
 #ifndef NB_REPL_LANGUAGE_FUNCTIONS_H
 #define NB_REPL_LANGUAGE_FUNCTIONS_H
 
+#include "formats/format.h"
 #include "repl/language/language.h"
 
 enum { NB_MAX_PARAMETERS = 6, NB_MAX_PLACED = 16 };
@@ -58,5 +59,9 @@ nb_status nb_argument_text(const nb_application *call, size_t index, const char 
 nb_status nb_argument_operand(const nb_application *call, size_t index, nb_operand *out, nb_error *error);
 /* An array; a number becomes one of one element. What is returned is held: to be released. */
 nb_status nb_argument_array(const nb_application *call, size_t index, nb_array **out, nb_error *error);
+
+/* "int4 absmax/group:32, f32 scales", the words in any order: what nb_quantizer_parse reads, and as `quantize` does, int8
+ * absmax with one scale where that goes unsaid. */
+nb_status nb_quantizer_of_words(const char *text, nb_quantizer *out, nb_error *error);
 
 #endif

@@ -18,6 +18,11 @@ static nb_status name_of(const nb_application *call, const char **out, nb_error 
 {
     if (call->values[0].kind == NB_VALUE_TEXT)
         return nb_argument_text(call, 0, out, error);
+    if (call->values[0].kind == NB_VALUE_ARRAY)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s takes the name of a tensor, and this is %s: a variable holds numbers, not where they came "
+                       "from. Name the tensor itself: %s(blk.0.attn_q)",
+                       call->row->name, nb_value_describe(&call->values[0]).text, call->row->name);
     return nb_fail(error, NB_ERR_ARGUMENT, "%s takes the name of a tensor, not %s: %s", call->row->name,
                    nb_value_describe(&call->values[0]).text, call->row->example);
 }

@@ -125,7 +125,7 @@ static nb_status pack(nb_application *call, rows *r, nb_packed **out, nb_error *
     nb_quantizer quantizer;
     nb_status status = nb_argument_text(call, 1, &how, error);
     if (status == NB_OK)
-        status = nb_quantizer_parse(how, &quantizer, error);
+        status = nb_quantizer_of_words(how, &quantizer, error);
     if (status == NB_OK)
         status = read_rows(call, r, error);
     if (status != NB_OK)

@@ -80,6 +80,10 @@ const nb_function_row *nb_function_at(size_t index);
 const nb_function_row *nb_function_find(const char *name);
 const char *nb_function_name(const nb_function_row *row);
 void nb_function_describe(const nb_function_row *row, nb_items *out);
+/* The same of `def`, `if`, `for` ...; false if it is none of these. */
+bool nb_keyword_describe(const char *name, nb_items *out);
+/* The words that it knows, one after the other; NULL after the last. */
+const char *nb_keyword_at(size_t index);
 void nb_function_list(nb_items *out);
 
 #endif

@@ -138,6 +138,11 @@ const char *nb_lexeme_name(nb_lexeme_kind kind)
     return "^";
 }
 
+const char *nb_keyword_at(size_t index)
+{
+    return index < N_WORDS ? words[index].word : NULL;
+}
+
 bool nb_language_is_keyword(const char *name, size_t n_bytes)
 {
     for (size_t i = 0; i < N_WORDS; i++) {

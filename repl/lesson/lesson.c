@@ -241,7 +241,9 @@ static void introduce(const nb_lesson *lesson, nb_items *items)
                *needs = nb_document_value(lesson->document, "needs");
     nb_items_text(items, NB_STRONG "%s" NB_END "%s%s%s", nb_lesson_title(lesson->document),
                   minutes ? NB_MUTED " · about " : "", minutes ? minutes : "",
-                  minutes ? " minutes" NB_END : "");
+                  !minutes                     ? ""
+                  : strcmp(minutes, "1") == 0 ? " minute" NB_END
+                                              : " minutes" NB_END);
     if (goal)
         nb_items_text(items, "You will %s.", goal);
     nb_draft before = {0};

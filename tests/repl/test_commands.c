@@ -1,6 +1,7 @@
 /* The commands, driven in process: what they say, what they change, and that a mistake changes nothing. */
 #include "repl/commands/ppl.h"
 #include "repl/complete.h"
+#include "repl/language/language.h"
 #include "repl/notebook.h"
 #include "repl/render.h"
 #include "repl/settings.h"
@@ -167,6 +168,16 @@ static void test_help(void **state)
     }
     says(d, "quantize?", "arXiv 2208.07339");
     says(d, "help hist", "--bins N");
+    says(d, "hist --help", "--bins N"); /* though it wants a tensor and a model */
+    says(d, "hist -h", "--bins N");
+    says(d, "quantize all --help", "quantize SCOPE absmax|zeropoint");
+    says(d, "?def", "def mine(x, bits=4)");
+    for (size_t i = 0; nb_keyword_at(i); i++) { /* none that help does not know */
+        char cell[40];
+        snprintf(cell, sizeof cell, "help %s", nb_keyword_at(i));
+        says(d, cell, "For example:");
+    }
+    refuses(d, "?whle", "did you mean while?");
 }
 
 /* ---- typos ---- */
@@ -376,12 +387,18 @@ static void test_pareto(void **state)
     static const char text[] = "a kite flew\n<|endoftext|>\nit came back\n<|endoftext|>\n";
     says(d, "quantize mlp int3", "int3");
     snprintf(cell, sizeof cell, "pareto --text '%s'", temporary_file("parted.txt", text, sizeof text - 1));
-    says(d, cell, "int4 absmax/group:32");
+    says(d, cell, "more are larger and no better");
+    assert_null(strstr(nb_draft_text(&d->shown), "  int8 zeropoint/group:32")); /* one of them */
+    assert_non_null(strstr(nb_draft_text(&d->shown), "The model is quantized now"));
+    check_width(nb_draft_text(&d->shown));
+    says(d, "pareto --all", "int4 absmax/group:32");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "int8 zeropoint/group:32"));
     assert_non_null(strstr(nb_draft_text(&d->shown), "q8_0"));
     check_width(nb_draft_text(&d->shown));
     says(d, "info", "int3 absmax");
     says(d, "undo", "");
     says(d, "pareto --of \"q8_0, int2 absmax/channel\"", "int2 absmax/channel");
+    assert_null(strstr(nb_draft_text(&d->shown), "quantized now"));
     assert_null(strstr(nb_draft_text(&d->shown), "int4"));
     says(d, "sensitivity all absmax --bits 2", "blk.1");
     assert_null(strstr(nb_draft_text(&d->shown), "blk.1."));

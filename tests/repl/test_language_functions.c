@@ -116,7 +116,9 @@ static void test_arguments(void **state)
     refuses(c, "blk.0.atn_q", "did you mean blk.0.attn_q?");
     refuses(c, "blk.9.nothing_like_it", "layers lists them");
     refuses(c, "bits(attenton)", "did you mean attention?");
-    refuses(c, "original([1, 2])", "takes the name of a tensor");
+    refuses(c, "original([1, 2])", "takes the name of a tensor, and this is an array of 2");
+    refuses(c, "original([1, 2])", "Name the tensor itself: original(blk.0.attn_q)");
+    refuses(c, "original(3)", "takes the name of a tensor, not a number");
     refuses(c, "activations(blk.0.attn_norm)", "is a vector");
     refuses(c, "activations(token_embd, \"Once\", tokens=0)", "tokens is a whole number");
 }
@@ -184,6 +186,20 @@ static void test_trade(void **state)
     gives(c, "zero_points([-1, 0, 3], \"int8 zeropoint/tensor\")", "-64");
     gives(c, "shape(scales(ones(4, 64), \"int4 absmax/group:32\"))", "[4, 2]");
     refuses(c, "codes([1, 2], \"f16\")", "int formats");
+    /* its words in any order, and what goes unsaid */
+    gives(c, "codes([1, -2, 4], \"f32 scales, absmax/tensor int8\")", "[32, -64, 127]");
+    gives(c, "codes([1, -2, 4], \"absmax, f32 scales\")", "[32, -64, 127]");
+    gives(c, "all(codes([1, -2, 4], \"int4 labonne zeropoint f32 activations\") == codes([1, -2, 4], "
+             "\"int4 zeropoint/tensor, f32 activations, labonne\"))",
+          "1");
+    gives(c, "shape(scales(ones(4, 64), \"absmax group:32 int4\"))", "[4, 2]");
+    gives(c, "all(quantized([1, 2.5], \"f32\") == [1, 2.5])", "1");
+    refuses(c, "codes([1, 2], \"int4 int8 absmax\")", "no quantizer");
+    refuses(c, "codes([1, 2], \"int4 absmax channel tensor\")", "no quantizer");
+    refuses(c, "codes([1, 2], \"int4 absmax/group:x\")", "no quantizer");
+    refuses(c, "codes([1, 2], \"q4_0 absmax\")", "absmax");
+    refuses(c, "codes([1, 2], \"\")", "format");
+    refuses(c, "codes([1, 2], \"scales\")", "format");
     refuses(c, "mse([1, 2], [1, 2, 3])", "not 2 and 3");
     /* the formula of absmax is the built-in quantizer, bit for bit */
     gives(c,
