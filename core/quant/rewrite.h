@@ -6,6 +6,7 @@
 
 #include "model/architecture.h"
 #include "quant/transaction.h"
+#include "quant/transform.h"
 
 /* A norm of a block and the matrices that read what it makes. */
 enum { NB_NORM_READERS = sizeof((nb_norm_readers){0}.readers) / sizeof(size_t) };
@@ -13,8 +14,7 @@ typedef struct nb_norm {
     nb_tensor *tensor, *bias /* or NULL */, *readers[NB_NORM_READERS];
     size_t n_readers;
 } nb_norm;
-/* All norms of all blocks, in their order. */
-size_t nb_norm_count(const nb_model *model);
+/* Of all blocks, in their order: index < nb_norm_count. */
 nb_norm nb_norm_at(const nb_model *model, size_t index);
 
 typedef struct nb_rewrite_part {

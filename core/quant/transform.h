@@ -5,6 +5,9 @@
 
 #include "model/model.h"
 
+/* How many norms there are whose channels matrices of blocks read. */
+size_t nb_norm_count(const nb_model *model);
+
 /* Outlier channels, as large models have them and small ones do not (Dettmers et al. 2022, arXiv:2208.07339,
  * section 4): a weight of a norm is multiplied by a gain, and the columns that read its channel are divided
  * by it. The gains are powers of two, so that nothing is rounded but f16 sources below 6e-5: in f32 the

@@ -33,7 +33,7 @@ static nb_status unknown_storage(const char *what, nb_error *error)
                    what);
 }
 
-static nb_status read_granularity(const char *text, nb_quantizer *q, nb_error *error)
+nb_status nb_granularity_read(const char *text, nb_quantizer *q, nb_error *error)
 {
     if (strcmp(text, "tensor") == 0) {
         q->granularity = NB_PER_TENSOR;
@@ -97,7 +97,7 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
     if (strcmp(nb_call_text(call, "convention", "divide"), "labonne") == 0)
         out->convention = NB_CONVENTION_LABONNE;
     nb_status status =
-        nb_call_has(call, "per") ? read_granularity(nb_call_text(call, "per", ""), out, error) : NB_OK;
+        nb_call_has(call, "per") ? nb_granularity_read(nb_call_text(call, "per", ""), out, error) : NB_OK;
     return status == NB_OK ? nb_quantizer_check(out, error) : status;
 }
 

@@ -34,6 +34,8 @@
 
 /* WHAT is a scheme or a format; the rest comes from the call's options. */
 nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer *out, nb_error *error);
+/* "tensor", "channel", "group:64", as --per has it. */
+nb_status nb_granularity_read(const char *text, nb_quantizer *out, nb_error *error);
 /* Takes the tensors of `keep` out of `scope`. */
 nb_status nb_scope_leave_out(nb_scope *scope, const nb_scope *keep, nb_error *error);
 

@@ -14,8 +14,7 @@ enum { N_CHANNELS = 16, GAIN = 64, SEED = 1, MOST_SHOWN = 16, PROBE_TOKENS = 16 
 
 /* ---- what it does to the logits ---- */
 
-/* The logits of the original after a few tokens, whichever: allocated, [n_vocab]. */
-static nb_status probe(nb_model *model, float **out, nb_error *error)
+nb_status nb_transform_probe(nb_model *model, float **out, nb_error *error)
 {
     const nb_hparams *shape = nb_model_hparams(model);
     const size_t n = nb_min_size(PROBE_TOKENS, shape->n_ctx);
@@ -35,8 +34,21 @@ static nb_status probe(nb_model *model, float **out, nb_error *error)
     return status;
 }
 
-static void describe_difference(const float *before, const float *after, size_t n, nb_items *out)
+/* Where more than the last places of f32 may move: the file's format rounds what was multiplied. */
+static const char *rounding_of(const nb_model *model)
 {
+    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
+        const nb_tensor *t = nb_model_tensor(model, i);
+        if (t->transforms && !t->is_vector && t->source_format && t->source_format != &nb_format_f32)
+            return t->source_format == &nb_format_bf16 ? ": what was multiplied is rounded to bf16 again"
+                                                       : ": what was multiplied is rounded to f16 again";
+    }
+    return ": the last places of f32";
+}
+
+static void describe_difference(const nb_model *model, const float *before, const float *after, nb_items *out)
+{
+    const size_t n = nb_model_hparams(model)->n_vocab;
     double largest = 0, difference = 0;
     for (size_t i = 0; i < n; i++) {
         const double size = fabs((double)before[i]), moved = fabs((double)after[i] - (double)before[i]);
@@ -44,10 +56,19 @@ static void describe_difference(const float *before, const float *after, size_t 
         difference = moved > difference ? moved : difference;
     }
     if (difference > 0)
-        nb_items_text(out, "the unquantized model's logits move by %s at most, of %s",
-                      nb_general(difference, 2).text, nb_general(largest, 3).text);
+        nb_items_text(out, "the unquantized model's logits move by %s at most, of %s%s",
+                      nb_general(difference, 2).text, nb_general(largest, 3).text, rounding_of(model));
     else
         nb_items_text(out, "the unquantized model's logits keep their bits");
+}
+
+void nb_transform_describe_difference(nb_model *model, const float *before, nb_items *out)
+{
+    float *after = NULL;
+    /* what is done is done: a wish to stop now costs this line only */
+    if (nb_transform_probe(model, &after, NULL) == NB_OK)
+        describe_difference(model, before, after, out);
+    free(after);
 }
 
 /* ---- inject-outliers ---- */
@@ -77,21 +98,18 @@ static nb_status inject_outliers(nb_notebook *notebook, const nb_call *call, nb_
     const nb_outlier_options options = {.n_channels = (size_t)nb_call_number(call, "channels", N_CHANNELS),
                                         .gain = nb_call_number(call, "gain", GAIN),
                                         .seed = (uint64_t)nb_call_number(call, "seed", SEED)};
-    float *before = NULL, *after = NULL;
+    float *before = NULL;
     nb_outlier *made = nb_calloc(options.n_channels, sizeof *made);
-    nb_status status = made ? probe(model, &before, error)
+    nb_status status = made ? nb_transform_probe(model, &before, error)
                             : nb_fail(error, NB_ERR_MEMORY, "no memory for a list of channels");
     if (status == NB_OK)
         status = nb_model_inject_outliers(model, &options, made, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         describe_outliers(model, made, options.n_channels, out);
-        /* what is done is done: a wish to stop now costs this line only */
-        if (probe(model, &after, NULL) == NB_OK)
-            describe_difference(before, after, nb_model_hparams(model)->n_vocab, out);
+        nb_transform_describe_difference(model, before, out);
     }
     free(before);
-    free(after);
     free(made);
     return status;
 }
@@ -103,6 +121,8 @@ static const struct {
     nb_run_fn *run;
 } transforms[] = {
     {"inject-outliers", inject_outliers},
+    {"smooth", nb_transform_smooth},
+    {"awq-scale", nb_transform_awq},
 };
 enum { N_TRANSFORMS = sizeof transforms / sizeof *transforms };
 
@@ -131,17 +151,24 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_transform = {
     .name = "transform",
     .group = "Changing it",
-    .usage = "transform inject-outliers [--channels N] [--gain G] [--seed S]",
+    .usage = "transform inject-outliers [--channels N] [--gain G] [--seed S]\n"
+             "transform smooth [--alpha A] [--text FILE] [--tokens N]\n"
+             "transform awq-scale [--bits N] [--per WHAT] [--scheme absmax] [--duo] [--text FILE] [--tokens N]",
     .summary = "rewrite tensors so that f32 computes the same",
     .details =
         "inject-outliers gives a small model what large ones have: a few channels whose activations are far "
         "larger than the rest. It multiplies randomly chosen weights of the norms before attention and "
-        "before "
-        "the MLP by powers of two of at most G, and divides the columns that read them. Tensors that are "
-        "quantized are quantized again. " NB_COMMAND "undo" NB_END " takes a transform back; " NB_COMMAND
+        "before the MLP by powers of two of at most G, and divides the columns that read them.\n"
+        "smooth reads a text, divides each channel that a norm makes by max|x|^A / max|w|^(1-A), and multiplies "
+        "the columns that read it: what is hard to quantize in the activations goes into the weights.\n"
+        "awq-scale multiplies columns that meet large activations, as far as that makes the error of the block "
+        "smaller once its weights have N bits; norms, attn_v and ffn_up are divided.\n"
+        "Tensors that are quantized are quantized again. " NB_COMMAND "undo" NB_END " takes a transform back; " NB_COMMAND
         "restore" NB_END " and the original of " NB_COMMAND "compare" NB_END " speak of formats and keep it.",
-    .examples = {"transform inject-outliers", "transform inject-outliers --channels 8 --gain 100 --seed 3"},
-    .source = "Dettmers et al., LLM.int8(), 2022, section 4",
+    .examples = {"transform inject-outliers --channels 8 --gain 100 --seed 3", "transform smooth --alpha 0.5",
+                 "transform awq-scale --bits 3 --per group:64"},
+    .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 4; Xiao et al., SmoothQuant, arXiv 2211.10438; Lin et "
+              "al., AWQ, arXiv 2306.00978",
     .arguments = {{"WHAT", NB_WORD_TRANSFORM, false}},
     .options = {{.name = "channels",
                  .kind = NB_WORD_COUNT,
@@ -160,7 +187,37 @@ const nb_command nb_command_transform = {
                  .value = "S",
                  .low = 0,
                  .high = 9007199254740992.0,
-                 .summary = "the same seed gives the same channels; 1 unless said"}},
+                 .summary = "the same seed gives the same channels; 1 unless said"},
+                {.name = "alpha",
+                 .kind = NB_WORD_NUMBER,
+                 .value = "A",
+                 .low = 0,
+                 .high = 1,
+                 .summary = "smooth: how much of it the weights take; 0.5 unless said"},
+                {.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to look at it with"},
+                {.name = "tokens",
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 16,
+                 .high = 1e7,
+                 .summary = "of the text, at most; 4096 for smooth, 1024 for awq-scale unless said"},
+                {.name = "bits",
+                 .letter = 'b',
+                 .kind = NB_WORD_COUNT,
+                 .value = "N",
+                 .low = 2,
+                 .high = 8,
+                 .summary = "awq-scale: bits of a code that the factors are to suit; 4 unless said"},
+                {.name = "per",
+                 .kind = NB_WORD_PER,
+                 .value = "WHAT",
+                 .summary = "awq-scale: share a scale per tensor, channel or group:N; group:128 unless said"},
+                {.name = "scheme",
+                 .kind = NB_WORD_CHOICE,
+                 .value = "WHAT",
+                 .choices = "zeropoint absmax",
+                 .summary = "awq-scale: zeropoint unless said"},
+                {.name = "duo", .kind = NB_WORD_FLAG, .summary = "awq-scale: factors from weights too, as AutoAWQ has them"}},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,
 };
