@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "repl/commands/table.h"
 #include "repl/document/import.h"
+#include "repl/document/record.h"
 #include "repl/document/runner.h"
 #include "repl/language/language.h"
 #include "repl/lesson/folder.h"
@@ -88,7 +89,7 @@ static const char *plural(size_t n)
     return n == 1 ? "" : "s";
 }
 
-static void say(nb_front *front, const char *path, const nb_run_report *report, nb_run_mode mode)
+static void say(nb_front *front, const char *path, const nb_run_report *report, nb_run_mode mode, size_t n_swept)
 {
     nb_items items = {0};
     if (mode == NB_RUN_RECORD)
@@ -101,6 +102,9 @@ static void say(nb_front *front, const char *path, const nb_run_report *report, 
     else
         nb_items_text(&items, "%s · %zu cell%s, %zu output%s as recorded", path, report->n_cells,
                       plural(report->n_cells), report->n_outputs, plural(report->n_outputs));
+    if (n_swept)
+        nb_items_text(&items, NB_MUTED "%zu picture%s that it names no more %s removed" NB_END, n_swept, plural(n_swept),
+                      n_swept == 1 ? "was" : "were");
     if (report->n_unrecorded)
         nb_items_text(&items, NB_MUTED "%zu cell%s gave something and %s no output recorded: nibble run --record" NB_END,
                       report->n_unrecorded, plural(report->n_unrecorded), report->n_unrecorded == 1 ? "has" : "have");
@@ -226,8 +230,9 @@ static nb_status run_document(nb_front *front, const request *r, const char *pat
         status = export_to(front, exported, error);
     if (status == NB_OK && report.changed)
         status = nb_document_save(document, path, error);
+    const size_t n_swept = status == NB_OK && options.mode == NB_RUN_RECORD ? nb_figures_sweep(document) : 0;
     if (status == NB_OK && options.mode != NB_RUN_SHOW)
-        say(front, path, &report, options.mode);
+        say(front, path, &report, options.mode, n_swept);
     nb_document_close(&document);
     if (status == NB_OK && report.n_differ) {
         status = NB_ERR_STATE;

@@ -6,6 +6,7 @@
 #include "repl/document/reader.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,4 +291,50 @@ nb_status nb_outputs_replace(nb_document *document, size_t cell, const nb_pieces
     free(blocks);
     free(tail);
     return status;
+}
+
+/* ---- pictures that nothing names any more ---- */
+
+/* "monday-2.svg", for monday.md? */
+static bool is_numbered(const char *entry, const char *stem)
+{
+    const size_t n = strlen(stem);
+    if (strncmp(entry, stem, n) != 0 || entry[n] != '-')
+        return false;
+    const char *digits = entry + n + 1, *end = digits + strspn(digits, "0123456789");
+    return end > digits && strcmp(end, ".svg") == 0;
+}
+
+static bool is_recorded(const char *path)
+{
+    char *data = NULL;
+    nb_error ignored;
+    const bool yes = nb_figure_recorded(path, &data, &ignored) == NB_OK;
+    free(data);
+    return yes;
+}
+
+size_t nb_figures_sweep(const nb_document *document)
+{
+    size_t n_removed = 0;
+    nb_draft text = {0};
+    const char *name = document->name + folder_length(document->name), *dot = strrchr(name, '.');
+    char *folder = nb_beside(document->name, "figures"),
+         *stem = nb_format_text("%.*s", (int)(dot && dot > name ? dot - name : (int)strlen(name)), name);
+    nb_document_write(document, &text);
+    DIR *directory = folder && stem && !text.failed ? opendir(folder) : NULL;
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        char *path = is_numbered(entry->d_name, stem) && !strstr(nb_draft_text(&text), entry->d_name)
+                         ? nb_format_text("%s/%s", folder, entry->d_name)
+                         : NULL;
+        if (path && is_recorded(path) && unlink(path) == 0)
+            n_removed++;
+        free(path);
+    }
+    if (directory)
+        closedir(directory);
+    nb_draft_free(&text);
+    free(folder);
+    free(stem);
+    return n_removed;
 }

@@ -15,6 +15,9 @@ bool nb_outputs_match(const nb_document *document, size_t cell, const nb_pieces 
 nb_status nb_outputs_replace(nb_document *document, size_t cell, const nb_pieces *pieces, size_t *n_figures,
                              nb_error *error);
 
+/* Removes the pictures that were recorded for this document and that it names no more; returns how many. */
+size_t nb_figures_sweep(const nb_document *document);
+
 /* The path of a file that a document at `document` names, seen from here. Allocated; NULL without memory. */
 char *nb_beside(const char *document, const char *path);
 

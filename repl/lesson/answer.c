@@ -76,11 +76,42 @@ static const char *find_word(const char *text, size_t n, const char *name)
     return NULL;
 }
 
+/* `name = 1`, `name[2] = 1`, `def name(x)` */
 static bool sets(const char *cells, const char *name)
 {
     for (const char *at = cells; (at = find_word(at, strlen(at), name)) != NULL; at++) {
         const char *after = at + strlen(name) + strspn(at + strlen(name), " \t");
+        if (after[0] == '[') {
+            after += strcspn(after, "]\n");
+            after += *after == ']';
+            after += strspn(after, " \t");
+        }
         if (after[0] == '=' && after[1] != '=')
+            return true;
+        if (at >= cells + 4 && memcmp(at - 4, "def ", 4) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Reads the name that *at begins with, and moves on; "" if none does. */
+static void next_name(const char **at, char name[64])
+{
+    size_t n = 0;
+    while (is_name((*at)[n]))
+        n++;
+    const bool fits = n && n < 64 && !isdigit((unsigned char)**at);
+    memcpy(name, *at, fits ? n : 0);
+    name[fits ? n : 0] = '\0';
+    *at += n ? n : 1;
+}
+
+bool nb_condition_set_by(const char *condition, const char *cell)
+{
+    char name[64];
+    for (const char *at = condition; *at;) {
+        next_name(&at, name);
+        if (*name && sets(cell, name))
             return true;
     }
     return false;
@@ -105,18 +136,12 @@ void nb_check_show_values(nb_notebook *notebook, const nb_check *check, const ch
     nb_draft all = {0};
     for (size_t i = 0; i < check->n_wants; i++)
         nb_draft_addf(&all, "%s\n", check->wants[i].condition);
+    char name[64];
     for (const char *at = nb_draft_text(&all); *at;) {
-        char name[64];
-        size_t n = 0;
-        while (is_name(at[n]))
-            n++;
-        if (n && n < sizeof name && !isdigit((unsigned char)*at)) {
-            memcpy(name, at, n);
-            name[n] = '\0';
-            if (sets(cells, name) && find_word(all.text, (size_t)(at - all.text), name) == NULL)
-                show_value(notebook, name, items);
-        }
-        at += n ? n : 1;
+        const size_t before = (size_t)(at - all.text);
+        next_name(&at, name);
+        if (*name && sets(cells, name) && find_word(all.text, before, name) == NULL)
+            show_value(notebook, name, items);
     }
     nb_draft_free(&all);
 }

@@ -527,23 +527,49 @@ static void add_answer(nb_lesson *lesson, const char *cell)
     }
 }
 
-static nb_status judge_quietly(nb_notebook *notebook, nb_items *items, nb_error *error)
+/* The wrong answer to tell now, unasked; n_wrongs: none. One that was there when the question was asked is none of this
+ * cell's, until it has gone or the learner sets it again. */
+static nb_status find_fresh_wrong(nb_notebook *notebook, const nb_check *check, const char *cell, size_t *which,
+                                  nb_error *error)
+{
+    nb_lesson *lesson = notebook->lesson;
+    uint32_t now;
+    *which = check->n_wrongs;
+    const nb_status status = nb_check_wrongs(notebook, check, &now, error);
+    if (status != NB_OK)
+        return status;
+    lesson->held &= now;
+    for (size_t i = check->n_wrongs < 32 ? check->n_wrongs : 32; i-- > 0;) {
+        const uint32_t bit = (uint32_t)1 << i;
+        if (lesson->held & bit && nb_condition_set_by(check->wrongs[i].condition, cell))
+            lesson->held &= ~bit;
+        if (now & ~lesson->held & bit)
+            *which = i;
+    }
+    return NB_OK;
+}
+
+static nb_status judge_quietly(nb_notebook *notebook, const char *cell, nb_items *items, nb_error *error)
 {
     nb_lesson *lesson = notebook->lesson;
     const nb_check *check = nb_lesson_stop(lesson)->check;
     nb_judgement judgement;
+    size_t which;
     if (!nb_check_is_quick(check))
         return NB_OK;
     nb_status status = nb_check_judge(notebook, check, &judgement, error);
+    if (status == NB_OK && judgement.verdict == NB_VERDICT_RIGHT) {
+        if (!lesson->was_right)
+            say_right(notebook, items);
+        return NB_OK;
+    }
+    if (status == NB_OK)
+        status = find_fresh_wrong(notebook, check, cell, &which, error);
     if (status != NB_OK)
         return status;
-    if (judgement.verdict == NB_VERDICT_RIGHT && !lesson->was_right)
-        say_right(notebook, items);
-    if (judgement.verdict == NB_VERDICT_WRONG && lesson->told != judgement.which + 1 &&
-        !(judgement.which < 32 && lesson->held >> judgement.which & 1)) {
-        lesson->told = judgement.which + 1;
-        say_sentence(check->wrongs[judgement.which].sentence, items);
-    }
+    if (which < check->n_wrongs && lesson->told != which + 1)
+        say_sentence(check->wrongs[which].sentence, items);
+    lesson->told = which < check->n_wrongs ? which + 1 : 0;
     return NB_OK;
 }
 
@@ -611,7 +637,7 @@ static nb_status follow(nb_notebook *notebook, const char *cell, nb_show_fn *sho
         return NB_OK;
     if (nb_lesson_at_question(lesson)) {
         add_answer(lesson, cell);
-        return judge_quietly(notebook, items, error);
+        return judge_quietly(notebook, cell, items, error);
     }
     if (is_offered(cell, nb_lesson_offer(lesson)))
         go_on(notebook, items);

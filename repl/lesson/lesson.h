@@ -14,7 +14,7 @@ typedef struct nb_lesson {
     size_t at;        /* the stop that is open; n_stops: the lesson is done */
     size_t n_hints;   /* shown for the open question */
     bool was_right;   /* the answer was there when the question was asked, from an earlier time */
-    uint32_t held;    /* bit i: wrong answer i held already when the question was asked */
+    uint32_t held;    /* bit i: wrong answer i holds since the question was asked, and nothing of it was set since */
     size_t told;      /* 1 + the wrong answer that was told last, unasked; 0: none */
     bool playing;     /* left for a while */
     bool busy;        /* running cells of its own */
@@ -73,6 +73,8 @@ typedef struct nb_judgement {
 nb_status nb_check_judge(nb_notebook *notebook, const nb_check *check, nb_judgement *out, nb_error *error);
 /* Bit i: wrong answer i holds now. */
 nb_status nb_check_wrongs(nb_notebook *notebook, const nb_check *check, uint32_t *bits, nb_error *error);
+/* Whether the cell sets a variable or a function that the condition speaks of. */
+bool nb_condition_set_by(const char *condition, const char *cell);
 /* The values of the variables that conditions speak of and `cells` set: "s is 0.0425". Nothing if there are
  * none. */
 void nb_check_show_values(nb_notebook *notebook, const nb_check *check, const char *cells, nb_items *items);

@@ -124,6 +124,40 @@ static void test_recorded(void **state)
     free(again);
 }
 
+/* Pictures that a document names no more go; what is not of its recording stays. */
+static void test_stale_figures(void **state)
+{
+    (void)state;
+    static const char two[] = "```nibble\nplot [1, 2, 3]\n```\n\n```nibble\nplot [3, 1]\n```\n",
+                      one[] = "```nibble\nplot [1, 2, 3]\n```\n\nDrawn by hand: ![x](figures/stale-4.svg)\n";
+    char path[600], first[600], second[600], third[600], named[600], foreign[600];
+    snprintf(path, sizeof path, "%s", write_document("stale.md", two));
+    run("run", "--record", path, NULL);
+    succeeded();
+    snprintf(first, sizeof first, "%s", temporary_path("figures/stale-1.svg"));
+    snprintf(second, sizeof second, "%s", temporary_path("figures/stale-2.svg"));
+    assert_int_equal(access(first, F_OK), 0);
+    assert_int_equal(access(second, F_OK), 0);
+    char *picture = read_text(second);
+    snprintf(third, sizeof third, "%s", temporary_file("figures/stale-3.svg", "<svg/>\n", 7));
+    snprintf(named, sizeof named, "%s", temporary_file("figures/stale-4.svg", picture, strlen(picture)));
+    snprintf(foreign, sizeof foreign, "%s", temporary_file("figures/stale-b-5.svg", picture, strlen(picture)));
+    free(picture);
+    write_document("stale.md", one);
+    run("run", "--record", path, NULL);
+    succeeded();
+    says(out, "1 picture that it names no more was removed");
+    assert_int_equal(access(first, F_OK), 0);
+    assert_int_not_equal(access(second, F_OK), 0);
+    assert_int_equal(access(third, F_OK), 0);   /* not recorded: drawn by somebody */
+    assert_int_equal(access(named, F_OK), 0);   /* the prose names it */
+    assert_int_equal(access(foreign, F_OK), 0); /* of stale-b.md */
+    const char *const made[] = {first, third, named, foreign};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        unlink(made[i]);
+    rmdir(temporary_path("figures"));
+}
+
 static void test_difference(void **state)
 {
     (void)state;
@@ -263,6 +297,7 @@ int main(int argc, char **argv)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shown),      cmocka_unit_test(test_recorded), cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_stale_figures),
         cmocka_unit_test(test_errors),     cmocka_unit_test(test_parameters), cmocka_unit_test(test_confined),
         cmocka_unit_test(test_exports),    cmocka_unit_test(test_resumed),
     };
