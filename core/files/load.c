@@ -25,6 +25,8 @@ void nb_parts_free(nb_model_parts *parts)
         if (t->packed)
             nb_packed_destroy(&t->packed);
         free(t->vector);
+        nb_input *input = (nb_input *)(uintptr_t)t->input; /* nobody else has it yet */
+        nb_input_destroy(&input);
         free((char *)(uintptr_t)t->name);
         free((char *)(uintptr_t)t->source_provenance);
     }

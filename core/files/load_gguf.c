@@ -53,12 +53,24 @@ static nb_status place_plain(const loader *l, nb_tensor *t, const nb_gguf_tensor
     return nb_parts_place(t, format, l->gguf->data + found->offset, l->error);
 }
 
+static nb_status place_input(const loader *l, nb_tensor *t)
+{
+    static const char *const suffixes[] = {".divisors", ".signs", ".input_scales", ".perm", ".input_scale"};
+    for (size_t i = 0; !t->is_vector && i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        const nb_gguf_tensor *piece = find(l, t->name, suffixes[i]);
+        if (piece)
+            l->used[piece - l->gguf->tensors] = true;
+    }
+    return t->is_vector ? NB_OK : nb_saved_input_read(l->gguf, t, l->error);
+}
+
 static nb_status place(loader *l, nb_tensor *t)
 {
     const nb_gguf_tensor *found = find(l, t->name, nb_tensor_suffix(t->name));
     if (found) {
         l->used[found - l->gguf->tensors] = true;
-        return place_plain(l, t, found);
+        nb_status status = place_plain(l, t, found);
+        return status == NB_OK ? place_input(l, t) : status;
     }
     if (t->is_vector || !nb_saved_is(l->gguf, t->name))
         return nb_fail(l->error, NB_ERR_FILE,
@@ -73,6 +85,8 @@ static nb_status place(loader *l, nb_tensor *t)
         }
     }
     nb_status status = nb_saved_read(l->context, l->gguf, t, l->error);
+    if (status == NB_OK)
+        status = place_input(l, t);
     if (status != NB_OK)
         return status;
     return nb_context_tick(l->context, "loading", l->done, l->total, "bytes", l->error);

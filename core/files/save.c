@@ -80,7 +80,7 @@ static nb_status write_keys(const nb_model *model, nb_gguf_writer *writer, nb_er
         status = carry_keys(model, writer, error);
     bool plain = true;
     for (size_t i = 0; i < model->n_tensors; i++)
-        plain = plain && nb_saved_is_plain(&model->tensors[i]);
+        plain = plain && nb_saved_is_plain(&model->tensors[i]) && !model->tensors[i].input;
     if (status == NB_OK && plain)
         status = write_file_type(model, writer, error);
     if (status == NB_OK && !plain)
@@ -94,7 +94,11 @@ static nb_status write_all(nb_model *model, nb_gguf_writer *writer, nb_error *er
     for (size_t i = 0; i < model->n_tensors && status == NB_OK; i++)
         status = nb_saved_declare(&model->tensors[i], writer, error);
     for (size_t i = 0; i < model->n_tensors && status == NB_OK; i++)
+        status = nb_saved_input_declare(&model->tensors[i], writer, error);
+    for (size_t i = 0; i < model->n_tensors && status == NB_OK; i++)
         status = nb_saved_write(model->context, &model->tensors[i], writer, error);
+    for (size_t i = 0; i < model->n_tensors && status == NB_OK; i++)
+        status = nb_saved_input_write(&model->tensors[i], writer, error);
     if (status == NB_OK && model->mapping)
         status = nb_mapping_check(model->mapping, error);
     return status;

@@ -31,4 +31,18 @@ nb_status nb_saved_declare(const nb_tensor *tensor, nb_gguf_writer *writer, nb_e
 nb_status nb_saved_write(nb_context *context, const nb_tensor *tensor, nb_gguf_writer *writer,
                          nb_error *error);
 
+/* What a tensor does with its activations (model/input.h), beside its codes or its NAME.weight; pieces that it does not
+ * have are not there. What these change no other program may run without them, and llama.cpp refuses tensors that it
+ * does not know.
+ *
+ *   NAME.divisors, NAME.input_scales   F32 {columns}
+ *   NAME.signs                         I8 {columns}, with a rotation
+ *   NAME.perm                          I32 {columns}: column j is the activations' column perm[j]
+ *   NAME.input_scale                   F32 {1}, with static activations
+ *   nibble.input.NAME                  the scaling (blocks, tokens, static), the rotation's block or 0, and where it
+ *                                      comes from */
+nb_status nb_saved_input_read(const nb_gguf *gguf, nb_tensor *tensor, nb_error *error);
+nb_status nb_saved_input_declare(const nb_tensor *tensor, nb_gguf_writer *writer, nb_error *error);
+nb_status nb_saved_input_write(const nb_tensor *tensor, nb_gguf_writer *writer, nb_error *error);
+
 #endif

@@ -1,7 +1,9 @@
 /* Activations as a matmul wants them: quantized once, read by every weight matrix that shares them. */
-#include "base/memory.h"
-#include "kernels/kernels.h"
+#include "kernels/acts.h"
 
+#include "base/memory.h"
+
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +40,9 @@ static void quantize_tokens(void *user, size_t begin, size_t end, unsigned threa
     }
 }
 
-nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens,
-                          size_t n_cols, size_t stride, bool quantize, nb_error *error)
+/* Room for the int8 blocks of so many tokens. */
+static nb_status reserve_blocks(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens,
+                                size_t n_cols, size_t stride, bool quantize, nb_error *error)
 {
     nb_acts *acts = &buffer->acts;
     acts->n_tokens = n_tokens;
@@ -60,8 +63,139 @@ nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const flo
     if (!fits)
         return nb_fail(error, NB_ERR_MEMORY,
                        "not enough memory for the activations of %zu tokens; try fewer at once", n_tokens);
-    quantize_job job = {context->kernels, acts};
+    return NB_OK;
+}
+
+nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens,
+                          size_t n_cols, size_t stride, bool quantize, nb_error *error)
+{
+    nb_status status = reserve_blocks(context, buffer, x, n_tokens, n_cols, stride, quantize, error);
+    if (status != NB_OK || !quantize)
+        return status;
+    quantize_job job = {context->kernels, &buffer->acts};
     nb_parallel(context->pool, n_tokens, TOKENS_AT_ONCE, quantize_tokens, &job);
+    return NB_OK;
+}
+
+/* ---- one scale for all of a token ---- */
+
+/* A number in [-127, 127] plus this is its nearest integer plus this, ties to even: the sum has no bits below 1. */
+static const float magic = 12582912.0f;
+enum { MAGIC_BITS = 0x4b400000, INFINITY_BITS = 0x7f800000 };
+
+static inline int32_t absolute_bits(float x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & 0x7fffffff;
+}
+
+/* The bits of the largest |x|, which order as the values do, with infinity and NaN above all. */
+static int32_t largest_bits(const float *x, size_t n)
+{
+    int32_t most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = absolute_bits(x[i]) > most ? absolute_bits(x[i]) : most;
+    return most;
+}
+
+static uint32_t fill_block(const float *restrict x, float scale, nb_act_block *restrict block)
+{
+    int32_t codes[NB_BLOCK], first = 0, second = 0;
+    uint32_t n_clipped = 0;
+    for (size_t i = 0; i < NB_BLOCK; i++) {
+        float q = x[i] / scale;
+        n_clipped += (q < 0.0f ? -q : q) > 127.5f;
+        q = q > 127.0f ? 127.0f : q;
+        q = q < -127.0f ? -127.0f : q;
+        q += magic;
+        memcpy(&codes[i], &q, sizeof q);
+    }
+    for (size_t i = 0; i < NB_BLOCK; i++)
+        block->q[i] = (int8_t)(codes[i] - MAGIC_BITS);
+    for (size_t i = 0; i < NB_BLOCK / 2; i++) {
+        first += codes[i] - MAGIC_BITS;
+        second += codes[NB_BLOCK / 2 + i] - MAGIC_BITS;
+    }
+    block->scale = scale;
+    block->minus_first = -first;
+    block->minus_sum = -(first + second);
+    return n_clipped;
+}
+
+/* One token; returns how many numbers were clipped. */
+static uint32_t quantize_scaled(const float *x, size_t n_cols, const float *given, nb_act_block *blocks)
+{
+    static const uint32_t nan_bits = 0x7fc00000;
+    float own = 0.0f, nan;
+    uint32_t n_clipped = 0;
+    memcpy(&nan, &nan_bits, sizeof nan);
+    const int32_t token_bits = given ? 0 : largest_bits(x, n_cols);
+    memcpy(&own, &token_bits, sizeof own);
+    own /= 127.0f;
+    for (size_t b = 0; b * NB_BLOCK < n_cols; b++) {
+        const size_t n = nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK);
+        float padded[NB_BLOCK] = {0};
+        memcpy(padded, x + b * NB_BLOCK, n * sizeof *padded);
+        const float scale = given ? *given : own;
+        if (token_bits >= INFINITY_BITS || largest_bits(padded, NB_BLOCK) >= INFINITY_BITS)
+            blocks[b] = (nb_act_block){.scale = nan};
+        else if (scale == 0.0f)
+            blocks[b] = (nb_act_block){.scale = 0.0f};
+        else
+            n_clipped += fill_block(padded, scale, &blocks[b]);
+    }
+    return n_clipped;
+}
+
+/* The blocks' codes as int16, each quad's columns 0 and 2, then 1 and 3, which is how the one level that wants them
+ * (avx2) likes them. */
+static void widen_blocks(const nb_act_block *blocks, size_t n_blocks, int16_t *wide)
+{
+    for (size_t b = 0; b < n_blocks; b++)
+        for (size_t c = 0; c < NB_BLOCK; c += 4) {
+            const int8_t *q = blocks[b].q + c;
+            int16_t *out = wide + b * NB_BLOCK + c;
+            out[0] = q[0];
+            out[1] = q[2];
+            out[2] = q[1];
+            out[3] = q[3];
+        }
+}
+
+typedef struct {
+    nb_acts *acts;
+    bool wants_wide;
+    const float *scale;
+    atomic_uint_fast64_t n_clipped;
+} scale_job;
+
+static void scale_tokens(void *user, size_t begin, size_t end, unsigned thread)
+{
+    (void)thread;
+    scale_job *job = user;
+    const nb_acts *acts = job->acts;
+    uint64_t n_clipped = 0;
+    for (size_t t = begin; t < end; t++) {
+        nb_act_block *blocks = acts->blocks + t * acts->n_blocks;
+        n_clipped += quantize_scaled(acts->f32 + t * acts->f32_stride, acts->n_cols, job->scale, blocks);
+        if (job->wants_wide)
+            widen_blocks(blocks, acts->n_blocks, acts->wide + t * acts->n_blocks * NB_BLOCK);
+    }
+    atomic_fetch_add(&job->n_clipped, n_clipped);
+}
+
+nb_status nb_acts_prepare_scaled(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens,
+                                 size_t n_cols, size_t stride, const float *scale, uint64_t *n_clipped,
+                                 nb_error *error)
+{
+    nb_status status = reserve_blocks(context, buffer, x, n_tokens, n_cols, stride, true, error);
+    if (status != NB_OK)
+        return status;
+    scale_job job = {.acts = &buffer->acts, .wants_wide = context->kernels->wants_wide, .scale = scale};
+    atomic_init(&job.n_clipped, 0);
+    nb_parallel(context->pool, n_tokens, TOKENS_AT_ONCE, scale_tokens, &job);
+    *n_clipped = atomic_load(&job.n_clipped);
     return NB_OK;
 }
 

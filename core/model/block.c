@@ -32,7 +32,7 @@ static nb_status prepare(nb_session *s, const float *x, size_t stride, nb_tensor
 {
     bool int8 = false;
     for (size_t i = 0; i < n_readers; i++)
-        int8 = int8 || nb_tensor_wants_int8(readers[i], s->weights);
+        int8 = int8 || nb_tensor_wants_int8_x(readers[i], s->weights);
     return nb_acts_prepare(s->model->context, &s->acts, x, s->n_rows, readers[0]->n_cols, stride, int8,
                            error);
 }

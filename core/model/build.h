@@ -10,7 +10,7 @@ typedef struct nb_model_parts {
     nb_hparams hparams;      /* `architecture` need not outlive the call */
     size_t n_tensors;
     nb_tensor
-        *tensors; /* malloc'ed, with their names and `vector`s (free) and any `packed`: ownership passes */
+        *tensors; /* malloc'ed, with their names and `vector`s (free) and any `packed` and `input`: ownership passes */
     struct nb_tokenizer *tokenizer;
     void (*release)(void *owner);
     void *owner; /* release(owner) closes the mapping and the tokenizer; may be NULL */

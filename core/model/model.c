@@ -150,6 +150,10 @@ static nb_status pack_all(nb_model *model, nb_error *error)
             if (status != NB_OK)
                 return status;
             done += nb_tensor_source_n_bytes(t);
+            if (nb_input_moves(t->input)) { /* no numbers to start from: they are the input's side of them */
+                t->source_format = NULL;
+                t->source = NULL;
+            }
         }
         model->source_bytes += nb_tensor_n_bytes(t);
     }
@@ -189,6 +193,11 @@ static void release_contents(nb_model *model)
     for (size_t i = 0; i < model->n_importances; i++)
         free(model->importances[i]);
     free(model->importances);
+    for (size_t i = 0; i < model->n_inputs; i++)
+        nb_input_destroy(&model->inputs[i]);
+    free(model->inputs);
+    nb_acts_buffer_free(&model->input_acts);
+    nb_aligned_free(model->input_rows);
     if (model->originals)
         nb_model_forget_originals(model);
     free(model->originals);
@@ -216,6 +225,22 @@ static void list_architectures(char *text, size_t size)
     for (size_t i = 0; i < nb_architecture_count() && used < size; i++)
         used +=
             (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", nb_architecture_at(i)->name);
+}
+
+/* The inputs that came with the tensors, which have one each. */
+static nb_status adopt_inputs(nb_model *model, nb_error *error)
+{
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < model->n_tensors; i++) {
+        nb_tensor *t = &model->tensors[i];
+        nb_input *input = (nb_input *)(uintptr_t)t->input;
+        t->input = NULL;
+        if (input && status == NB_OK)
+            status = nb_model_keep_input(model, &input, &t->input, error);
+        t->loaded_input = t->input;
+        nb_input_destroy(&input);
+    }
+    return status;
 }
 
 static nb_status build(nb_model *model, const char *architecture, nb_error *error)
@@ -254,7 +279,9 @@ nb_status nb_model_create(nb_context *context, nb_model_parts *parts, nb_model *
     const char *architecture = parts->hparams.architecture;
     *parts = (nb_model_parts){0};
     *out = NULL;
-    nb_status status = build(&built, architecture, error);
+    nb_status status = adopt_inputs(&built, error);
+    if (status == NB_OK)
+        status = build(&built, architecture, error);
     nb_model *model = NULL;
     if (status == NB_OK) {
         model = nb_calloc(1, sizeof *model);

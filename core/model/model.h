@@ -9,6 +9,7 @@
 #include "base/context.h"
 #include "formats/format.h"
 #include "kernels/kernels.h"
+#include "model/input.h"
 #include "model/transform.h"
 
 typedef struct nb_model nb_model;
@@ -73,11 +74,15 @@ typedef struct nb_tensor {
     const float *importance;        /* [n_cols]: what its errors were weighed by; NULL: nothing */
     const nb_made *made;            /* whose `packed` this is then; NULL: made from the source by rounding */
     const char *source_provenance;  /* how what the file holds was made, if it says so; NULL */
+    const nb_input *input;          /* what happens to activations before it multiplies them, the model's; NULL:
+                                       nothing */
+    const nb_input *loaded_input;   /* the one that its file says */
     nb_quantizer quantizer;         /* how it is stored now */
     nb_packed *packed;              /* matrices */
     float *vector;                  /* vectors */
     double sqnr;  /* dB of the stored numbers against the source; NaN if never quantized, inf if equal */
     bool changed; /* stored otherwise than the source, read through the transforms */
+    uint64_t n_static, n_clipped; /* activations that a static scale met since it was set, and those beyond it */
 } nb_tensor;
 
 size_t nb_model_tensor_count(const nb_model *model);
@@ -93,7 +98,8 @@ nb_status nb_model_check(const nb_model *model, nb_error *error);
 uint64_t nb_tensor_n_bytes(const nb_tensor *tensor);
 /* One line about the method that made what is stored now; NULL if it was rounded from the source. */
 const char *nb_tensor_provenance(const nb_tensor *tensor);
-/* Row `row` as f32: of the source, read through the transforms, or as stored now. */
+/* Row `row` as f32: of the source, read through the transforms, or as stored now; in either case in the model's own
+ * columns, whatever the input does with them. */
 void nb_tensor_source_row(const nb_tensor *tensor, size_t row, float *out);
 void nb_tensor_current_row(const nb_tensor *tensor, size_t row, float *out);
 

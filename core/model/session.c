@@ -285,7 +285,7 @@ static nb_status project(nb_session *s, size_t first, size_t count, float *out, 
     nb_tensor *head = s->model->frame.head;
     nb_session_norm(s, s->model->frame.output_norm, s->model->frame.output_norm_bias, first, count);
     nb_status status = nb_acts_prepare(s->model->context, &s->acts, s->norm, count, head->n_cols,
-                                       head->n_cols, nb_tensor_wants_int8(head, s->weights), error);
+                                       head->n_cols, nb_tensor_wants_int8_x(head, s->weights), error);
     if (status == NB_OK)
         status = nb_tensor_matmul(s->model, head, s->weights, &s->acts.acts, out, head->n_rows, error);
     if (status == NB_OK)

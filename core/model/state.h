@@ -16,6 +16,7 @@ typedef struct nb_tensor_past {
     const float *importance;
     const float *simulated;
     const nb_made *made;
+    const nb_input *input;
 } nb_tensor_past;
 
 typedef struct nb_undo_step {
@@ -55,6 +56,11 @@ struct nb_model {
 
     float **importances; /* [n_importances]: what tensors point to, now or in a step to be undone */
     size_t n_importances;
+    nb_input **inputs; /* [n_inputs]: the same */
+    size_t n_inputs;
+    nb_acts_buffer input_acts; /* x as the input at hand leaves it */
+    float *input_rows;
+    size_t input_capacity; /* floats */
     nb_undo_step *undo;
     size_t n_undo;
 
@@ -87,6 +93,8 @@ nb_status nb_session_create_within(nb_model *model, nb_weights weights, size_t n
 
 /* The packed form that runs is the current one, unless `which` wants the original of a changed tensor. */
 bool nb_tensor_wants_int8(const nb_tensor *tensor, nb_weights which);
+/* The same, of x itself: a tensor with an input has its own int8 activations. */
+bool nb_tensor_wants_int8_x(const nb_tensor *tensor, nb_weights which);
 nb_status nb_tensor_matmul(nb_model *model, nb_tensor *tensor, nb_weights which, const nb_acts *x, float *y,
                            size_t y_stride, nb_error *error);
 /* Up to NB_TENSORS_AT_ONCE tensors that read the same activations; y[i] has rows of tensors[i]->n_rows. */

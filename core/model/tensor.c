@@ -22,7 +22,7 @@ uint64_t nb_tensor_n_bytes(const nb_tensor *tensor)
         return (uint64_t)tensor->n_cols * sizeof(float);
     if (tensor->simulated)
         return nb_tensor_source_n_bytes(tensor); /* what it would take is the simulation's business */
-    return tensor->packed ? tensor->packed->n_bytes : 0;
+    return tensor->packed ? tensor->packed->n_bytes + nb_input_n_bytes(tensor->input) : 0;
 }
 
 const char *nb_tensor_provenance(const nb_tensor *tensor)
@@ -41,16 +41,18 @@ void nb_tensor_source_row(const nb_tensor *tensor, size_t row, float *out)
                               (const uint8_t *)tensor->source + row * source_row_bytes(tensor), row,
                               tensor->n_cols, out);
     else /* what the file holds is all there is */
-        nb_packed_decode_row(tensor->packed, row, out);
+        nb_tensor_current_row(tensor, row, out);
 }
 
 void nb_tensor_current_row(const nb_tensor *tensor, size_t row, float *out)
 {
     if (tensor->is_vector)
         memcpy(out, tensor->vector, tensor->n_cols * sizeof *out);
-    else if (tensor->packed)
+    else if (tensor->packed) {
         nb_packed_decode_row(tensor->packed, row, out);
-    else /* lost: nb_model_check says so */
+        if (nb_input_moves(tensor->input))
+            nb_input_turn_back_row(tensor->input, out);
+    } else /* lost: nb_model_check says so */
         memset(out, 0, tensor->n_cols * sizeof *out);
 }
 

@@ -6,6 +6,7 @@
  * before the next is made. A row's sum runs in its own lane whatever stands beside it, so the tile gives the
  * same bits. */
 #include "base/memory.h"
+#include "kernels/acts.h"
 #include "model/state.h"
 
 #include <string.h>
@@ -24,12 +25,23 @@ bool nb_tensor_wants_int8(const nb_tensor *tensor, nb_weights which)
     return tensor->quantizer.format->kind != NB_FORMAT_FLOAT && tensor->quantizer.activations != NB_ACTIVATIONS_F32;
 }
 
+/* What is done to x before it meets this tensor; NULL: nothing. */
+static const nb_input *input_of(const nb_tensor *tensor, nb_weights which)
+{
+    return runs_source(tensor, which) ? tensor->loaded_input : tensor->input;
+}
+
+bool nb_tensor_wants_int8_x(const nb_tensor *tensor, nb_weights which)
+{
+    return !input_of(tensor, which) && nb_tensor_wants_int8(tensor, which);
+}
+
 void nb_tensor_lookup(const nb_tensor *tensor, nb_weights which, size_t row, float *out)
 {
     if (runs_source(tensor, which))
         nb_tensor_source_row(tensor, row, out);
     else
-        nb_packed_decode_row(tensor->packed, row, out);
+        nb_tensor_current_row(tensor, row, out);
 }
 
 void nb_model_forget_originals(nb_model *model)
@@ -100,38 +112,119 @@ static const nb_packed *whole(nb_model *model, const nb_tensor *tensor, nb_weigh
     return runs_source(tensor, which) ? kept_original(model, tensor) : tensor->packed;
 }
 
-static void observe(const nb_model *model, nb_tensor *const *tensors, size_t n_tensors, const nb_acts *x)
+/* ---- inputs ---- */
+
+typedef struct input_job {
+    const nb_input *input;
+    const nb_acts *x;
+    float *rows;
+} input_job;
+
+static void apply_tokens(void *user, size_t begin, size_t end, unsigned thread)
 {
+    (void)thread;
+    const input_job *job = user;
+    for (size_t t = begin; t < end; t++)
+        nb_input_apply(job->input, job->x->f32 + t * job->x->f32_stride, job->rows + t * job->x->n_cols);
+}
+
+static nb_status reserve_rows(nb_model *model, size_t n_tokens, size_t n_cols, nb_error *error)
+{
+    size_t n = 0;
+    if (nb_mul_size(n_tokens, n_cols, &n) && n <= model->input_capacity)
+        return NB_OK;
+    nb_aligned_free(model->input_rows);
+    model->input_rows = n > 0 ? nb_aligned_calloc(n, sizeof *model->input_rows) : NULL;
+    model->input_capacity = model->input_rows ? n : 0;
+    if (model->input_rows)
+        return NB_OK;
+    return nb_fail(error, NB_ERR_MEMORY, "not enough memory for the activations of %zu tokens; try fewer at once",
+                   n_tokens);
+}
+
+/* x as `input` leaves it, in model->input_acts. */
+static nb_status prepare_input(nb_model *model, const nb_input *input, const nb_acts *x, bool int8,
+                               uint64_t *n_clipped, nb_error *error)
+{
+    nb_status status = NB_OK;
+    const float *rows = x->f32;
+    size_t stride = x->f32_stride;
+    if (nb_input_moves(input)) {
+        status = reserve_rows(model, x->n_tokens, x->n_cols, error);
+        if (status != NB_OK)
+            return status;
+        input_job job = {input, x, model->input_rows};
+        nb_parallel(model->context->pool, x->n_tokens, 1 + (16 << 10) / x->n_cols, apply_tokens, &job);
+        rows = model->input_rows;
+        stride = x->n_cols;
+    }
+    if (!int8 || input->scaling == NB_INPUT_BLOCKS)
+        return nb_acts_prepare(model->context, &model->input_acts, rows, x->n_tokens, x->n_cols, stride, int8, error);
+    const float *scale = input->scaling == NB_INPUT_STATIC ? &input->scale : NULL;
+    return nb_acts_prepare_scaled(model->context, &model->input_acts, rows, x->n_tokens, x->n_cols, stride, scale,
+                                  n_clipped, error);
+}
+
+/* ---- products ---- */
+
+/* Those of the tensors that share tensors[first]'s input and are not done yet, which are then done. */
+static nb_status multiply_alike(nb_model *model, nb_tensor *const *tensors, size_t n_tensors, size_t first,
+                                nb_weights which, const nb_acts *x, float *const *y, const size_t *y_strides,
+                                bool *done, nb_error *error)
+{
+    nb_matmul_part parts[NB_TENSORS_AT_ONCE];
+    size_t n_parts = 0;
+    nb_status status = NB_OK;
+    const nb_input *input = input_of(tensors[first], which);
+    uint64_t n_clipped = 0;
+    bool int8 = false;
+    for (size_t i = first; i < n_tensors; i++)
+        int8 = int8 || (input_of(tensors[i], which) == input && nb_tensor_wants_int8(tensors[i], which));
+    if (input) {
+        status = prepare_input(model, input, x, int8, &n_clipped, error);
+        x = &model->input_acts.acts;
+    }
+    for (size_t i = first; i < n_tensors && status == NB_OK; i++) {
+        nb_tensor *t = tensors[i];
+        if (done[i] || input_of(t, which) != input)
+            continue;
+        done[i] = true;
+        const nb_packed *packed = whole(model, t, which);
+        if (packed)
+            parts[n_parts++] = (nb_matmul_part){packed, y[i], y_strides ? y_strides[i] : t->n_rows};
+        else
+            status = matmul_by_tiles(model, t, x, y[i], y_strides ? y_strides[i] : t->n_rows, error);
+        if (input && input->scaling == NB_INPUT_STATIC && nb_tensor_wants_int8(t, which)) {
+            t->n_static += (uint64_t)x->n_tokens * x->n_cols;
+            t->n_clipped += n_clipped;
+        }
+    }
+    if (status == NB_OK)
+        nb_matmul_parts(model->context, parts, n_parts, x);
+    return status;
+}
+
+static nb_status multiply_all(nb_model *model, nb_tensor *const *tensors, size_t n_tensors, nb_weights which,
+                              const nb_acts *x, float *const *y, const size_t *y_strides, nb_error *error)
+{
+    bool done[NB_TENSORS_AT_ONCE] = {false};
+    nb_status status = NB_OK;
     if (model->observe)
         model->observe(model->observer, tensors, n_tensors, x);
+    for (size_t i = 0; i < n_tensors && status == NB_OK; i++)
+        if (!done[i])
+            status = multiply_alike(model, tensors, n_tensors, i, which, x, y, y_strides, done, error);
+    return status;
 }
 
 nb_status nb_tensor_matmul(nb_model *model, nb_tensor *tensor, nb_weights which, const nb_acts *x, float *y,
                            size_t y_stride, nb_error *error)
 {
-    observe(model, &tensor, 1, x);
-    const nb_packed *packed = whole(model, tensor, which);
-    if (!packed)
-        return matmul_by_tiles(model, tensor, x, y, y_stride, error);
-    nb_matmul(model->context, packed, x, y, y_stride);
-    return NB_OK;
+    return multiply_all(model, &tensor, 1, which, x, &y, &y_stride, error);
 }
 
 nb_status nb_tensors_matmul(nb_model *model, nb_tensor *const *tensors, size_t n_tensors, nb_weights which,
                             const nb_acts *x, float *const *y, nb_error *error)
 {
-    nb_matmul_part parts[NB_TENSORS_AT_ONCE];
-    size_t n_parts = 0;
-    nb_status status = NB_OK;
-    observe(model, tensors, n_tensors, x);
-    for (size_t i = 0; i < n_tensors && status == NB_OK; i++) {
-        const nb_packed *packed = whole(model, tensors[i], which);
-        if (packed)
-            parts[n_parts++] = (nb_matmul_part){packed, y[i], tensors[i]->n_rows};
-        else
-            status = matmul_by_tiles(model, tensors[i], x, y[i], tensors[i]->n_rows, error);
-    }
-    if (status == NB_OK)
-        nb_matmul_parts(model->context, parts, n_parts, x);
-    return status;
+    return multiply_all(model, tensors, n_tensors, which, x, y, NULL, error);
 }

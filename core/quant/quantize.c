@@ -46,6 +46,18 @@ static nb_status keep_importance(nb_model *model, const nb_tensor *t, const nb_i
     return NB_OK;
 }
 
+/* A basis stays when a tensor is stored anew; what else was done with its activations belonged to the old way. */
+static nb_status keep_basis(nb_model *model, const nb_tensor *t, const nb_input **out, nb_error *error)
+{
+    *out = NULL;
+    if (!nb_input_has_basis(t->input))
+        return NB_OK;
+    nb_input *basis = nb_input_basis(t->input);
+    if (!basis)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for the basis of %zu columns", t->n_cols);
+    return nb_model_keep_input(model, &basis, out, error);
+}
+
 static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers, size_t step,
                                const nb_importance *importance, nb_tensor_loss *losses, nb_error *error)
 {
@@ -65,6 +77,8 @@ static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_
                                  .transforms = t->transforms,
                                  .measured = true,
                                  .loss = losses ? &losses[i] : NULL};
+        if (status == NB_OK)
+            status = keep_basis(model, t, &changes[i].input, error);
         if (status == NB_OK && importance && changes[i].quantizer.format->kind == NB_FORMAT_BLOCK)
             status = keep_importance(model, t, importance, &changes[i].importance, error);
     }
@@ -96,15 +110,22 @@ nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *err
         return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors; nothing was changed",
                        scope->count);
     size_t n = 0;
-    for (size_t i = 0; i < scope->count; i++) {
+    for (size_t i = 0; i < scope->count && status == NB_OK; i++) {
         nb_tensor *t = &model->tensors[scope->tensors[i]];
-        if (t->changed || !t->packed || !isnan(t->sqnr))
+        const nb_quantizer loaded = nb_quantizer_of_source(t->source_format);
+        const nb_input *basis = NULL;
+        status = keep_basis(model, t, &basis, error);
+        if (!basis)
+            basis = t->loaded_input;
+        const bool turned = basis && basis == t->input && nb_quantizer_equal(&t->quantizer, &loaded);
+        if (!turned && (t->changed || !t->packed || !isnan(t->sqnr)))
             changes[n++] = (nb_change){.tensor = t,
-                                       .quantizer = nb_quantizer_of_source(t->source_format),
+                                       .quantizer = loaded,
                                        .transforms = t->transforms,
+                                       .input = basis,
                                        .sqnr = NAN};
     }
-    if (n > 0)
+    if (status == NB_OK && n > 0)
         status = nb_model_change(model, "restoring", changes, n, NULL, error);
     free(changes);
     return status;

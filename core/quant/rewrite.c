@@ -66,6 +66,9 @@ static nb_status check_tensor(const nb_model *model, const nb_tensor *t, nb_erro
         return nb_fail(error, NB_ERR_STATE,
                        "%s was made by a method (%s), which a transform cannot run again: restore it first", t->name,
                        t->made->provenance);
+    if (t->input && (t->input->scales || t->input->scaling == NB_INPUT_STATIC))
+        return nb_fail(error, NB_ERR_STATE,
+                       "%s has static activations, measured on what a transform would change: restore it first", t->name);
     if (t->source_format && t->source_format->kind == NB_FORMAT_BLOCK)
         return nb_fail(error, NB_ERR_UNSUPPORTED,
                        "%s came as %s, which cannot hold other numbers without being quantized again; load the model "
@@ -136,6 +139,7 @@ nb_status nb_rewrite_finish(nb_rewrite *r, nb_error *error)
                                                  .quantizer = t->quantizer,
                                                  .transforms = transform,
                                                  .importance = t->importance,
+                                                 .input = t->input,
                                                  .sqnr = NAN,
                                                  .measured = !t->is_vector && !isnan(t->sqnr)};
     }

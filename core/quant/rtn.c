@@ -41,6 +41,8 @@ typedef struct job {
     bool one_scale;         /* for the whole tensor: `tensor_affine` or `tensor_scale` */
     nb_affine tensor_affine;
     float tensor_scale;
+    const float *importance; /* the source's, of the columns that are packed */
+    float *turned;           /* the same, where the input changes it */
     bool want_stats;
     part *parts;      /* [n_row_groups] */
     scratch *scratch; /* [threads] */
@@ -60,6 +62,8 @@ static void read_row(const job *j, size_t row, float *x)
 {
     nb_transform_read_row(j->source->transforms, j->source->format, source_row(j, row), row,
                           j->source->n_cols, x);
+    if (nb_input_moves(j->source->input))
+        nb_input_turn_row(j->source->input, x);
 }
 
 /* ---- what can be wrong with a row ---- */
@@ -273,7 +277,7 @@ static void encode_float(void *user, size_t begin, size_t end, unsigned thread)
     scratch *s = &j->scratch[thread];
     size_t row_bytes = j->source->n_cols * (j->quantizer->format->bits / 8);
     bool as_it_is = j->source->format == j->quantizer->format && !j->quantizer->format->needs_scale &&
-                    !j->source->transforms;
+                    !j->source->transforms && !nb_input_moves(j->source->input);
     for (size_t i = begin; i < end; i++) {
         size_t row_group = j->first_row_group + i;
         part *p = &j->parts[row_group];
@@ -300,7 +304,7 @@ static bool encode_block_row(const job *j, scratch *s, part *p, size_t row, uint
         blame_not_finite(p, row, s->x, n_cols);
         return false;
     }
-    format->encode_blocks(s->x, n_cols, j->source->importance, blocks);
+    format->encode_blocks(s->x, n_cols, j->importance, blocks);
     nb_format_decode_row(format, blocks, n_cols, s->w);
     for (size_t i = 0; i < n_cols; i++)
         if (!isfinite(s->w[i])) {
@@ -319,7 +323,8 @@ static void encode_block(void *user, size_t begin, size_t end, unsigned thread)
     job *j = user;
     scratch *s = &j->scratch[thread];
     const size_t n_cols = j->source->n_cols, row_bytes = nb_format_row_bytes(j->quantizer->format, n_cols);
-    const bool as_it_is = j->source->format == j->quantizer->format && !j->source->transforms;
+    const bool as_it_is = j->source->format == j->quantizer->format && !j->source->transforms &&
+                          !nb_input_moves(j->source->input);
     for (size_t i = begin; i < end; i++) {
         size_t row_group = j->first_row_group + i;
         part *p = &j->parts[row_group];
@@ -355,6 +360,20 @@ static void free_scratch(nb_context *context, job *j)
     }
     nb_aligned_free(j->scratch);
     nb_aligned_free(j->parts);
+    nb_aligned_free(j->turned);
+}
+
+static bool turn_importance(job *j)
+{
+    const nb_source *source = j->source;
+    j->importance = source->importance;
+    if (!source->importance || !nb_input_moves(source->input))
+        return true;
+    j->turned = nb_aligned_calloc(source->n_cols, sizeof *j->turned);
+    j->importance = j->turned;
+    if (j->turned)
+        nb_input_turn_squares(source->input, source->importance, j->turned);
+    return j->turned != NULL;
 }
 
 static bool create_scratch(nb_context *context, job *j)
@@ -368,7 +387,7 @@ static bool create_scratch(nb_context *context, job *j)
         return false;
     j->parts = nb_aligned_calloc(j->packed->n_row_groups, sizeof *j->parts);
     j->scratch = nb_aligned_calloc(nb_pool_size(context->pool), sizeof *j->scratch);
-    if (!j->parts || !j->scratch)
+    if (!j->parts || !j->scratch || !turn_importance(j))
         return false;
     for (unsigned i = 0; i < nb_pool_size(context->pool); i++) {
         scratch *s = &j->scratch[i];

@@ -4,6 +4,7 @@
 
 #include "base/context.h"
 #include "kernels/packed.h"
+#include "model/input.h"
 #include "model/transform.h"
 
 /* A matrix to read: rows of a FLOAT or BLOCK format, and the transforms through which they are read. */
@@ -13,6 +14,7 @@ typedef struct nb_source {
     size_t n_rows, n_cols;
     const nb_transform *transforms; /* the last one; NULL: none */
     const float *importance;        /* [n_cols]: what BLOCK formats weigh errors by; NULL: nothing */
+    const nb_input *input;          /* whose side of the rows is packed; NULL: they stay as they are */
 } nb_source;
 
 typedef struct nb_rtn_stats {

@@ -44,7 +44,7 @@ typedef nb_transaction transaction;
 static bool is_as_loaded(const nb_tensor *t, const nb_quantizer *quantizer)
 {
     const nb_quantizer loaded = nb_quantizer_of_source(t->source_format);
-    return !t->simulated && !t->made && nb_quantizer_equal(quantizer, &loaded);
+    return !t->simulated && !t->made && t->input == t->loaded_input && nb_quantizer_equal(quantizer, &loaded);
 }
 
 static void fill_loss(nb_tensor *t, const nb_rtn_stats *stats, nb_tensor_loss *loss)
@@ -91,18 +91,19 @@ static void return_progress(transaction *tx)
     tx->model->context->progress_user = tx->progress_user;
 }
 
-/* How far numbers that nibble did not round itself are from the source. */
+/* How far numbers that were not simply rounded are from the source, in the model's own columns. */
 static nb_status measure_given(const nb_tensor *t, nb_rtn_stats *stats, nb_error *error)
 {
     nb_error_sums sums = {0};
     float *rows = nb_calloc(t->n_cols, 2 * sizeof *rows), *source = rows, *now = rows + t->n_cols;
     if (!rows)
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for a row", t->name);
+    const bool counted = !t->simulated && !t->made; /* while they were rounded */
     for (size_t i = 0; i < t->n_rows; i++) {
         nb_tensor_source_row(t, i, source);
         nb_tensor_current_row(t, i, now);
         nb_error_sums_add(&sums, source, now, t->n_cols);
-        for (size_t k = 0; k < t->n_cols; k++)
+        for (size_t k = 0; !counted && k < t->n_cols; k++)
             stats->n_zero += now[k] == 0;
     }
     free(rows);
@@ -133,13 +134,14 @@ static nb_status make(transaction *tx, nb_tensor *t, const nb_quantizer *quantiz
     } else if (!stats && is_as_loaded(t, quantizer)) {
         status = nb_tensor_pack_source(model, t, t->name, 0, tx->tensor_bytes, &t->packed, error);
     } else {
-        const nb_source simulated = {&nb_format_f32, t->simulated, t->n_rows, t->n_cols, NULL, NULL},
-                        source = {t->source_format, t->source,     t->n_rows,
-                                  t->n_cols,        t->transforms, t->importance};
+        const nb_source simulated = {.format = &nb_format_f32, .data = t->simulated, .n_rows = t->n_rows,
+                                     .n_cols = t->n_cols, .input = t->input},
+                        source = {t->source_format, t->source,     t->n_rows, t->n_cols,
+                                  t->transforms,    t->importance, t->input};
         status = nb_rtn_quantize(model->context, t->name, t->simulated ? &simulated : &source, quantizer, &t->packed,
                                  t->simulated ? NULL : stats, error);
     }
-    if (status == NB_OK && stats && (t->simulated || t->made))
+    if (status == NB_OK && stats && (t->simulated || t->made || nb_input_moves(t->input)))
         status = measure_given(t, stats, error);
     if (status == NB_OK && model->mapping)
         status = nb_mapping_check(model->mapping, error);
@@ -213,8 +215,11 @@ static nb_status replace(transaction *tx, const nb_change *c, nb_error *error)
                                    .transforms = t->transforms,
                                    .importance = t->importance,
                                    .simulated = t->simulated,
-                                   .made = t->made};
+                                   .made = t->made,
+                                   .input = t->input};
     t->transforms = c->transforms;
+    t->input = c->input;
+    t->n_static = t->n_clipped = 0;
     t->importance = c->importance;
     t->simulated = c->simulated;
     t->made = c->made;
@@ -243,6 +248,7 @@ static void go_back_with(transaction *tx, replaced *entry)
     t->importance = entry->past.importance;
     t->simulated = entry->past.simulated;
     t->made = entry->past.made;
+    t->input = entry->past.input;
     if (t->is_vector) {
         free(t->vector);
         t->vector = entry->vector;
@@ -405,10 +411,12 @@ nb_status nb_transaction_make(nb_transaction *tx, nb_packed **packed, const char
 nb_status nb_transaction_end(nb_transaction **transaction, nb_status status)
 {
     nb_transaction *tx = *transaction;
+    nb_model *model = tx->model;
     settle(tx, status);
     if (status == NB_OK && tx->count > 0)
         push_step(tx);
     free_transaction(tx);
+    nb_model_drop_inputs(model);
     free(tx);
     *transaction = NULL;
     return status;
@@ -463,6 +471,7 @@ nb_status nb_model_undo(nb_model *model, nb_error *error)
                                  .importance = step->pasts[i].importance,
                                  .simulated = step->pasts[i].simulated,
                                  .made = step->pasts[i].made,
+                                 .input = step->pasts[i].input,
                                  .sqnr = step->pasts[i].sqnr};
     transaction tx = {.model = model, .what = "going back"};
     nb_status status = reserve(&tx, step->count, error);
@@ -476,6 +485,7 @@ nb_status nb_model_undo(nb_model *model, nb_error *error)
     if (status == NB_OK) {
         nb_undo_step_free(step);
         model->n_undo--;
+        nb_model_drop_inputs(model);
     }
     return status;
 }

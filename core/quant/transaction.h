@@ -13,6 +13,7 @@ typedef struct nb_change {
     const float *importance; /* the model's; NULL: none */
     const float *simulated;  /* an undo step's; NULL: none */
     const nb_made *made;     /* an undo step's, stored as `quantizer` says; NULL: rounded from the source */
+    const nb_input *input;   /* the model's (nb_model_keep_input); NULL: none */
     double sqnr;          /* to be shown where none is measured */
     nb_tensor_loss *loss; /* measured if there is a place for it */
     bool measured;

@@ -35,7 +35,7 @@ static nb_packed *make_codes(const nb_model *model, size_t index, const char *qu
     nb_quantizer quantizer;
     nb_packed *packed;
     assert_int_equal(nb_quantizer_parse(quantizer_text, &quantizer, NULL), NB_OK);
-    const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols, NULL, NULL};
+    const nb_source source = {t->source_format, t->source, t->n_rows, t->n_cols, NULL, NULL, NULL};
     assert_int_equal(nb_rtn_quantize(model->context, t->name, &source, &quantizer, &packed, NULL, NULL), NB_OK);
     if (quantizer.format->kind != NB_FORMAT_INT)
         return packed;

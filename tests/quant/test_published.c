@@ -119,7 +119,7 @@ static void depth_w8a32(void **state)
     nb_quantizer q = int_quantizer(8, NB_SCHEME_ABSMAX, NB_CONVENTION_DIVIDE);
     q.activations = NB_ACTIVATIONS_F32;
     nb_quantizer plain = {.format = &nb_format_f32};
-    const nb_source source = {&nb_format_f32, w, 3, 3, NULL, NULL};
+    const nb_source source = {&nb_format_f32, w, 3, 3, NULL, NULL, NULL};
     for (size_t level = 0; level < nb_kernels_count(); level++) {
         nb_context *context;
         nb_context_options options = {.n_threads = 1, .level = nb_kernels_at(level)->name};

@@ -132,7 +132,7 @@ static void fill(matrix *m, size_t n_rows, size_t n_cols, const nb_format *forma
     size_t n = n_rows * n_cols;
     nb_format_encode_row(format, m->x, n, m->data + 1);
     nb_format_decode_row(format, m->data + 1, n, m->x);
-    m->source = (nb_source){format, m->data + 1, n_rows, n_cols, NULL, NULL};
+    m->source = (nb_source){format, m->data + 1, n_rows, n_cols, NULL, NULL, NULL};
 }
 
 static size_t group_width(const nb_quantizer *q, const matrix *m)
@@ -340,7 +340,7 @@ static void refuses_with_the_place(void **state)
     (void)state;
     enum { ROWS = 70, COLS = 48 };
     static float x[ROWS * COLS];
-    const nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL, NULL};
+    const nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL, NULL, NULL};
     const nb_quantizer group = {nb_format_int(4), NB_SCHEME_ABSMAX, NB_PER_GROUP, 32, false, 0, 0},
                        channel = {nb_format_int(8), NB_SCHEME_ZEROPOINT, NB_PER_CHANNEL, 0, false, 0, 0},
                        tensor = {nb_format_int(2), NB_SCHEME_ABSMAX, NB_PER_TENSOR, 0, false, 0, 0},
@@ -403,9 +403,9 @@ static void refuses_with_the_place(void **state)
     assert_int_equal(nb_rtn_quantize(context, "w", &source, &labonne, &packed, NULL, NULL), NB_OK);
     nb_packed_destroy(&packed);
 
-    refused(context, &(nb_source){&nb_format_f32, x, 0, COLS, NULL, NULL}, &group,
+    refused(context, &(nb_source){&nb_format_f32, x, 0, COLS, NULL, NULL, NULL}, &group,
             (const char *const[]){"no numbers", NULL});
-    refused(context, &(nb_source){&nb_format_f32, x, SIZE_MAX, SIZE_MAX, NULL, NULL}, &f16,
+    refused(context, &(nb_source){&nb_format_f32, x, SIZE_MAX, SIZE_MAX, NULL, NULL, NULL}, &f16,
             (const char *const[]){"blk.0.w", NULL});
     wide = group;
     wide.group = 33;
@@ -441,7 +441,7 @@ static void blocks_are_the_encoders(void **state)
                 noise += ((double)x[row * COLS + k] - (double)w[k]) * ((double)x[row * COLS + k] - (double)w[k]);
         }
         for (size_t c = 0; c < 3; c++) { /* one thread; three; from blocks */
-            const nb_source source = {c < 2 ? &nb_format_f32 : format, c < 2 ? (void *)x : (void *)want, ROWS, COLS, NULL, NULL};
+            const nb_source source = {c < 2 ? &nb_format_f32 : format, c < 2 ? (void *)x : (void *)want, ROWS, COLS, NULL, NULL, NULL};
             nb_packed *packed;
             nb_rtn_stats stats;
             assert_int_equal(nb_rtn_quantize(contexts[c % 2], "w", &source, &q, &packed, &stats, NULL), NB_OK);
@@ -463,7 +463,7 @@ static void blocks_refuse_with_the_place(void **state)
     enum { ROWS = 20, COLS = 288 };
     static float x[ROWS * COLS];
     const nb_quantizer q4_k = {.format = nb_format_find("q4_k")}, q4_0 = {.format = nb_format_find("q4_0")};
-    const nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL, NULL}, odd = {&nb_format_f32, x, ROWS, 48, NULL, NULL};
+    const nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL, NULL, NULL}, odd = {&nb_format_f32, x, ROWS, 48, NULL, NULL, NULL};
     nb_context *context = context_of(3);
     refused(context, &source, &q4_k, (const char *const[]){"blk.0.w", "256", "288", "q4_0", NULL});
     refused(context, &odd, &q4_0, (const char *const[]){"blk.0.w", "32", "48", "int4", NULL});
@@ -542,7 +542,7 @@ static void counts_what_was_clipped(void **state)
     x[0] = -1.5f; /* s = 3.0 / 15 = 0.2; z = -8 + 7.5 -> 0 (even); 1.5 / 0.2 + 0 = 8: one beyond 7 */
     x[1] = 1.5f;
     nb_quantizer q = {nb_format_int(4), NB_SCHEME_ZEROPOINT, NB_PER_CHANNEL, 0, true, 0, 0};
-    nb_source source = {&nb_format_f32, x, 1, 64, NULL, NULL};
+    nb_source source = {&nb_format_f32, x, 1, 64, NULL, NULL, NULL};
     nb_context *context = context_of(1);
     nb_packed *packed;
     nb_rtn_stats stats;
@@ -583,7 +583,7 @@ static void progress_and_cancel(void **state)
     enum { ROWS = 8192, COLS = 1024 }; /* 32 MB: several chunks */
     float *x = nb_aligned_calloc(ROWS * COLS, sizeof *x);
     assert_non_null(x);
-    nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL, NULL};
+    nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL, NULL, NULL};
     nb_context *context = context_of(2);
     for (int one_scale = 0; one_scale < 2; one_scale++) {
         nb_quantizer q = {

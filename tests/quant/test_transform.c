@@ -264,7 +264,7 @@ static void quantize_starts_from_what_was_transformed(void **state)
             nb_tensor_current_row(q, r, rows + r * q->n_cols);
         nb_tensor_current_row(tensor_of(plain, "blk.1.attn_q"), 0, untouched);
         assert_memory_not_equal(rows, untouched, sizeof untouched);
-        const nb_source source = {&nb_format_f32, rows, q->n_rows, q->n_cols, NULL, NULL};
+        const nb_source source = {&nb_format_f32, rows, q->n_rows, q->n_cols, NULL, NULL, NULL};
         nb_quantizer quantizer;
         nb_packed *packed;
         nb_rtn_stats stats;
