@@ -142,7 +142,7 @@ static void test_dies(void **state)
 /* Whatever it started ended with it. */
 static void check_group_is_gone(const char *path)
 {
-    char *text = (char *)read_whole_file(path, &(size_t){0});
+    char *text = read_whole_text(path);
     pid_t group = (pid_t)atol(text);
     long deadline = now_ms() + 5000; /* the dead are counted until somebody asks for them */
     assert_true(group > 1);

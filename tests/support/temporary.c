@@ -79,6 +79,12 @@ uint8_t *read_whole_file(const char *path, size_t *size)
     return data;
 }
 
+char *read_whole_text(const char *path)
+{
+    size_t size;
+    return (char *)read_whole_file(path, &size);
+}
+
 size_t temporary_count(void)
 {
     size_t count = 0;

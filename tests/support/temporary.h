@@ -11,6 +11,8 @@ const char *temporary_path(const char *name);
 const char *temporary_file(const char *name, const void *data, size_t size);
 /* A whole file, with a zero byte after it; free with free(). Fails the test if it cannot be read. */
 uint8_t *read_whole_file(const char *path, size_t *size);
+/* The same of a text. */
+char *read_whole_text(const char *path);
 /* How many files the folder holds. */
 size_t temporary_count(void);
 
