@@ -59,7 +59,8 @@ static nb_status keep_basis(nb_model *model, const nb_tensor *t, const nb_input 
 }
 
 static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers, size_t step,
-                               const nb_importance *importance, nb_tensor_loss *losses, nb_error *error)
+                               const nb_importance *importance, nb_input **inputs, nb_tensor_loss *losses,
+                               nb_error *error)
 {
     nb_status status = check_scope(model, scope, error);
     for (size_t i = 0; i < scope->count && status == NB_OK; i++)
@@ -77,7 +78,9 @@ static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_
                                  .transforms = t->transforms,
                                  .measured = true,
                                  .loss = losses ? &losses[i] : NULL};
-        if (status == NB_OK)
+        if (status == NB_OK && inputs && inputs[i])
+            status = nb_model_keep_input(model, &inputs[i], &changes[i].input, error);
+        else if (status == NB_OK)
             status = keep_basis(model, t, &changes[i].input, error);
         if (status == NB_OK && importance && changes[i].quantizer.format->kind == NB_FORMAT_BLOCK)
             status = keep_importance(model, t, importance, &changes[i].importance, error);
@@ -91,13 +94,23 @@ static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_
 nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
                             nb_tensor_loss *losses, nb_error *error)
 {
-    return quantize_each(model, scope, quantizer, 0, NULL, losses, error);
+    return quantize_each(model, scope, quantizer, 0, NULL, NULL, losses, error);
 }
 
 nb_status nb_model_quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers,
                                  const nb_importance *importance, nb_tensor_loss *losses, nb_error *error)
 {
-    return quantize_each(model, scope, quantizers, 1, importance, losses, error);
+    return quantize_each(model, scope, quantizers, 1, importance, NULL, losses, error);
+}
+
+nb_status nb_change_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers, size_t step,
+                             const nb_importance *importance, nb_input **inputs, nb_tensor_loss *losses,
+                             nb_error *error)
+{
+    nb_status status = quantize_each(model, scope, quantizers, step, importance, inputs, losses, error);
+    for (size_t i = 0; inputs && i < scope->count; i++)
+        nb_input_destroy(&inputs[i]);
+    return status;
 }
 
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error)

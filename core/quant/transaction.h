@@ -41,4 +41,11 @@ nb_status nb_transaction_make(nb_transaction *transaction, nb_packed **packed, c
 /* NB_OK: pushes one undo step. Any other status: the model becomes as it was. Returns the status. */
 nb_status nb_transaction_end(nb_transaction **transaction, nb_status status);
 
+/* nb_model_quantize_each (`step` 1) or nb_model_quantize (0: one quantizer for all), with what the tensors do with their
+ * activations: inputs[i] of the scope's tensor i, which is taken, on failure too; NULL: its basis alone. `inputs` may be
+ * NULL. */
+nb_status nb_change_quantize(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers, size_t step,
+                             const nb_importance *importance, nb_input **inputs, nb_tensor_loss *losses,
+                             nb_error *error);
+
 #endif

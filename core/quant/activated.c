@@ -1,0 +1,99 @@
+/* Storing tensors together with what becomes of their activations. */
+#include "quant/calibration.h"
+
+#include "base/memory.h"
+#include "quant/transaction.h"
+
+#include <float.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A channel's largest / 127. One in which nothing was ever seen may be anything later: it gets the tensor's. */
+static nb_status set_channels(nb_input *input, const nb_calibration_entry *entry, nb_error *error)
+{
+    const float all = nb_calibration_reach(entry, NB_OBSERVER_MINMAX) / 127.0f;
+    float *scales = nb_calloc(entry->n_cols, sizeof *scales);
+    if (!scales)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for the scales of %zu channels", entry->n_cols);
+    for (size_t j = 0; j < entry->n_cols; j++) {
+        const float own = entry->channel_max[j] / 127.0f;
+        scales[j] = own >= FLT_MIN ? own : all;
+    }
+    nb_status status = nb_input_set_scales(input, scales, error);
+    free(scales);
+    return status == NB_OK ? nb_input_set_static(input, 1.0f, error) : status;
+}
+
+static nb_status set_static(nb_input *input, const nb_model *model, size_t tensor, nb_activation_mode mode,
+                            const nb_calibration *calibration, nb_observer observer, nb_error *error)
+{
+    char described[128];
+    const char *name = model->tensors[tensor].name;
+    nb_status status = calibration ? nb_calibration_check(calibration, model, error)
+                                   : nb_fail(error, NB_ERR_STATE, "static activations need a calibration: calibrate");
+    const nb_calibration_entry *entry = status == NB_OK ? nb_calibration_find(calibration, tensor) : NULL;
+    if (status == NB_OK && (!entry || entry->n_cols != input->n_cols))
+        status = nb_fail(error, NB_ERR_STATE, "%s: the calibration has seen nothing flow into it", name);
+    if (status == NB_OK && !(entry->low < 0.0f) && !(entry->high > 0.0f))
+        status = nb_fail(error, NB_ERR_STATE, "%s: all that flowed into it were zeros, which give no scale", name);
+    if (status != NB_OK)
+        return status;
+    snprintf(input->what, sizeof input->what, "%s of %s",
+             mode == NB_ACTIVATION_CHANNELS ? "each channel's largest" : nb_observer_name(observer),
+             nb_calibration_describe(calibration, described, sizeof described));
+    return mode == NB_ACTIVATION_CHANNELS
+               ? set_channels(input, entry, error)
+               : nb_input_set_static(input, nb_calibration_reach(entry, observer) / 127.0f, error);
+}
+
+nb_status nb_activation_input(const nb_model *model, size_t tensor, nb_activation_mode mode,
+                              const nb_calibration *calibration, nb_observer observer, const uint32_t *order,
+                              nb_input **out, nb_error *error)
+{
+    const nb_tensor *t = &model->tensors[tensor];
+    const bool has_basis = nb_input_has_basis(t->input);
+    *out = NULL;
+    if (mode == NB_ACTIVATION_BLOCKS && !has_basis && !order)
+        return NB_OK;
+    nb_input *input = has_basis ? nb_input_basis(t->input) : nb_input_create(t->n_cols);
+    nb_status status = input ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "%s: no memory for its activations", t->name);
+    if (status == NB_OK && order)
+        status = nb_input_set_order(input, order, error);
+    if (status == NB_OK && mode == NB_ACTIVATION_TOKENS)
+        input->scaling = NB_INPUT_TOKENS;
+    else if (status == NB_OK && mode != NB_ACTIVATION_BLOCKS)
+        status = set_static(input, model, tensor, mode, calibration, observer, error);
+    if (status == NB_OK)
+        *out = input;
+    else
+        nb_input_destroy(&input);
+    return status;
+}
+
+static nb_status check_quantizer(const nb_quantizer *q, nb_activation_mode mode, nb_error *error)
+{
+    if (mode == NB_ACTIVATION_BLOCKS || (q->format->kind != NB_FORMAT_FLOAT && q->activations != NB_ACTIVATIONS_F32))
+        return NB_OK;
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "%s multiplies activations as f32: only formats of integers can have them in int8", q->format->name);
+}
+
+nb_status nb_model_quantize_activated(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
+                                      const nb_importance *importance, nb_activation_mode mode,
+                                      const nb_calibration *calibration, nb_observer observer, nb_tensor_loss *losses,
+                                      nb_error *error)
+{
+    nb_input **inputs = nb_calloc(scope->count + 1, sizeof(nb_input *));
+    nb_status status = inputs ? check_quantizer(quantizer, mode, error)
+                              : nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors", scope->count);
+    for (size_t i = 0; i < scope->count && status == NB_OK; i++)
+        if (!model->tensors[scope->tensors[i]].is_vector)
+            status = nb_activation_input(model, scope->tensors[i], mode, calibration, observer, NULL, &inputs[i], error);
+    if (status == NB_OK)
+        status = nb_change_quantize(model, scope, quantizer, 0, importance, inputs, losses, error);
+    for (size_t i = 0; inputs && i < scope->count; i++)
+        nb_input_destroy(&inputs[i]);
+    free(inputs);
+    return status;
+}
