@@ -53,7 +53,7 @@ typedef struct nb_argument {
     bool optional;
 } nb_argument;
 
-enum { NB_MAX_OPTIONS = 16, NB_MAX_ARGUMENTS = 4 };
+enum { NB_MAX_OPTIONS = 32, NB_MAX_ARGUMENTS = 4 };
 
 /* Parsed words of one command. */
 typedef struct nb_call {

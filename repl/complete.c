@@ -1,5 +1,6 @@
 #include "repl/complete.h"
 
+#include "repl/commands/method.h"
 #include "repl/commands/transform.h"
 #include "repl/draft.h"
 #include "repl/language/language.h"
@@ -230,6 +231,8 @@ static void offer_kind(typing *t, nb_word_kind kind, const char *choices)
     case NB_WORD_STORAGE:
         offer_formats(t, true);
         offer(t, "with");
+        for (size_t i = 0; nb_method_at(i); i++)
+            offer(t, nb_method_at(i)->name);
         break;
     case NB_WORD_FUNCTION:
         offer_variables(t, true);

@@ -54,15 +54,16 @@ void nb_rewrite_free(nb_rewrite *r)
     *r = (nb_rewrite){0};
 }
 
-static nb_status check_tensor(const nb_model *model, const nb_tensor *t, nb_error *error)
+static nb_status check_tensor(const nb_rewrite *r, const nb_tensor *t, nb_error *error)
 {
-    nb_status status = nb_change_check_source(model, t, error);
+    const bool anew = r->anew && r->anew[t - r->model->tensors];
+    nb_status status = nb_change_check_source(r->model, t, error);
     if (status != NB_OK)
         return status;
-    if (t->simulated)
+    if (t->simulated && !anew)
         return nb_fail(error, NB_ERR_STATE,
                        "%s is simulated by a function, which a transform cannot call again: restore it first", t->name);
-    if (t->made)
+    if (t->made && !anew)
         return nb_fail(error, NB_ERR_STATE,
                        "%s was made by a method (%s), which a transform cannot run again: restore it first", t->name,
                        t->made->provenance);
@@ -95,7 +96,7 @@ static nb_status multiply(const nb_tensor *t, float **into, size_t n, size_t fir
 
 nb_status nb_rewrite_columns(nb_rewrite *r, nb_tensor *t, const float *factors, nb_error *error)
 {
-    nb_status status = check_tensor(r->model, t, error);
+    nb_status status = check_tensor(r, t, error);
     if (status == NB_OK)
         status = multiply(t, &r->parts[t - r->model->tensors].columns, t->n_cols, 0, t->n_cols, factors, error);
     return status;
@@ -104,7 +105,7 @@ nb_status nb_rewrite_columns(nb_rewrite *r, nb_tensor *t, const float *factors, 
 nb_status nb_rewrite_rows(nb_rewrite *r, nb_tensor *t, size_t first, size_t n, const float *factors, nb_error *error)
 {
     nb_rewrite_part *part = &r->parts[t - r->model->tensors];
-    nb_status status = check_tensor(r->model, t, error);
+    nb_status status = check_tensor(r, t, error);
     if (status == NB_OK && t->is_vector)
         status = multiply(t, &part->columns, t->n_cols, first, n, factors, error);
     else if (status == NB_OK)

@@ -24,6 +24,7 @@ typedef struct nb_rewrite_part {
 typedef struct nb_rewrite {
     nb_model *model;
     char what[96];          /* the command, for those who ask the tensors later */
+    const bool *anew;       /* [n_tensors]: those that are quantized anew, whatever made them before; NULL: none; borrowed */
     nb_rewrite_part *parts; /* [n_tensors] */
     nb_change *changes;     /* what nb_rewrite_finish made of them, in the order of the tensors */
     size_t n_changes;

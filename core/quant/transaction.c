@@ -408,6 +408,15 @@ nb_status nb_transaction_make(nb_transaction *tx, nb_packed **packed, const char
     return NB_OK;
 }
 
+void nb_transaction_keep(nb_transaction *tx, nb_transform **made)
+{
+    nb_transform **last = &tx->step.made;
+    while (*last)
+        last = &(*last)->made_before;
+    *last = *made;
+    *made = NULL;
+}
+
 nb_status nb_transaction_end(nb_transaction **transaction, nb_status status)
 {
     nb_transaction *tx = *transaction;

@@ -38,6 +38,8 @@ nb_status nb_transaction_replace(nb_transaction *transaction, const nb_change *c
 /* Takes over *packed, on failure too: what a method made, for a change. The step owns it. */
 nb_status nb_transaction_make(nb_transaction *transaction, nb_packed **packed, const char *provenance,
                               const nb_made **out, nb_error *error);
+/* Takes over transforms that were made for the changes; *made is NULL afterwards. */
+void nb_transaction_keep(nb_transaction *transaction, nb_transform **made);
 /* NB_OK: pushes one undo step. Any other status: the model becomes as it was. Returns the status. */
 nb_status nb_transaction_end(nb_transaction **transaction, nb_status status);
 

@@ -1,5 +1,6 @@
 #include "repl/commands/quantize.h"
 
+#include "repl/commands/method.h"
 #include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
@@ -24,6 +25,8 @@ static nb_status unknown_storage(const char *what, nb_error *error)
         nb_nearest_offer(&nearest, nb_format_at(i)->name);
     for (size_t i = 0; i < nb_mixture_count(); i++)
         nb_nearest_offer(&nearest, nb_mixture_at(i)->name);
+    for (size_t i = 0; nb_method_at(i); i++)
+        nb_nearest_offer(&nearest, nb_method_at(i)->name);
     if (nearest.best)
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "nothing to quantize with is called \"%.60s\": did you mean %s?", what, nearest.best);
@@ -198,8 +201,8 @@ static void compare_with_last(const summary *s, double old_sqnr, double old_bits
                   gain >= 0 ? "better" : "worse");
 }
 
-static void report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q,
-                   const nb_tensor_loss *losses, double old_sqnr, double old_bits, nb_items *out)
+void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q,
+                        const nb_tensor_loss *losses, const nb_quantize_past *past, nb_items *out)
 {
     summary s = sum_up(notebook->model, scope, losses);
     char name[96];
@@ -211,7 +214,7 @@ static void report(nb_notebook *notebook, const nb_scope *scope, const nb_quanti
         nb_items_text(out, "Nothing was lost: every number is stored exactly.");
     else
         explain_worst(worst, &losses[s.worst], out);
-    compare_with_last(&s, old_sqnr, old_bits, out);
+    compare_with_last(&s, past->sqnr, past->bits, out);
     for (size_t i = 0; i < scope->count; i++) {
         const nb_tensor *tensor = nb_model_tensor(notebook->model, scope->tensors[i]);
         if (tensor->tied)
@@ -243,6 +246,14 @@ static void measure_now(const nb_model *model, const nb_scope *scope, double *sq
     *bits = nb_bits_per_weight(n_bytes, n_weights);
 }
 
+nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past, nb_error *error)
+{
+    measure_now(notebook->model, scope, &past->sqnr, &past->bits);
+    if (notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
+        return nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error);
+    return NB_OK;
+}
+
 /* All of the scope with one quantizer, and by the importance matrix if there is one. */
 static nb_status quantize_alike(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q,
                                 nb_tensor_loss *losses, nb_error *error)
@@ -260,20 +271,16 @@ static nb_status quantize_alike(nb_notebook *notebook, const nb_scope *scope, co
 static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
                                 const nb_quantizer *q, nb_items *out, nb_error *error)
 {
-    double old_sqnr, old_bits;
-    measure_now(notebook->model, scope, &old_sqnr, &old_bits);
+    nb_quantize_past past;
     nb_tensor_loss *losses = nb_calloc(scope->count, sizeof *losses);
     if (!losses)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for what was lost");
-    nb_status status = NB_OK;
-    if (notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
-        status =
-            nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
+    nb_status status = nb_quantize_begin(notebook, scope, &past, error);
     if (status == NB_OK)
         status = quantize_alike(notebook, scope, q, losses, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
-        report(notebook, scope, q, losses, old_sqnr, old_bits, out);
+        nb_quantize_report(notebook, scope, q, losses, &past, out);
     }
     free(losses);
     return status;
@@ -321,13 +328,16 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_quantizer quantizer;
     nb_scope scope = {0}, keep = {0};
     const bool with = strcmp(call->arguments[1], "with") == 0;
+    const nb_method *method = nb_method_find(call->arguments[1]);
     nb_status status = with ? check_with(notebook, call, error) : nb_recipe_check_options(call, error);
+    if (status == NB_OK && !with)
+        status = nb_method_check_options(call, method, error);
     if (status == NB_OK && !with && call->n_arguments > 2)
         status = nb_fail(error, NB_ERR_ARGUMENT, "quantize does not know what to do with \"%.60s\": %.*s",
                          call->arguments[2], (int)strcspn(call->command->usage, "\n"), call->command->usage);
     if (status == NB_OK)
         status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
-    if (status == NB_OK && !with)
+    if (status == NB_OK && !with && !method)
         status = nb_quantizer_read(call->arguments[1], call, &quantizer, error);
     const char *kept = nb_call_text(call, "keep", NULL);
     if (status == NB_OK && kept)
@@ -336,6 +346,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         status = nb_scope_leave_out(&scope, &keep, error);
     if (status == NB_OK && with)
         status = nb_quantize_with(notebook, call, &scope, out, error);
+    else if (status == NB_OK && method)
+        status = method->run(notebook, call, &scope, out, error);
     else if (status == NB_OK)
         status = quantize_scope(notebook, call, &scope, &quantizer, out, error);
     nb_scope_free(&scope);
@@ -348,6 +360,7 @@ const nb_command nb_command_quantize = {
     .group = "Changing it",
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
              "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
+             "quantize SCOPE awq [--bits N] [--per WHAT] [--scheme absmax] [--format F] [--text FILE] [--tokens N]\n"
              "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]\n"
              "quantize SCOPE with FUNCTION",
     .summary = "store tensors in fewer bits; undo brings them back",
@@ -362,7 +375,7 @@ const nb_command nb_command_quantize = {
               "Neural Network Quantization, arXiv 2106.08295",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
     .options =
-        {NB_QUANTIZER_OPTIONS, NB_RECIPE_OPTIONS},
+        {NB_QUANTIZER_OPTIONS, NB_METHOD_OPTIONS, NB_RECIPE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,
 };

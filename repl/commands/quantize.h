@@ -36,6 +36,16 @@
 nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer *out, nb_error *error);
 /* "tensor", "channel", "group:64", as --per has it. */
 nb_status nb_granularity_read(const char *text, nb_quantizer *out, nb_error *error);
+/* How a scope was stored before, for a sentence about what a change brought. */
+typedef struct nb_quantize_past {
+    double sqnr, bits; /* mean SQNR, NaN unless every tensor was quantized; bits a weight */
+} nb_quantize_past;
+/* Before a scope is quantized: looks at it, and measures the speed of the untouched model for compare. */
+nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past, nb_error *error);
+/* Says what came of it. */
+void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *quantizer,
+                        const nb_tensor_loss *losses, const nb_quantize_past *past, nb_items *out);
+
 /* Takes the tensors of `keep` out of `scope`. */
 nb_status nb_scope_leave_out(nb_scope *scope, const nb_scope *keep, nb_error *error);
 

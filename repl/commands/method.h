@@ -1,0 +1,53 @@
+/* Methods that do more than round: quantize SCOPE NAME. One row each, in one file each; help, completion and errors walk
+ * them. */
+#ifndef NB_REPL_COMMANDS_METHOD_H
+#define NB_REPL_COMMANDS_METHOD_H
+
+#include "repl/notebook.h"
+
+enum { NB_METHOD_MOST_OPTIONS = 16 };
+
+typedef struct nb_method {
+    const char *name;
+    const char *summary;
+    const char *options[NB_METHOD_MOST_OPTIONS]; /* of quantize that it looks at, beside --keep */
+    /* Stores the scope's tensors, and tells what came of it (quantize.h: nb_quantize_begin, nb_quantize_report). */
+    nb_status (*run)(nb_notebook *notebook, const nb_call *call, const nb_scope *scope, nb_items *out,
+                     nb_error *error);
+} nb_method;
+
+extern const nb_method nb_method_awq;
+
+/* NULL beyond the last one; NULL if there is none of that name. */
+const nb_method *nb_method_at(size_t index);
+const nb_method *nb_method_find(const char *name);
+/* Refuses options that the method (NULL: rounding) has no use for, naming a method that has. */
+nb_status nb_method_check_options(const nb_call *call, const nb_method *method, nb_error *error);
+/* What --format, or --bits, --per and --scheme, say a method is to fill; unless said integers of `bits` with one scale and
+ * zero point for 128 columns. */
+nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *out, nb_error *error);
+
+/* Options of quantize that methods alone have. */
+#define NB_METHOD_OPTIONS                                                                                              \
+    {.name = "format", .kind = NB_WORD_FORMAT, .value = "FORMAT", .summary = "gptq, awq: fill this format instead"},   \
+        {.name = "scheme",                                                                                             \
+         .kind = NB_WORD_CHOICE,                                                                                       \
+         .value = "WHAT",                                                                                              \
+         .choices = "zeropoint absmax",                                                                                \
+         .summary = "of a method's codes; zeropoint unless said"},                                                     \
+        {.name = "text",                                                                                               \
+         .letter = 'f',                                                                                                \
+         .kind = NB_WORD_FILE,                                                                                         \
+         .value = "FILE",                                                                                              \
+         .summary = "the text that a method looks at the model with"},                                                 \
+        {.name = "tokens",                                                                                             \
+         .kind = NB_WORD_COUNT,                                                                                        \
+         .value = "N",                                                                                                 \
+         .low = 16,                                                                                                    \
+         .high = 1e7,                                                                                                  \
+         .summary = "of that text, at most"},                                                                          \
+    {                                                                                                                  \
+        .name = "duo", .kind = NB_WORD_FLAG, .summary = "awq: factors from weights too, as AutoAWQ has them"           \
+    }
+
+#endif
