@@ -1,5 +1,6 @@
 /* AWQ: the search on the paper's formula, the groups of every architecture, and that the function stays. */
 #include "quant/rewrite.h"
+#include "tests/support/temporary.h"
 #include "tests/support/transforms.h"
 
 #include <math.h>
@@ -237,6 +238,112 @@ static void bits_are_the_same_everywhere(void **state)
     }
 }
 
+/* ---- stored ---- */
+
+static nb_status try_awq(nb_model *model, const char *scope_text, const char *quantizer, nb_tensor_loss *losses,
+                         nb_error *error)
+{
+    const nb_awq_options options = {quantizer_of(quantizer), false};
+    nb_awq_group groups[8];
+    size_t n_groups;
+    uint64_t n_clipped;
+    nb_scope scope;
+    nb_samples samples = test_samples(model, 200);
+    assert_int_equal(nb_scope_resolve(model, scope_text, false, &scope, error), NB_OK);
+    const nb_status status = nb_model_awq(model, &scope, &samples, &options, "words.txt", groups, &n_groups, &n_clipped,
+                                          losses, error);
+    nb_scope_free(&scope);
+    nb_samples_free(&samples);
+    return status;
+}
+
+static double mean_loss(nb_model *model, const float *before)
+{
+    const size_t n = TEST_N_LOGIT_TOKENS * (size_t)nb_model_hparams(model)->n_vocab;
+    float *after = test_probe(model, NB_WEIGHTS_CURRENT);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)after[i] - (double)before[i]) * ((double)after[i] - (double)before[i]);
+    free(after);
+    return sum / (double)n;
+}
+
+static void storing_is_one_change(void **state)
+{
+    (void)state;
+    nb_error error = {""};
+    nb_context *context = test_context(NULL, 2);
+    for (size_t a = 0; a < nb_architecture_count(); a++) {
+        const nb_synthetic shape = test_shape_of(nb_architecture_at(a));
+        nb_model *model = test_model(context, &shape, &nb_format_f32), *back;
+        float *before = test_probe(model, NB_WEIGHTS_CURRENT);
+        const nb_outlier_options outliers = {16, 64, 3};
+        assert_int_equal(nb_model_inject_outliers(model, &outliers, NULL, NULL), NB_OK);
+        test_quantize(model, "all", "int3 zeropoint/group:32");
+        const double rounded = mean_loss(model, before);
+        assert_int_equal(nb_model_undo(model, NULL), NB_OK);
+        const uint64_t untouched = test_state(model);
+        nb_tensor_loss losses[32];
+        if (try_awq(model, "all", "int3 zeropoint/group:32", losses, &error) != NB_OK)
+            fail_msg("%s", error.text);
+        const double found = mean_loss(model, before);
+        if (!(found < rounded))
+            fail_msg("%s: %g of AWQ, %g of round to nearest", shape.architecture, found, rounded);
+        const nb_tensor *down = test_tensor(model, "blk.1.ffn_up");
+        assert_string_equal(nb_tensor_provenance(down), "AWQ from words.txt (200 tokens)");
+        assert_true(down->changed && isfinite(down->sqnr));
+        assert_true(losses[0].n_bytes_after > 0 && losses[0].n_bytes_after < losses[0].n_bytes_before);
+        assert_true(test_moved(model, NB_WEIGHTS_ORIGINAL, before) < 1e-5);
+        /* again, in other bits, from the same numbers; and back */
+        const uint64_t stored = test_state(model);
+        assert_int_equal(try_awq(model, "mlp", "int8 absmax/channel", NULL, &error), NB_OK);
+        assert_int_equal(nb_model_undo(model, NULL), NB_OK);
+        assert_int_equal(test_state(model), stored);
+        const char *path = temporary_path("awq.gguf");
+        float *here = test_probe(model, NB_WEIGHTS_CURRENT);
+        if (nb_model_save(model, path, &error) != NB_OK || nb_model_load(context, path, NULL, &back, &error) != NB_OK)
+            fail_msg("%s", error.text);
+        assert_true(test_moved(back, NB_WEIGHTS_CURRENT, here) == 0);
+        assert_int_equal(nb_model_undo(model, NULL), NB_OK);
+        assert_int_equal(test_state(model), untouched);
+        free(here);
+        free(before);
+        nb_model_destroy(&back);
+        nb_model_destroy(&model);
+    }
+    nb_context_destroy(&context);
+}
+
+/* Blocks and whole tensors have no range to search: they are rounded to nearest after scaling. */
+static void other_formats_are_scaled_alone(void **state)
+{
+    (void)state;
+    static const char *const quantizers[] = {"int4 absmax/tensor", "f8_e4m3", "q4_0"};
+    nb_error error = {""};
+    nb_context *context = test_context(NULL, 1);
+    nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    shape.n_embd = 64, shape.n_ff = 96;
+    for (size_t i = 0; i < 3; i++) {
+        nb_model *model = test_model(context, &shape, &nb_format_f16), *apart = test_model(context, &shape, &nb_format_f16);
+        if (try_awq(model, "all", quantizers[i], NULL, &error) != NB_OK)
+            fail_msg("%s: %s", quantizers[i], error.text);
+        const nb_awq_options options = {quantizer_of(quantizers[i]), false};
+        nb_awq_group groups[8];
+        size_t n_groups;
+        nb_scope scope;
+        nb_samples samples = test_samples(apart, 200);
+        assert_int_equal(nb_scope_resolve(apart, "all", false, &scope, &error), NB_OK);
+        assert_int_equal(nb_model_awq_scale(apart, &scope, &samples, &options, groups, &n_groups, &error), NB_OK);
+        test_quantize(apart, "all", quantizers[i]);
+        assert_int_equal(test_state(model), test_state(apart));
+        nb_scope_free(&scope);
+        nb_samples_free(&samples);
+        nb_model_destroy(&model);
+        nb_model_destroy(&apart);
+    }
+    nb_context_destroy(&context);
+}
+
 /* ---- trouble ---- */
 
 static long stop_after;
@@ -261,7 +368,8 @@ static void trouble_changes_nothing(void **state)
     for (long n = 1; n < 1500; n += n < 5 ? 1 : 97) {
         stop_after = n;
         context->progress = stop_later;
-        const nb_status status = try_scale(model, "all", "int4 absmax/channel", false, NULL, NULL, &error);
+        const nb_status status = n % 2 ? try_scale(model, "all", "int4 absmax/channel", false, NULL, NULL, &error)
+                                       : try_awq(model, "all", "int4 absmax/channel", NULL, &error);
         context->progress = NULL;
         if (status == NB_OK) {
             assert_true(n > 300);
@@ -325,6 +433,8 @@ int main(void)
         cmocka_unit_test(quantizing_loses_less),
         cmocka_unit_test(a_scope_is_kept),
         cmocka_unit_test(bits_are_the_same_everywhere),
+        cmocka_unit_test(storing_is_one_change),
+        cmocka_unit_test(other_formats_are_scaled_alone),
         cmocka_unit_test(trouble_changes_nothing),
         cmocka_unit_test(nonsense_is_refused),
     };
