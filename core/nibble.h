@@ -40,6 +40,7 @@
 #include "quant/made.h"
 #include "quant/quantize.h"
 #include "quant/recipe.h"
+#include "quant/rotate.h"
 #include "quant/rtn.h"
 #include "quant/samples.h"
 #include "quant/simulate.h"

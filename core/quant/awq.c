@@ -60,7 +60,7 @@ static bool keeps_range(const nb_layer *l, const nb_tensor *t)
 static bool is_clipped(const nb_awq_run *r, const nb_awq_part *part, const nb_tensor *t)
 {
     return r->in_scope[t - r->model->tensors] && !keeps_range(&r->model->layers[r->layer], t) &&
-           nb_clip_suits(&r->options->quantizer, part->n_cols);
+           !nb_input_has_basis(t->input) && nb_clip_suits(&r->options->quantizer, part->n_cols);
 }
 
 static nb_status clip_tensor(nb_awq_run *r, nb_tensor *t, const nb_clip_inputs *inputs, nb_error *error)
@@ -194,12 +194,13 @@ static nb_status store_tensor(nb_awq_run *r, nb_transaction *tx, nb_change chang
                               nb_tensor_loss *loss, nb_error *error)
 {
     nb_packed **made = &r->made[change.tensor - r->model->tensors];
-    nb_status status = NB_OK;
+    nb_status status;
     change.quantizer = r->options->quantizer;
     change.importance = NULL;
     change.measured = true;
     change.loss = loss;
-    if (*made)
+    status = nb_change_keep_basis(r->model, change.tensor, &change.input, error);
+    if (status == NB_OK && *made)
         status = nb_transaction_make(tx, made, provenance, &change.made, error);
     return status == NB_OK ? nb_transaction_replace(tx, &change, error) : status;
 }

@@ -60,7 +60,7 @@ nb_status nb_model_awq_scale(nb_model *model, const nb_scope *scope, const nb_sa
 
 /* The same, and stores the scope so: numbers of integer formats whose scales serve at most NB_CLIP_MOST_COLUMNS
  * columns (quant/clip.h) from the best range of each group, except where a small error of a product of two activations
- * may grow: q and k, as in the authors' code. Everything else is rounded to nearest. text_name is for the provenance.
+ * may grow: q and k, as in the authors' code, and except columns that were rotated. Everything else is rounded to nearest. text_name is for the provenance.
  * *n_clipped: groups of weights with a smaller range; losses (one per tensor of the scope) may be NULL. */
 nb_status nb_model_awq(nb_model *model, const nb_scope *scope, const nb_samples *samples, const nb_awq_options *options,
                        const char *text_name, nb_awq_group *groups, size_t *n_groups, uint64_t *n_clipped,

@@ -191,11 +191,16 @@ static nb_status put_candidates(problem *p, nb_error *error)
         nb_tensor *t = p->group->readers[i];
         const bool rounded = p->run->in_scope[t - p->run->model->tensors];
         const nb_transform scaled = {.before = t->transforms, .columns = p->columns};
+        const nb_input *basis = NULL;
+        status = nb_change_keep_basis(p->run->model, t, &basis, error);
+        if (status != NB_OK)
+            break;
         const nb_source source = {.format = t->source_format,
                                   .data = t->source,
                                   .n_rows = t->n_rows,
                                   .n_cols = t->n_cols,
-                                  .transforms = &scaled};
+                                  .transforms = &scaled,
+                                  .input = basis};
         const nb_quantizer quantizer = rounded ? p->run->options->quantizer : nb_quantizer_of_source(t->source_format);
         candidate *c = &p->candidates[i];
         status = nb_rtn_quantize(context, t->name, &source, &quantizer, &c->packed, NULL, error);
@@ -207,6 +212,7 @@ static nb_status put_candidates(problem *p, nb_error *error)
         t->changed = false;
         t->simulated = NULL;
         t->made = NULL;
+        t->input = basis;
     }
     context->progress = progress;
     return status;
@@ -257,7 +263,7 @@ static nb_status multiply(nb_awq_run *r, const nb_awq_part *g, const float *x, f
 {
     nb_tensor *t = g->readers[0];
     nb_status status = nb_acts_prepare(r->model->context, &r->acts, x, r->n_tokens, g->n_cols, g->n_cols,
-                                       nb_tensor_wants_int8(t, NB_WEIGHTS_ORIGINAL), error);
+                                       nb_tensor_wants_int8_x(t, NB_WEIGHTS_ORIGINAL), error);
     if (status == NB_OK)
         status = nb_tensor_matmul(r->model, t, NB_WEIGHTS_ORIGINAL, &r->acts.acts, y, t->n_rows, error);
     return status == NB_OK ? nb_context_tick(r->model->context, "searching factors", r->layer,

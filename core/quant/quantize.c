@@ -46,8 +46,7 @@ static nb_status keep_importance(nb_model *model, const nb_tensor *t, const nb_i
     return NB_OK;
 }
 
-/* A basis stays when a tensor is stored anew; what else was done with its activations belonged to the old way. */
-static nb_status keep_basis(nb_model *model, const nb_tensor *t, const nb_input **out, nb_error *error)
+nb_status nb_change_keep_basis(nb_model *model, const nb_tensor *t, const nb_input **out, nb_error *error)
 {
     *out = NULL;
     if (!nb_input_has_basis(t->input))
@@ -81,7 +80,7 @@ static nb_status quantize_each(nb_model *model, const nb_scope *scope, const nb_
         if (status == NB_OK && inputs && inputs[i])
             status = nb_model_keep_input(model, &inputs[i], &changes[i].input, error);
         else if (status == NB_OK)
-            status = keep_basis(model, t, &changes[i].input, error);
+            status = nb_change_keep_basis(model, t, &changes[i].input, error);
         if (status == NB_OK && importance && changes[i].quantizer.format->kind == NB_FORMAT_BLOCK)
             status = keep_importance(model, t, importance, &changes[i].importance, error);
     }
@@ -127,7 +126,7 @@ nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *err
         nb_tensor *t = &model->tensors[scope->tensors[i]];
         const nb_quantizer loaded = nb_quantizer_of_source(t->source_format);
         const nb_input *basis = NULL;
-        status = keep_basis(model, t, &basis, error);
+        status = nb_change_keep_basis(model, t, &basis, error);
         if (!basis)
             basis = t->loaded_input;
         const bool turned = basis && basis == t->input && nb_quantizer_equal(&t->quantizer, &loaded);

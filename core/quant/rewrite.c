@@ -54,10 +54,9 @@ void nb_rewrite_free(nb_rewrite *r)
     *r = (nb_rewrite){0};
 }
 
-static nb_status check_tensor(const nb_rewrite *r, const nb_tensor *t, nb_error *error)
+static nb_status check_tensor(const nb_model *model, const nb_tensor *t, bool anew, nb_error *error)
 {
-    const bool anew = r->anew && r->anew[t - r->model->tensors];
-    nb_status status = nb_change_check_source(r->model, t, error);
+    nb_status status = nb_change_check_source(model, t, error);
     if (status != NB_OK)
         return status;
     if (t->simulated && !anew)
@@ -67,7 +66,7 @@ static nb_status check_tensor(const nb_rewrite *r, const nb_tensor *t, nb_error 
         return nb_fail(error, NB_ERR_STATE,
                        "%s was made by a method (%s), which a transform cannot run again: restore it first", t->name,
                        t->made->provenance);
-    if (t->input && (t->input->scales || t->input->scaling == NB_INPUT_STATIC))
+    if (!anew && t->input && (t->input->scales || t->input->scaling == NB_INPUT_STATIC))
         return nb_fail(error, NB_ERR_STATE,
                        "%s has static activations, measured on what a transform would change: restore it first", t->name);
     if (t->source_format && t->source_format->kind == NB_FORMAT_BLOCK)
@@ -76,6 +75,16 @@ static nb_status check_tensor(const nb_rewrite *r, const nb_tensor *t, nb_error 
                        "in f16 or bf16 to transform it",
                        t->name, t->source_format->name);
     return NB_OK;
+}
+
+nb_status nb_rewrite_check(const nb_model *model, const nb_tensor *tensor, nb_error *error)
+{
+    return check_tensor(model, tensor, false, error);
+}
+
+static bool is_anew(const nb_rewrite *r, const nb_tensor *t)
+{
+    return r->anew && r->anew[t - r->model->tensors];
 }
 
 /* Multiplies *into, which is made of ones if it is not there yet: [n], of which factors[n_factors] are from `first` on. */
@@ -96,7 +105,7 @@ static nb_status multiply(const nb_tensor *t, float **into, size_t n, size_t fir
 
 nb_status nb_rewrite_columns(nb_rewrite *r, nb_tensor *t, const float *factors, nb_error *error)
 {
-    nb_status status = check_tensor(r, t, error);
+    nb_status status = check_tensor(r->model, t, is_anew(r, t), error);
     if (status == NB_OK)
         status = multiply(t, &r->parts[t - r->model->tensors].columns, t->n_cols, 0, t->n_cols, factors, error);
     return status;
@@ -105,7 +114,7 @@ nb_status nb_rewrite_columns(nb_rewrite *r, nb_tensor *t, const float *factors, 
 nb_status nb_rewrite_rows(nb_rewrite *r, nb_tensor *t, size_t first, size_t n, const float *factors, nb_error *error)
 {
     nb_rewrite_part *part = &r->parts[t - r->model->tensors];
-    nb_status status = check_tensor(r, t, error);
+    nb_status status = check_tensor(r->model, t, is_anew(r, t), error);
     if (status == NB_OK && t->is_vector)
         status = multiply(t, &part->columns, t->n_cols, first, n, factors, error);
     else if (status == NB_OK)

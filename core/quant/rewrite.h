@@ -31,6 +31,9 @@ typedef struct nb_rewrite {
     nb_transform *made;
 } nb_rewrite;
 
+/* Whether a tensor can be made again after its numbers or columns have changed: NB_OK, or why not. */
+nb_status nb_rewrite_check(const nb_model *model, const nb_tensor *tensor, nb_error *error);
+
 /* `rewrite` is to be freed in any case. */
 nb_status nb_rewrite_begin(nb_rewrite *rewrite, nb_model *model, const char *what, nb_error *error);
 void nb_rewrite_free(nb_rewrite *rewrite);

@@ -22,6 +22,10 @@ typedef struct nb_change {
 /* Every change starts from the source: refuses a tensor that has none. */
 nb_status nb_change_check_source(const nb_model *model, const nb_tensor *tensor, nb_error *error);
 
+/* The input of a tensor that is stored anew: a basis stays, what else was done with its activations belonged to the old
+ * way. *out: the model's, or NULL. */
+nb_status nb_change_keep_basis(nb_model *model, const nb_tensor *tensor, const nb_input **out, nb_error *error);
+
 /* Makes all changes and pushes one undo step, or none of them. `what` is said with the progress:
  * "quantizing". The transforms that were made for it (NULL: none) pass to the undo step, or are freed; *made
  * is NULL afterwards. */

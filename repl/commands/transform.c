@@ -14,7 +14,7 @@ enum { N_CHANNELS = 16, GAIN = 64, SEED = 1, MOST_SHOWN = 16, PROBE_TOKENS = 16 
 
 /* ---- what it does to the logits ---- */
 
-nb_status nb_transform_probe(nb_model *model, float **out, nb_error *error)
+nb_status nb_transform_probe(nb_model *model, nb_weights weights, float **out, nb_error *error)
 {
     const nb_hparams *shape = nb_model_hparams(model);
     const size_t n = nb_min_size(PROBE_TOKENS, shape->n_ctx);
@@ -24,7 +24,7 @@ nb_status nb_transform_probe(nb_model *model, float **out, nb_error *error)
     for (size_t i = 0; i < n; i++)
         tokens[i] = (int32_t)((1 + 7919 * i) % shape->n_vocab);
     *out = nb_calloc(shape->n_vocab, sizeof **out);
-    nb_status status = *out ? nb_session_create(model, NB_WEIGHTS_ORIGINAL, n, &session, error)
+    nb_status status = *out ? nb_session_create(model, weights, n, &session, error)
                             : nb_fail(error, NB_ERR_MEMORY, "no memory for the logits of one token");
     if (status == NB_OK)
         status = nb_session_eval(session, tokens, n, NB_LOGITS_LAST, &logits, error);
@@ -39,7 +39,7 @@ static const char *rounding_of(const nb_model *model)
 {
     for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
         const nb_tensor *t = nb_model_tensor(model, i);
-        if (t->transforms && !t->is_vector && t->source_format && t->source_format != &nb_format_f32)
+        if ((t->transforms || t->input) && !t->is_vector && t->source_format && t->source_format != &nb_format_f32)
             return t->source_format == &nb_format_bf16 ? ": what was multiplied is rounded to bf16 again"
                                                        : ": what was multiplied is rounded to f16 again";
     }
@@ -62,11 +62,11 @@ static void describe_difference(const nb_model *model, const float *before, cons
         nb_items_text(out, "the unquantized model's logits keep their bits");
 }
 
-void nb_transform_describe_difference(nb_model *model, const float *before, nb_items *out)
+void nb_transform_describe_difference(nb_model *model, nb_weights weights, const float *before, nb_items *out)
 {
     float *after = NULL;
     /* what is done is done: a wish to stop now costs this line only */
-    if (nb_transform_probe(model, &after, NULL) == NB_OK)
+    if (nb_transform_probe(model, weights, &after, NULL) == NB_OK)
         describe_difference(model, before, after, out);
     free(after);
 }
@@ -100,14 +100,14 @@ static nb_status inject_outliers(nb_notebook *notebook, const nb_call *call, nb_
                                         .seed = (uint64_t)nb_call_number(call, "seed", SEED)};
     float *before = NULL;
     nb_outlier *made = nb_calloc(options.n_channels, sizeof *made);
-    nb_status status = made ? nb_transform_probe(model, &before, error)
+    nb_status status = made ? nb_transform_probe(model, NB_WEIGHTS_ORIGINAL, &before, error)
                             : nb_fail(error, NB_ERR_MEMORY, "no memory for a list of channels");
     if (status == NB_OK)
         status = nb_model_inject_outliers(model, &options, made, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         describe_outliers(model, made, options.n_channels, out);
-        nb_transform_describe_difference(model, before, out);
+        nb_transform_describe_difference(model, NB_WEIGHTS_ORIGINAL, before, out);
     }
     free(before);
     free(made);
@@ -123,6 +123,7 @@ static const struct {
     {"inject-outliers", inject_outliers},
     {"smooth", nb_transform_smooth},
     {"awq-scale", nb_transform_awq},
+    {"rotate", nb_transform_rotate},
 };
 enum { N_TRANSFORMS = sizeof transforms / sizeof *transforms };
 
@@ -153,7 +154,8 @@ const nb_command nb_command_transform = {
     .group = "Changing it",
     .usage = "transform inject-outliers [--channels N] [--gain G] [--seed S]\n"
              "transform smooth [--alpha A] [--text FILE] [--tokens N]\n"
-             "transform awq-scale [--bits N] [--per WHAT] [--scheme absmax] [--duo] [--text FILE] [--tokens N]",
+             "transform awq-scale [--bits N] [--per WHAT] [--scheme absmax] [--duo] [--text FILE] [--tokens N]\n"
+             "transform rotate [--seed S] [--text FILE] [--tokens N]",
     .summary = "rewrite tensors so that f32 computes the same",
     .details =
         "inject-outliers gives a small model what large ones have: a few channels whose activations are far "
@@ -163,12 +165,14 @@ const nb_command nb_command_transform = {
         "the columns that read it: what is hard to quantize in the activations goes into the weights.\n"
         "awq-scale multiplies columns that meet large activations, as far as that makes the error of the block "
         "smaller once its weights have N bits; norms, attn_v and ffn_up are divided.\n"
+        "rotate mixes the channels of every matrix's input, and its columns, by random signs and a Hadamard matrix, so that "
+        "no channel stands out: activations are turned before each product.\n"
         "Tensors that are quantized are quantized again. " NB_COMMAND "undo" NB_END " takes a transform back; " NB_COMMAND
         "restore" NB_END " and the original of " NB_COMMAND "compare" NB_END " speak of formats and keep it.",
     .examples = {"transform inject-outliers --channels 8 --gain 100 --seed 3", "transform smooth --alpha 0.5",
                  "transform awq-scale --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 4; Xiao et al., SmoothQuant, arXiv 2211.10438; Lin et "
-              "al., AWQ, arXiv 2306.00978",
+              "al., AWQ, arXiv 2306.00978; Ashkboos et al., QuaRot, arXiv 2404.00456",
     .arguments = {{"WHAT", NB_WORD_TRANSFORM, false}},
     .options = {{.name = "channels",
                  .kind = NB_WORD_COUNT,
@@ -187,7 +191,7 @@ const nb_command nb_command_transform = {
                  .value = "S",
                  .low = 0,
                  .high = 9007199254740992.0,
-                 .summary = "the same seed gives the same channels; 1 unless said"},
+                 .summary = "the same seed gives the same channels, or signs; 1 unless said"},
                 {.name = "alpha",
                  .kind = NB_WORD_NUMBER,
                  .value = "A",

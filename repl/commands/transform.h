@@ -8,12 +8,12 @@
 /* NULL beyond the last one. */
 const char *nb_transform_name(size_t index);
 
-nb_run_fn nb_transform_smooth, nb_transform_awq;
+nb_run_fn nb_transform_smooth, nb_transform_awq, nb_transform_rotate;
 
-/* The logits of the original after a few tokens, whichever: allocated, [n_vocab]. */
-nb_status nb_transform_probe(nb_model *model, float **out, nb_error *error);
+/* The logits after a few tokens, whichever: allocated, [n_vocab]. */
+nb_status nb_transform_probe(nb_model *model, nb_weights weights, float **out, nb_error *error);
 /* Says how far they have moved from before[n_vocab]. */
-void nb_transform_describe_difference(nb_model *model, const float *before, nb_items *out);
+void nb_transform_describe_difference(nb_model *model, nb_weights weights, const float *before, nb_items *out);
 
 /* The samples that --text and --tokens name, and the text's name; the text itself need not stay. */
 nb_status nb_transform_samples(nb_notebook *notebook, const nb_call *call, size_t n_tokens, nb_samples *out,

@@ -55,7 +55,7 @@ nb_status nb_transform_awq(nb_notebook *notebook, const nb_call *call, nb_items 
     if (status == NB_OK)
         status = nb_transform_samples(notebook, call, N_TOKENS, &samples, error);
     if (status == NB_OK)
-        status = nb_transform_probe(model, &before, error);
+        status = nb_transform_probe(model, NB_WEIGHTS_ORIGINAL, &before, error);
     if (status == NB_OK)
         status = nb_model_awq_scale(model, &scope, &samples, &options, groups, &n_groups, error);
     if (status == NB_OK) {
@@ -68,7 +68,7 @@ nb_status nb_transform_awq(nb_notebook *notebook, const nb_call *call, nb_items 
                            "block adds, or of the matrix's own output",
                       nb_quantizer_describe(&options.quantizer, stored, sizeof stored), nb_draft_text(&text));
         nb_draft_free(&text);
-        nb_transform_describe_difference(model, before, out);
+        nb_transform_describe_difference(model, NB_WEIGHTS_ORIGINAL, before, out);
     }
     nb_samples_free(&samples);
     nb_scope_free(&scope);

@@ -69,13 +69,13 @@ nb_status nb_transform_smooth(nb_notebook *notebook, const nb_call *call, nb_ite
     nb_status status = made ? nb_transform_samples(notebook, call, N_TOKENS, &samples, error)
                             : nb_fail(error, NB_ERR_MEMORY, "no memory to transform the model");
     if (status == NB_OK)
-        status = nb_transform_probe(model, &before, error);
+        status = nb_transform_probe(model, NB_WEIGHTS_ORIGINAL, &before, error);
     if (status == NB_OK)
         status = nb_model_smooth(model, &samples, nb_call_number(call, "alpha", ALPHA), made, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         describe(notebook, made, &samples, out);
-        nb_transform_describe_difference(model, before, out);
+        nb_transform_describe_difference(model, NB_WEIGHTS_ORIGINAL, before, out);
     }
     nb_samples_free(&samples);
     free(before);
