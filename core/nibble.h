@@ -35,6 +35,7 @@
 #include "model/scope.h"
 #include "quant/awq.h"
 #include "quant/front.h"
+#include "quant/gptq_model.h"
 #include "quant/importance.h"
 #include "quant/ladder.h"
 #include "quant/made.h"

@@ -26,11 +26,25 @@ static nb_status multiply(nb_session *s, nb_tensor *weight, const nb_acts *x, fl
     return nb_tensor_matmul(s->model, weight, s->weights, x, y, weight->n_rows, error);
 }
 
+/* Whether these rows are what nb_block_reach wants. */
+static bool reaches(nb_session *s, const float *x, size_t stride, nb_tensor *const *readers, size_t n_readers)
+{
+    for (size_t i = 0; s->wanted && i < n_readers; i++)
+        if (readers[i] == s->wanted) {
+            s->reached = x;
+            s->reached_stride = stride;
+            return true;
+        }
+    return false;
+}
+
 /* Prepares rows of `x`, so far apart, for up to three weights that all read it. */
 static nb_status prepare(nb_session *s, const float *x, size_t stride, nb_tensor *const *readers,
                          size_t n_readers, nb_error *error)
 {
     bool int8 = false;
+    if (reaches(s, x, stride, readers, n_readers))
+        return NB_ERR_STATE;
     for (size_t i = 0; i < n_readers; i++)
         int8 = int8 || nb_tensor_wants_int8_x(readers[i], s->weights);
     return nb_acts_prepare(s->model->context, &s->acts, x, s->n_rows, readers[0]->n_cols, stride, int8,
@@ -118,4 +132,19 @@ nb_status nb_block_run(nb_session *session, size_t layer, nb_logits keep, nb_err
     if (status == NB_OK && session->n_rows > 0)
         status = nb_block_feed_forward(session, layer, error);
     return status;
+}
+
+nb_status nb_block_reach(nb_session *session, size_t layer, const nb_tensor *reader, const float **x, size_t *stride,
+                         nb_error *error)
+{
+    session->wanted = reader;
+    session->reached = NULL;
+    const nb_status status = nb_block_run(session, layer, NB_LOGITS_ALL, error);
+    session->wanted = NULL;
+    *x = session->reached;
+    *stride = session->reached_stride;
+    if (session->reached)
+        return NB_OK;
+    return status != NB_OK ? status
+                           : nb_fail(error, NB_ERR_ARGUMENT, "%s multiplies nothing in block %zu", reader->name, layer);
 }

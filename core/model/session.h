@@ -38,6 +38,11 @@ struct nb_session {
 
     float *logits;
     size_t logits_capacity; /* floats */
+
+    /* nb_block_reach: a block ends before this tensor multiplies, and says what. */
+    const nb_tensor *wanted;
+    const float *reached;
+    size_t reached_stride;
 };
 
 /* Steps that read a tensor which the architecture does not have (NULL) leave that part out. */
@@ -60,6 +65,10 @@ void nb_session_add(nb_session *session, const nb_tensor *bias, const nb_tensor 
  * `keep` says, the feed-forward part takes what is there. */
 nb_status nb_block_attend(nb_session *session, size_t layer, nb_logits keep, nb_error *error);
 nb_status nb_block_feed_forward(nb_session *session, size_t layer, nb_error *error);
+/* Runs a block as far as what `reader`, one of its matrices, multiplies: *x, n_rows rows that are *stride apart. The
+ * rows of x are spoilt afterwards. */
+nb_status nb_block_reach(nb_session *session, size_t layer, const nb_tensor *reader, const float **x, size_t *stride,
+                         nb_error *error);
 /* Begins a batch at position 0 with these rows in x, `count` of them, at most nb_session_batch: for running one block. */
 void nb_session_put_rows(nb_session *session, const float *rows, size_t count);
 /* The embeddings of tokens at the positions from 0 on, out[count][n_embd]: what the first block reads. */

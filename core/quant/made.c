@@ -14,7 +14,7 @@ static nb_status check(const nb_model *model, const nb_tensor *t, const nb_packe
     return nb_change_check_source(model, t, error);
 }
 
-static nb_status adopt_one(nb_transaction *tx, nb_tensor *t, nb_packed **packed, const char *provenance,
+static nb_status adopt_one(nb_model *model, nb_transaction *tx, nb_tensor *t, nb_packed **packed, const char *provenance,
                            nb_tensor_loss *loss, nb_error *error)
 {
     nb_change change = {.tensor = t,
@@ -23,6 +23,8 @@ static nb_status adopt_one(nb_transaction *tx, nb_tensor *t, nb_packed **packed,
                         .measured = true,
                         .loss = loss};
     nb_status status = nb_transaction_make(tx, packed, provenance, &change.made, error);
+    if (status == NB_OK)
+        status = nb_change_keep_basis(model, t, &change.input, error);
     return status == NB_OK ? nb_transaction_replace(tx, &change, error) : status;
 }
 
@@ -36,7 +38,7 @@ nb_status nb_model_adopt(nb_model *model, const nb_scope *scope, nb_packed **mad
     if (status == NB_OK)
         status = nb_transaction_begin(model, "storing", scope->count, &tx, error);
     for (size_t i = 0; status == NB_OK && i < scope->count; i++)
-        status = adopt_one(tx, &model->tensors[scope->tensors[i]], &made[i], provenance[i],
+        status = adopt_one(model, tx, &model->tensors[scope->tensors[i]], &made[i], provenance[i],
                            losses ? &losses[i] : NULL, error);
     if (tx)
         nb_transaction_end(&tx, status);

@@ -4,7 +4,8 @@
 
 #include "quant/quantize.h"
 
-/* The scope's tensors become made[i] (of their shape, any format), which came about as provenance[i] says in one
+/* The scope's tensors become made[i] (of their shape, any format, of rows in the tensor's basis if its input has one),
+ * which came about as provenance[i] says in one
  * line: "GPTQ from calibration.txt (4,096 tokens)". `losses` (one per tensor) may be NULL. Pushes one undo step, which
  * owns what was made from then on: takes over made[i], on failure too, and leaves NULL there. On failure or cancel the
  * model is as it was. Methods that run the model between two tensors use a transaction of their own

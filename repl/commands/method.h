@@ -16,7 +16,7 @@ typedef struct nb_method {
                      nb_error *error);
 } nb_method;
 
-extern const nb_method nb_method_awq;
+extern const nb_method nb_method_awq, nb_method_gptq;
 
 /* NULL beyond the last one; NULL if there is none of that name. */
 const nb_method *nb_method_at(size_t index);
@@ -46,8 +46,17 @@ nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *
          .low = 16,                                                                                                    \
          .high = 1e7,                                                                                                  \
          .summary = "of that text, at most"},                                                                          \
+        {.name = "duo", .kind = NB_WORD_FLAG, .summary = "awq: factors from weights too, as AutoAWQ has them"},        \
+        {.name = "act-order", .kind = NB_WORD_FLAG, .summary = "gptq: columns with large activations first"},          \
+        {.name = "static-groups", .kind = NB_WORD_FLAG, .summary = "gptq: scales from the weights as they were"},      \
+        {.name = "damp",                                                                                               \
+         .kind = NB_WORD_NUMBER,                                                                                       \
+         .value = "D",                                                                                                 \
+         .low = 0,                                                                                                     \
+         .high = 1,                                                                                                    \
+         .summary = "gptq: added to the diagonal, of its mean; 0.01 unless said"},                                     \
     {                                                                                                                  \
-        .name = "duo", .kind = NB_WORD_FLAG, .summary = "awq: factors from weights too, as AutoAWQ has them"           \
+        .name = "trace", .kind = NB_WORD_FLAG, .summary = "gptq: shows the error move from column to column"           \
     }
 
 #endif

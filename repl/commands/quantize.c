@@ -360,6 +360,7 @@ const nb_command nb_command_quantize = {
     .group = "Changing it",
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
              "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
+             "quantize SCOPE gptq [--bits N] [--per group:N] [--act-order] [--static-groups] [--damp D] [--trace]\n"
              "quantize SCOPE awq [--bits N] [--per WHAT] [--scheme absmax] [--format F] [--text FILE] [--tokens N]\n"
              "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]\n"
              "quantize SCOPE with FUNCTION",
@@ -367,12 +368,13 @@ const nb_command nb_command_quantize = {
     .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from "
                "min to max. It always starts from the original numbers, so int4 after int2 is int4 of the "
                "original. A scope is a tensor, a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: "
-               "attention, mlp, embeddings, head, all (which is attention and mlp). With a function of your own (def "
+               "attention, mlp, embeddings, head, all (which is attention and mlp). gptq reads a text, and rounds column "
+               "by column so that later columns make up for the errors of earlier ones. With a function of your own (def "
                "mine(x) = ...) the model runs with what it makes of each tensor, as f32.",
     .examples = {"quantize attention absmax --bits 4 --per group:32",
-                 "quantize all zeropoint --bits 8 --per channel", "quantize blk.0-3.ffn_* f8_e4m3"},
+                 "quantize blk.0-3.ffn_* f8_e4m3", "quantize all gptq --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "
-              "Neural Network Quantization, arXiv 2106.08295",
+              "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
     .options =
         {NB_QUANTIZER_OPTIONS, NB_METHOD_OPTIONS, NB_RECIPE_OPTIONS},
