@@ -1,5 +1,7 @@
 #include "repl/notebook.h"
 
+#include "quant/calibration.h"
+
 #include "base/work.h"
 
 #include "repl/document/document.h"
@@ -58,6 +60,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
     nb_lesson_close(&gone->lesson);
     nb_document_close(&gone->to_run);
     nb_importance_destroy(&gone->importance);
+    nb_calibration_destroy(&gone->calibration);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
     for (size_t i = 0; i < gone->n_cells; i++) {

@@ -9,20 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A channel's largest / 127. One in which nothing was ever seen may be anything later: it gets the tensor's. */
+/* A channel's largest over the tensor's, whose 127th part is the scale of all. A channel in which nothing was ever seen may
+ * be anything later: it gets the tensor's. */
 static nb_status set_channels(nb_input *input, const nb_calibration_entry *entry, nb_error *error)
 {
-    const float all = nb_calibration_reach(entry, NB_OBSERVER_MINMAX) / 127.0f;
+    const float all = nb_calibration_reach(entry, NB_OBSERVER_MINMAX);
     float *scales = nb_calloc(entry->n_cols, sizeof *scales);
     if (!scales)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for the scales of %zu channels", entry->n_cols);
     for (size_t j = 0; j < entry->n_cols; j++) {
-        const float own = entry->channel_max[j] / 127.0f;
-        scales[j] = own >= FLT_MIN ? own : all;
+        const float own = entry->channel_max[j] / all;
+        scales[j] = own >= FLT_MIN ? own : 1.0f;
     }
     nb_status status = nb_input_set_scales(input, scales, error);
     free(scales);
-    return status == NB_OK ? nb_input_set_static(input, 1.0f, error) : status;
+    return status == NB_OK ? nb_input_set_static(input, all / 127.0f, error) : status;
 }
 
 static nb_status set_static(nb_input *input, const nb_model *model, size_t tensor, nb_activation_mode mode,
@@ -95,5 +96,61 @@ nb_status nb_model_quantize_activated(nb_model *model, const nb_scope *scope, co
     for (size_t i = 0; inputs && i < scope->count; i++)
         nb_input_destroy(&inputs[i]);
     free(inputs);
+    return status;
+}
+
+static nb_status check_activate(const nb_model *model, const nb_tensor *t, nb_activation_mode mode, nb_error *error)
+{
+    if (t->is_vector)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector, which multiplies nothing", t->name);
+    if (t->simulated || t->quantizer.format->kind == NB_FORMAT_FLOAT || t->quantizer.activations == NB_ACTIVATIONS_F32)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s computes with f32 activations: quantize it to integers first, as in quantize %s absmax",
+                       t->name, t->name);
+    if (mode == NB_ACTIVATION_CHANNELS && t->made)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s was made by a method (%s), and scales by channel would change what was rounded: take static, "
+                       "one scale for the tensor",
+                       t->name, t->made->provenance);
+    return nb_change_check_source(model, t, error);
+}
+
+static nb_status plan_activation(nb_model *model, size_t index, nb_activation_mode mode,
+                                 const nb_calibration *calibration, nb_observer observer, nb_change *out,
+                                 nb_error *error)
+{
+    nb_tensor *t = &model->tensors[index];
+    nb_input *input = NULL;
+    nb_status status = check_activate(model, t, mode, error);
+    if (status == NB_OK)
+        status = nb_activation_input(model, index, mode, calibration, observer, t->input ? t->input->order : NULL, &input,
+                                     error);
+    if (status != NB_OK)
+        return status;
+    const bool rounds = (input && input->scales) || (t->input && t->input->scales);
+    *out = (nb_change){.tensor = t,
+                       .quantizer = t->quantizer,
+                       .transforms = t->transforms,
+                       .importance = t->importance,
+                       .made = t->made,
+                       .sqnr = t->sqnr,
+                       .measured = rounds};
+    return input ? nb_model_keep_input(model, &input, &out->input, error) : NB_OK;
+}
+
+nb_status nb_model_activate(nb_model *model, const nb_scope *scope, nb_activation_mode mode,
+                            const nb_calibration *calibration, nb_observer observer, nb_error *error)
+{
+    nb_change *changes = nb_calloc(scope->count + 1, sizeof *changes);
+    nb_status status = NB_OK;
+    if (!changes)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors", scope->count);
+    if (scope->count == 0)
+        status = nb_fail(error, NB_ERR_ARGUMENT, "there is no tensor to change");
+    for (size_t i = 0; i < scope->count && status == NB_OK; i++)
+        status = plan_activation(model, scope->tensors[i], mode, calibration, observer, &changes[i], error);
+    if (status == NB_OK)
+        status = nb_model_change(model, "setting activations", changes, scope->count, NULL, error);
+    free(changes);
     return status;
 }

@@ -59,8 +59,8 @@ typedef enum nb_activation_mode {
     NB_ACTIVATION_BLOCKS,  /* as they come: a scale per 32 of a token */
     NB_ACTIVATION_TOKENS,  /* a scale per token (Yao et al. 2022, ZeroQuant, arXiv:2206.01861, section 4.1) */
     NB_ACTIVATION_STATIC,  /* one scale per tensor, from calibration */
-    NB_ACTIVATION_CHANNELS, /* one per channel, its largest / 127, folded into the weights' columns before they are
-                              rounded, for it cannot leave an integer sum */
+    NB_ACTIVATION_CHANNELS, /* one per channel, its largest / 127, the part in which channels differ folded into the
+                              weights' columns before they are rounded, for it cannot leave an integer sum */
 } nb_activation_mode;
 
 /* A tensor's input with its activations in that mode, in its basis of now; `order` is its column order, or NULL.
@@ -73,6 +73,12 @@ nb_status nb_model_quantize_activated(nb_model *model, const nb_scope *scope, co
                                       const nb_importance *importance, nb_activation_mode mode,
                                       const nb_calibration *calibration, nb_observer observer, nb_tensor_loss *losses,
                                       nb_error *error);
+
+/* Gives the scope's tensors, as they are stored now, another mode: codes stay what they are, but for
+ * NB_ACTIVATION_CHANNELS, which rounds again from the source. Refused: tensors that compute in f32, and channels' scales for
+ * what a method made. Pushes one undo step. */
+nb_status nb_model_activate(nb_model *model, const nb_scope *scope, nb_activation_mode mode,
+                            const nb_calibration *calibration, nb_observer observer, nb_error *error);
 
 /* ---- files ---- */
 

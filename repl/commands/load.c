@@ -1,3 +1,4 @@
+#include "quant/calibration.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/library.h"
@@ -45,6 +46,7 @@ static nb_status say_what_loads(const nb_notebook *notebook, nb_items *out)
 static void forget_old_model(nb_notebook *notebook)
 {
     nb_notebook_forget_chat(notebook);
+    nb_calibration_destroy(&notebook->calibration);
     nb_model_destroy(&notebook->model);
     for (size_t i = 0; i < notebook->n_undo_lines; i++)
         free(notebook->undo_lines[i]);

@@ -218,7 +218,7 @@ static bool makes_something(const char *cell)
     const nb_command *command = command_of(cell);
     if (!command)
         return true;
-    static const char *const makers[] = {"load", "set", "undo", "restore", "imatrix"};
+    static const char *const makers[] = {"load", "set", "undo", "restore", "imatrix", "calibrate", "activations"};
     for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) {
         if (strcmp(command->name, makers[i]) == 0)
             return true;

@@ -1,0 +1,24 @@
+/* The notebook's calibration, which several commands use. */
+#ifndef NB_REPL_COMMANDS_CALIBRATE_H
+#define NB_REPL_COMMANDS_CALIBRATE_H
+
+#include "quant/calibration.h"
+#include "repl/notebook.h"
+
+/* The one that is kept, or a new one with the text that methods calibrate with; says so where it makes one. It stays the
+ * notebook's. */
+nb_status nb_notebook_calibrate(nb_notebook *notebook, const char *command, nb_items *out,
+                                const nb_calibration **calibration, nb_error *error);
+
+/* "blocks", "token", "static", "static:channel"; int8 is blocks. */
+nb_status nb_activation_mode_read(const char *text, nb_activation_mode *out, nb_error *error);
+/* What --observer says; mse unless it does. */
+nb_status nb_observer_read(const nb_call *call, nb_observer *out, nb_error *error);
+
+#define NB_OBSERVER_OPTION                                                                                             \
+    {                                                                                                                  \
+        .name = "observer", .kind = NB_WORD_CHOICE, .value = "NAME", .choices = "minmax ema percentile mse entropy",   \
+        .summary = "how far a static scale reaches; mse unless said"                                                   \
+    }
+
+#endif
