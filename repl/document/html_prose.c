@@ -6,6 +6,7 @@
 #include "repl/document/record.h"
 #include "repl/formula.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -207,12 +208,54 @@ static int enter_span(MD_SPANTYPE type, void *detail, void *user)
     return w->out->failed;
 }
 
+/* How long the index or exponent is that `text` begins with, brackets and all; 0: none. */
+static size_t script_length(const char *text, bool above)
+{
+    size_t n = 0;
+    int depth = 0;
+    if (*text == '(') {
+        do {
+            depth += text[n] == '(';
+            depth -= text[n] == ')';
+        } while (text[n++] && depth);
+        return depth ? 0 : n;
+    }
+    if (above && *text) /* one character */
+        for (n = 1; ((unsigned char)text[n] & 0xc0) == 0x80;)
+            n++;
+    while (!above && isalnum((unsigned char)text[n]))
+        n++;
+    return n;
+}
+
+/* What nb_formula leaves on the line, as in n_kv and 2^(x + 1), is set small. */
+static void add_formula(nb_draft *out, const char *text)
+{
+    while (*text) {
+        const size_t plain = strcspn(text, "^_");
+        nb_html_escape(out, text, plain);
+        text += plain;
+        if (*text == '\0')
+            break;
+        const bool above = *text == '^', bracketed = text[1] == '(';
+        const size_t n = script_length(text + 1, above);
+        if (n) {
+            nb_draft_add(out, above ? "<sup>" : "<sub>");
+            nb_html_escape(out, text + 1 + bracketed, n - 2 * bracketed);
+            nb_draft_add(out, above ? "</sup>" : "</sub>");
+        } else {
+            nb_html_escape(out, text, 1);
+        }
+        text += 1 + n;
+    }
+}
+
 static void end_formula(writer *w, bool display)
 {
     nb_draft text = {0};
     nb_formula(nb_draft_text(&w->formula), w->formula.n_bytes, true, &text);
     nb_draft_add(w->out, display ? "<span class=\"math display\">" : "<span class=\"math\">");
-    nb_html_escape(w->out, nb_draft_text(&text), text.n_bytes);
+    add_formula(w->out, nb_draft_text(&text));
     nb_draft_add(w->out, "</span>");
     w->in_formula = false;
     nb_draft_free(&text);

@@ -33,6 +33,7 @@ const char *const nb_html_style[] = {
     ".listing{font-size:.82rem;line-height:1.55;background:var(--card);border-radius:6px;padding:.8rem 1rem}\n",
     ".math{font-family:'STIX Two Text','Cambria Math',Cambria,'DejaVu Serif',serif;font-style:italic;white-space:nowrap}\n",
     ".math.display{display:block;text-align:center;margin:.9em 0;font-size:1.06em;white-space:normal}\n",
+    "sub,sup{font-size:.72em;line-height:0}\n",
     "img{max-width:100%;height:auto}img.own{display:block;margin:0 auto}\n",
     ".missing,.undrawn{color:var(--muted);font-style:italic}\n",
     ".cell{position:relative;margin:0 0 1.6rem}\n",
@@ -44,7 +45,7 @@ const char *const nb_html_style[] = {
     ".comment{color:var(--muted);font-style:italic}\n",
     ".out{font-size:.8rem;line-height:1.55;padding:.7rem 0 0 .95rem}\n",
     ".out p{margin:0 0 .35em;white-space:pre-wrap}\n",
-    ".out code{font-size:1em}\n",
+    ".out code{font-size:1em;white-space:nowrap}\n",
     ".out .value{font-size:.9rem}\n",
     ".out .written{font:1rem/1.6 Charter,'Bitstream Charter','Iowan Old Style','Palatino Linotype',Palatino,Georgia,"
     "'DejaVu Serif',serif;border-left:3px solid var(--line);padding:.1em 0 .1em 1em;margin:.3em 0 .7em}\n",

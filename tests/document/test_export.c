@@ -121,7 +121,7 @@ static void test_html(void **state)
                      "<script>alert(2)</script>\n\n<img src=x onerror=alert(3)>\n\n"
                      "[a](javascript:alert(4)) [b](JavaScript:alert(5)) [c](data:text/html,x) [d](https://example.org/)\n"
                      "[e](java&#115;cript:alert(6)) ![f](https://example.org/f.png) ![g](/etc/passwd)\n\n"
-                     "The step $s = \\frac{a}{b}$.\n\n| x | y |\n| --- | ---: |\n| 1 | 2 |\n",
+                     "The step $s = \\frac{a}{b}$, $n_{layers}$, $2^{\\text{exponent}} < x_(a$, $x_$ and $2^x$.\n\n| x | y |\n| --- | ---: |\n| 1 | 2 |\n",
                      NULL);
     run("x = \"<b>&\" # <i>");
     run("\"<script>alert(7)</script>\"");
@@ -140,6 +140,7 @@ static void test_html(void **state)
     has(text, "<em>word</em>");
     has(text, "<td class=\"right\">2</td>");
     has(text, "class=\"math\"");
+    has(text, ">n<sub>layers</sub></span>, <span class=\"math\">2<sup>exponent</sup> &lt; x"); /* no small letters exist */
     has(text, "&lt;script&gt;alert(7)");
     has(text, "<!DOCTYPE html>");
     has(text, "</html>\n");
