@@ -154,7 +154,7 @@ static void introduce(const nb_lesson *lesson, nb_items *items)
             lesson->at + 1, lesson->n_stops, *number ? number : lesson->path);
     else if (!lesson->present)
         nb_items_text(items, NB_MUTED
-                      "Enter runs the cell at the prompt; edit it as you like. " NB_END NB_COMMAND
+                      "Enter runs the cell at the prompt; edit it as you like, or clear it with Ctrl-C. " NB_END NB_COMMAND
                       "back" NB_END "   " NB_COMMAND "play" NB_END NB_MUTED
                       " leaves for a while, " NB_END NB_COMMAND "next" NB_END NB_MUTED " goes on" NB_END);
 }
