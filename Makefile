@@ -5,6 +5,7 @@
 # make check-neon   the same for NEON, under qemu
 # make check-contract  one fingerprint on every level, for 1 to 3 threads, and on NEON
 # make check-lessons  what every lesson's cells give is what was recorded, on every level
+# make check-lessons-neon  the same for one lesson on ARM, under qemu
 # make bench        decode, prefill and training of random-weight models beside this machine's limits
 # make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
 # make lessons      what the lessons' cells give, recorded anew in their files: after a new `story`
@@ -35,7 +36,8 @@ ALL_CFLAGS = -std=c11 -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic
              $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(CROSS),-static) $(LDFLAGS)
 
-# Libraries. A cross build takes none: byte-level BPE and line editing then say that they are missing.
+# Libraries. A cross build takes none but PCRE2, if it stands in $(BUILD)/pcre2 (.ci/pcre2-arm): byte-level BPE and line
+# editing then say that they are missing.
 ifeq ($(CROSS),)
 LIBRARIES := $(foreach l,libpcre2-8 libedit md4c jansson,$(shell $(PKG) --exists $(l) 2>/dev/null && echo $(l)))
 endif
@@ -51,7 +53,11 @@ endif
 ifneq ($(filter jansson,$(LIBRARIES)),)
 ALL_CFLAGS += -DNB_HAVE_JANSSON
 endif
-LIBS := $(if $(LIBRARIES),$(shell $(PKG) --libs $(LIBRARIES))) -lm
+ifneq ($(CROSS),)
+CROSS_PCRE2 := $(wildcard $(BUILD)/pcre2/usr/lib/*/libpcre2-8.a)
+ALL_CFLAGS  += $(if $(CROSS_PCRE2),-DNB_HAVE_PCRE2 -isystem $(BUILD)/pcre2/usr/include)
+endif
+LIBS := $(CROSS_PCRE2) $(if $(LIBRARIES),$(shell $(PKG) --libs $(LIBRARIES))) -lm
 
 # One CPU level per file, compiled with that level's flags and no others.
 LEVEL_avx2    := -mavx2 -mfma -mf16c
@@ -88,13 +94,15 @@ LIBREPL       := $(BUILD)/librepl.a
 TESTS         := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
 FUZZ_REPLAYS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SRC))
 
-.PHONY: all learn test tests check-kernels check-neon check-contract check-lessons bench bench-build fuzz lessons story install clean
+.PHONY: all learn test tests check-kernels check-neon check-contract check-lessons check-lessons-neon bench bench-build fuzz lessons story install clean
 .SECONDARY:
 all: $(BUILD)/nibble
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(call level_flags,$<) $(LOOPS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/core/text/pretokenizer.o $(BUILD)/repl/commands/doctor.o: $(CROSS_PCRE2)
 
 $(LIBNIBBLE): $(call objects,$(CORE_SRC))
 	@rm -f $@
@@ -138,6 +146,12 @@ check-contract: $(BUILD)/nibble
 
 check-lessons: $(BUILD)/nibble
 	@BUILD=$(BUILD) sh tests/check-lessons
+
+check-lessons-neon:
+	@sh .ci/packages neon
+	@sh .ci/pcre2-arm $(BUILD)/neon/pcre2
+	@$(MAKE) $(NEON) $(BUILD)/neon/nibble
+	@BUILD=$(BUILD) sh tests/check-lessons neon
 
 # --- speed ---
 $(BUILD)/bench-models $(BUILD)/bench-train: $(BUILD)/bench-%: $(BUILD)/tests/bench/bench_%.o $(LIBREPL) $(LIBNIBBLE)
