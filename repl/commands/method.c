@@ -8,6 +8,7 @@ enum { GROUP = 128 };
 
 static const nb_method *const methods[] = {
     &nb_method_gptq,
+    &nb_method_hqq,
     &nb_method_awq,
 };
 enum { N_METHODS = sizeof methods / sizeof *methods };

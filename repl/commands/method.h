@@ -16,7 +16,7 @@ typedef struct nb_method {
                      nb_error *error);
 } nb_method;
 
-extern const nb_method nb_method_awq, nb_method_gptq;
+extern const nb_method nb_method_awq, nb_method_gptq, nb_method_hqq;
 
 /* NULL beyond the last one; NULL if there is none of that name. */
 const nb_method *nb_method_at(size_t index);

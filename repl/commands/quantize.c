@@ -361,6 +361,7 @@ const nb_command nb_command_quantize = {
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
              "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
              "quantize SCOPE gptq [--bits N] [--per group:N] [--act-order] [--static-groups] [--damp D] [--trace]\n"
+             "quantize SCOPE hqq [--bits N] [--per group:N] [--scheme absmax]\n"
              "quantize SCOPE awq [--bits N] [--per WHAT] [--scheme absmax] [--format F] [--text FILE] [--tokens N]\n"
              "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]\n"
              "quantize SCOPE with FUNCTION",
@@ -369,12 +370,13 @@ const nb_command nb_command_quantize = {
                "min to max. It always starts from the original numbers, so int4 after int2 is int4 of the "
                "original. A scope is a tensor, a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: "
                "attention, mlp, embeddings, head, all (which is attention and mlp). gptq reads a text, and rounds column "
-               "by column so that later columns make up for the errors of earlier ones. With a function of your own (def "
+               "by column so that later columns make up for the errors of earlier ones. hqq solves for scales without "
+               "any text. With a function of your own (def "
                "mine(x) = ...) the model runs with what it makes of each tensor, as f32.",
     .examples = {"quantize attention absmax --bits 4 --per group:32",
                  "quantize blk.0-3.ffn_* f8_e4m3", "quantize all gptq --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "
-              "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323",
+              "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323; Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
     .options =
         {NB_QUANTIZER_OPTIONS, NB_METHOD_OPTIONS, NB_RECIPE_OPTIONS},
