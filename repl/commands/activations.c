@@ -180,11 +180,13 @@ static nb_status show_one(nb_notebook *notebook, const nb_call *call, const nb_c
 
 static nb_status set(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
-    nb_activation_mode mode;
+    nb_activation_mode mode = NB_ACTIVATION_BLOCKS;
     nb_observer observer;
     nb_scope scope = {0};
     const nb_calibration *calibration = NULL;
     nb_status status = nb_activation_mode_read(call->arguments[1], &mode, error);
+    if (status == NB_OK && mode != NB_ACTIVATION_STATIC && nb_call_has(call, "observer"))
+        status = nb_fail(error, NB_ERR_ARGUMENT, "--observer finds one static scale: it goes with static");
     if (status == NB_OK)
         status = nb_observer_read(call, &observer, error);
     if (status == NB_OK)

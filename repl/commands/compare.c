@@ -117,10 +117,22 @@ static void add_comparison(const nb_comparison *c, const char *text_name, nb_ite
     nb_items_set_number(out, b->ppl);
 }
 
+/* Activations that static scales have met so far, and those beyond them. */
+static void count_static(const nb_model *model, uint64_t *n, uint64_t *n_clipped)
+{
+    *n = *n_clipped = 0;
+    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
+        *n += nb_model_tensor(model, i)->n_static;
+        *n_clipped += nb_model_tensor(model, i)->n_clipped;
+    }
+}
+
 static nb_status compare_numbers(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     nb_mapping *text = NULL;
     nb_comparison comparison = {0};
+    uint64_t n_before, clipped_before, n, n_clipped;
+    count_static(notebook->model, &n_before, &clipped_before);
     size_t n_tokens = (size_t)nb_call_number(call, "tokens", NB_PPL_TOKENS);
     nb_status status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "compare", &text, error);
     if (status == NB_OK)
@@ -130,6 +142,12 @@ static nb_status compare_numbers(nb_notebook *notebook, const nb_call *call, nb_
         status = nb_mapping_check(text, error);
     if (status == NB_OK)
         add_comparison(&comparison, nb_file_name(text->path), out);
+    count_static(notebook->model, &n, &n_clipped);
+    if (status == NB_OK && n > n_before) {
+        add_row(out, "activations clipped");
+        nb_items_cell(out, 2, "%s", nb_percent((double)(n_clipped - clipped_before) / (double)(n - n_before)).text);
+        nb_items_cell(out, 3, "of those with static scales");
+    }
     nb_comparison_free(&comparison);
     nb_mapping_close(&text);
     return status;

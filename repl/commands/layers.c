@@ -26,7 +26,7 @@ typedef struct row {
     const char *part; /* "attn_q"; NULL: the tensor alone */
     size_t n_tensors;
     bool mixed_storage, mixed_shape, transformed;
-    uint64_t n_bytes, n_weights;
+    uint64_t n_bytes, n_weights, n_static, n_clipped;
     double worst_sqnr;
     uint64_t counts[NB_SPARK_BINS];
 } row;
@@ -67,6 +67,24 @@ static bool is_same_method(const nb_tensor *a, const nb_tensor *b)
            (n == 0 || memcmp(nb_tensor_provenance(a), nb_tensor_provenance(b), (size_t)n) == 0);
 }
 
+typedef struct input_text {
+    char text[96];
+} input_text;
+
+/* ", static activations, columns reordered"; "" where nothing is done. Without what it was calibrated with. */
+static input_text describe_input(const nb_tensor *tensor)
+{
+    input_text made = {""};
+    char all[320];
+    nb_input_describe(tensor->input, all, sizeof all);
+    char *open = strstr(all, " ("), *close = open ? strchr(open, ')') : NULL;
+    if (close)
+        memmove(open, close + 1, strlen(close + 1) + 1);
+    if (*all)
+        snprintf(made.text, sizeof made.text, ", %.90s", all);
+    return made;
+}
+
 static nb_status add_tensor(row *to, const nb_tensor *tensor, nb_error *error)
 {
     nb_histogram whole = {0}, middle = {0};
@@ -85,10 +103,13 @@ static nb_status add_tensor(row *to, const nb_tensor *tensor, nb_error *error)
     if (status != NB_OK)
         return status;
     to->mixed_storage |= strcmp(nb_describe_storage(to->first).text, nb_describe_storage(tensor).text) != 0 ||
-                         !is_same_method(to->first, tensor);
+                         !is_same_method(to->first, tensor) ||
+                         strcmp(describe_input(to->first).text, describe_input(tensor).text) != 0;
     to->transformed |= tensor->transforms != NULL;
     to->mixed_shape |= to->first->n_rows != tensor->n_rows || to->first->n_cols != tensor->n_cols;
     to->n_tensors++;
+    to->n_static += tensor->n_static;
+    to->n_clipped += tensor->n_clipped;
     to->n_bytes += nb_tensor_n_bytes(tensor);
     to->n_weights += nb_tensor_n_weights(tensor);
     if (isnan(to->worst_sqnr) || tensor->sqnr < to->worst_sqnr)
@@ -105,8 +126,13 @@ static void show_row(const row *r, unsigned n_layers, nb_items *out)
         nb_items_cell(out, 0, "%s%s", r->first->name, r->first->tied ? " (tied)" : "");
     nb_items_cell(out, 1, "%s", r->mixed_shape ? "mixed" : nb_describe_shape(r->first).text);
     const int method = r->mixed_storage ? 0 : method_length(r->first);
-    nb_items_cell(out, 2, "%s%s%.*s%s", r->mixed_storage ? "mixed" : nb_describe_storage(r->first).text,
-                  method ? ", " : "", method, method ? nb_tensor_provenance(r->first) : "", r->transformed ? ", transformed" : "");
+    char clipped[96] = "";
+    if (r->n_static > 0)
+        snprintf(clipped, sizeof clipped, ", " NB_MEASURED "%s" NB_END " clipped",
+                 nb_percent((double)r->n_clipped / (double)r->n_static).text);
+    nb_items_cell(out, 2, "%s%s%.*s%s%s%s", r->mixed_storage ? "mixed" : nb_describe_storage(r->first).text,
+                  method ? ", " : "", method, method ? nb_tensor_provenance(r->first) : "",
+                  r->mixed_storage ? "" : describe_input(r->first).text, r->transformed ? ", transformed" : "", clipped);
     nb_items_cell(out, 3, "%s", nb_fixed(nb_bits_per_weight(r->n_bytes, r->n_weights), 2).text);
     if (r->n_bytes < 1000000)
         nb_items_cell(out, 4, "%llu", (unsigned long long)r->n_bytes);

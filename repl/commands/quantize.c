@@ -1,5 +1,6 @@
 #include "repl/commands/quantize.h"
 
+#include "repl/commands/calibrate.h"
 #include "repl/commands/method.h"
 #include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
@@ -222,6 +223,10 @@ void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_q
     }
     if (*scope->left)
         nb_items_text(out, "In high precision stay: %s.", scope->left);
+    char activated[256];
+    const nb_input *input = worst->input;
+    if (input && input->scaling != NB_INPUT_BLOCKS)
+        nb_items_text(out, "Activations: %s.", nb_input_describe(input, activated, sizeof activated));
     if (q->format->kind != NB_FORMAT_FLOAT && q->activations == NB_ACTIVATIONS_F32)
         nb_items_text(
             out,
@@ -254,10 +259,39 @@ nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_qua
     return NB_OK;
 }
 
-/* All of the scope with one quantizer, and by the importance matrix if there is one. */
-static nb_status quantize_alike(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q,
-                                nb_tensor_loss *losses, nb_error *error)
+/* What --activations says beside f32 and int8. */
+static nb_status read_mode(const nb_call *call, nb_activation_mode *out, nb_error *error)
 {
+    const char *text = nb_call_text(call, "activations", "int8");
+    *out = NB_ACTIVATION_BLOCKS;
+    if (nb_call_has(call, "observer") && strcmp(text, "static") != 0)
+        return nb_fail(error, NB_ERR_ARGUMENT, "--observer finds one static scale: it goes with --activations static");
+    return strcmp(text, "f32") == 0 ? NB_OK : nb_activation_mode_read(text, out, error);
+}
+
+static nb_status quantize_activated(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
+                                    const nb_quantizer *q, nb_activation_mode mode, nb_tensor_loss *losses,
+                                    nb_items *out, nb_error *error)
+{
+    const nb_calibration *calibration = NULL;
+    nb_observer observer;
+    nb_status status = nb_observer_read(call, &observer, error);
+    if (status == NB_OK && mode != NB_ACTIVATION_TOKENS)
+        status = nb_notebook_calibrate(notebook, "quantize", out, &calibration, error);
+    if (status == NB_OK)
+        status = nb_model_quantize_activated(notebook->model, scope, q, notebook->importance, mode, calibration, observer,
+                                             losses, error);
+    return status;
+}
+
+/* All of the scope with one quantizer, and by the importance matrix if there is one. */
+static nb_status quantize_alike(nb_notebook *notebook, const nb_call *call, const nb_scope *scope, const nb_quantizer *q,
+                                nb_tensor_loss *losses, nb_items *out, nb_error *error)
+{
+    nb_activation_mode mode;
+    nb_status mode_status = read_mode(call, &mode, error);
+    if (mode_status != NB_OK || mode != NB_ACTIVATION_BLOCKS)
+        return mode_status == NB_OK ? quantize_activated(notebook, call, scope, q, mode, losses, out, error) : mode_status;
     nb_quantizer *each = nb_calloc(scope->count, sizeof *each);
     if (!each)
         return nb_fail(error, NB_ERR_MEMORY, "no memory to quantize %zu tensors", scope->count);
@@ -277,7 +311,7 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
         return nb_fail(error, NB_ERR_MEMORY, "no memory for what was lost");
     nb_status status = nb_quantize_begin(notebook, scope, &past, error);
     if (status == NB_OK)
-        status = quantize_alike(notebook, scope, q, losses, error);
+        status = quantize_alike(notebook, call, scope, q, losses, out, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         nb_quantize_report(notebook, scope, q, losses, &past, out);
@@ -321,6 +355,17 @@ static nb_status check_with(const nb_notebook *notebook, const nb_call *call, nb
     return nb_language_check_function(notebook->language, function, error);
 }
 
+/* Methods choose codes; scales of activations come after them. */
+static nb_status check_method_mode(const nb_call *call, nb_error *error)
+{
+    nb_activation_mode mode;
+    nb_status status = read_mode(call, &mode, error);
+    if (status != NB_OK || mode == NB_ACTIVATION_BLOCKS)
+        return status;
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s first, then: activations %s %s", call->arguments[1], call->arguments[0],
+                   nb_call_text(call, "activations", ""));
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     if (!nb_format_find(call->arguments[1]) && nb_is_recipe(call->arguments[1]))
@@ -332,6 +377,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_status status = with ? check_with(notebook, call, error) : nb_recipe_check_options(call, error);
     if (status == NB_OK && !with)
         status = nb_method_check_options(call, method, error);
+    if (status == NB_OK && method)
+        status = check_method_mode(call, error);
     if (status == NB_OK && !with && call->n_arguments > 2)
         status = nb_fail(error, NB_ERR_ARGUMENT, "quantize does not know what to do with \"%.60s\": %.*s",
                          call->arguments[2], (int)strcspn(call->command->usage, "\n"), call->command->usage);
@@ -379,7 +426,8 @@ const nb_command nb_command_quantize = {
               "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323; Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
     .options =
-        {NB_QUANTIZER_OPTIONS, NB_METHOD_OPTIONS, NB_RECIPE_OPTIONS},
+        {NB_QUANTIZER_OPTIONS_WITH("WHAT", "int8 f32 token static static:channel"), NB_OBSERVER_OPTION, NB_METHOD_OPTIONS,
+         NB_RECIPE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,
 };

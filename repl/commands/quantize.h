@@ -5,7 +5,9 @@
 #include "repl/notebook.h"
 
 /* Options that nb_quantizer_read looks at. */
-#define NB_QUANTIZER_OPTIONS                                                                                 \
+#define NB_QUANTIZER_OPTIONS NB_QUANTIZER_OPTIONS_WITH("f32|int8", "int8 f32")
+/* The same where activations can be more than that. */
+#define NB_QUANTIZER_OPTIONS_WITH(ACTIVATIONS, CHOICES)                                                      \
     {.name = "bits",                                                                                         \
      .letter = 'b',                                                                                          \
      .kind = NB_WORD_COUNT,                                                                                  \
@@ -19,8 +21,8 @@
          .summary = "share a scale per tensor, channel or group:N"},                                         \
         {.name = "activations",                                                                              \
          .kind = NB_WORD_CHOICE,                                                                             \
-         .value = "f32|int8",                                                                                \
-         .choices = "int8 f32",                                                                              \
+         .value = ACTIVATIONS,                                                                               \
+         .choices = CHOICES,                                                                                 \
          .summary = "what the weights are multiplied with; int8 unless said"},                               \
         {.name = "scales",                                                                                   \
          .kind = NB_WORD_CHOICE,                                                                             \

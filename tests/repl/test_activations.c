@@ -1,0 +1,133 @@
+/* calibrate, activations, and quantize --activations: what a person types, and what it answers. */
+#include "nibble.h"
+#include "tests/support/cells.h"
+#include "tests/support/shapes.h"
+#include "tests/support/temporary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka wants the three standard headers first. */
+#include <cmocka.h>
+
+static const nb_synthetic tiny = {.n_layers = 2,
+                                  .n_embd = 64,
+                                  .n_heads = 4,
+                                  .n_kv_heads = 2,
+                                  .n_ff = 96,
+                                  .n_vocab = 300,
+                                  .n_ctx = 64,
+                                  .format = &nb_format_f16,
+                                  .seed = 5};
+
+static const char *text(void)
+{
+    static char words[4000];
+    for (size_t i = 0; i + 1 < sizeof words; i++)
+        words[i] = i % 7 == 6 ? ' ' : (char)('a' + (i * i + i / 11) % 26);
+    return temporary_file("seen.txt", words, sizeof words - 1);
+}
+
+static void load(cells *c)
+{
+    char cell[600];
+    assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
+    snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
+    assert_int_equal(cells_run(c, cell), NB_OK);
+}
+
+static void calibrate(cells *c)
+{
+    char cell[600];
+    snprintf(cell, sizeof cell, "calibrate --text '%s' --tokens 640", text());
+    says(c, cell, "9 inputs of matrices · seen.txt, 640 tokens in 10 sequences");
+}
+
+static void test_nothing_without_a_text(void **state)
+{
+    cells *c = *state;
+    refuses(c, "calibrate", "load");
+    load(c);
+    refuses(c, "calibrate", "--text");
+    refuses(c, "quantize all absmax --activations static", "--text");
+    gives(c, "bits(blk.0.attn_q)", "16");
+}
+
+static void test_it_shows_what_flows(void **state)
+{
+    cells *c = *state;
+    load(c);
+    calibrate(c);
+    says(c, "activations", "blk.0.attn_k, attn_v, attn_q");
+    says(c, "activations", "entropy");
+    says(c, "activations blk.1.ffn_down", "blk.1.ffn_down");
+    says(c, "activations blk.1.ffn_down --rows", "in steps of");
+    refuses(c, "activations blk.0.attn_norm", "activations flow into matrices");
+    refuses(c, "activations blk.0.attn_q statik", "did you mean static?");
+}
+
+static void test_modes(void **state)
+{
+    cells *c = *state;
+    load(c);
+    calibrate(c);
+    says(c, "quantize all absmax --per channel --activations static --observer percentile",
+         "static activations (percentile of seen.txt, 640 tokens)");
+    says(c, "layers blk.0", "absmax/channel, static");
+    says(c, "activations attention token", "activations by token");
+    says(c, "undo", "activations attention token");
+    says(c, "activations all static:channel", "activations static by channel");
+    says(c, "activations all blocks", "a scale for every 32 of a token");
+    says(c, "quantize mlp q8_0 --activations token", "activations by token");
+    refuses(c, "quantize all f16 --activations token", "f32");
+    refuses(c, "quantize all absmax --observer mse", "--activations static");
+    refuses(c, "activations all token --observer mse", "goes with static");
+    says(c, "restore all", "");
+    refuses(c, "activations all token", "quantize it to integers first");
+}
+
+/* A transform changes what flows: the calibration is made again, and static scales do not survive it. */
+static void test_transforms(void **state)
+{
+    cells *c = *state;
+    load(c);
+    calibrate(c);
+    says(c, "quantize attention absmax --activations static", "Activations: static");
+    refuses(c, "transform inject-outliers --channels 2", "restore it first");
+    says(c, "restore attention; transform inject-outliers --channels 2 --gain 8", "the unquantized model's logits");
+    says(c, "quantize all absmax --per channel --activations static", "calibrated with seen.txt");
+}
+
+static void test_files(void **state)
+{
+    cells *c = *state;
+    char cell[600];
+    load(c);
+    calibrate(c);
+    snprintf(cell, sizeof cell, "calibrate --tokens 320 --save '%s'", temporary_path("kept.calibration"));
+    says(c, cell, "kept.calibration");
+    calibrate(c);
+    snprintf(cell, sizeof cell, "calibrate --load '%s'", temporary_path("kept.calibration"));
+    says(c, cell, "seen.txt, 320 tokens");
+    snprintf(cell, sizeof cell, "calibrate --load '%s'", temporary_path("tiny.gguf"));
+    refuses(c, cell, "is no calibration");
+    snprintf(cell, sizeof cell, "quantize all absmax --activations static; save '%s'", temporary_path("static.gguf"));
+    assert_int_equal(cells_run(c, cell), NB_OK);
+    snprintf(cell, sizeof cell, "load '%s'; layers blk.0", temporary_path("static.gguf"));
+    says(c, cell, "int8 absmax/tensor, static");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_nothing_without_a_text, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_it_shows_what_flows, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_modes, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_transforms, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_files, cells_open, cells_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
