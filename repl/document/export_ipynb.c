@@ -109,12 +109,17 @@ static nb_status add_code(json_t *cells, const nb_notebook *notebook, size_t ind
     return whole ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory to export the notebook");
 }
 
+/* A question is known by its first words: Markdown has nothing else to mark it with. */
 static nb_status add_prose(json_t *cells, const nb_note *note, size_t index, nb_error *error)
 {
     char id[32];
+    nb_draft text = {0};
     snprintf(id, sizeof id, "note-%zu", index + 1);
-    int failed = json_array_append_new(cells, json_pack("{s:s, s:s, s:{}, s:o}", "cell_type", "markdown", "id", id,
-                                                        "metadata", "source", lines_of(note->text)));
+    nb_draft_addf(&text, "%s%s", note->source ? "**Your turn.** " : "", note->text);
+    const bool failed = text.failed ||
+                        json_array_append_new(cells, json_pack("{s:s, s:s, s:{}, s:o}", "cell_type", "markdown", "id", id,
+                                                               "metadata", "source", lines_of(nb_draft_text(&text))));
+    nb_draft_free(&text);
     return failed ? nb_fail(error, NB_ERR_MEMORY, "no memory to export the notebook") : NB_OK;
 }
 

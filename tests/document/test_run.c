@@ -204,6 +204,12 @@ static void test_exports(void **state)
     says(text, "<p class=\"value\">17</p>");
     free(text);
     assert_null(strstr(program_out, "In [1]"));
+    snprintf(page, sizeof page, "%s", temporary_path("exports.ipynb"));
+    program_run(NULL, "run", path, "--export", page, NULL);
+    assert_int_equal(program_status, 0);
+    text = read_whole_text(page);
+    says(text, "\"**Your turn.** ");
+    free(text);
 }
 
 static void test_resumed(void **state)
