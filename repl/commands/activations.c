@@ -221,7 +221,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_activations = {
     .name = "activations",
-    .group = "Changing it",
+    .group = "Calibrating",
     .usage = "activations [TENSOR] [--rows] [--log] [--png FILE] [--svg FILE]\n"
              "activations SCOPE blocks|token|static|static:channel [--observer NAME]",
     .summary = "what flows into a matrix, and how it becomes integers",

@@ -190,7 +190,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_calibrate = {
     .name = "calibrate",
-    .group = "Changing it",
+    .group = "Calibrating",
     .usage = "calibrate [--text FILE] [--tokens N] [--save FILE]\n"
              "calibrate --load FILE",
     .summary = "measure what flows into each matrix, for static scales",

@@ -13,7 +13,7 @@ static const nb_column option_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_
 /* Groups whose commands say what they do by their names share a row each, so that all fit on a screen of 24. */
 static bool is_plain(const char *group)
 {
-    static const char *const plain[] = {"Numbers", "Measuring", "Lessons", "The notebook"};
+    static const char *const plain[] = {"Numbers", "Calibrating", "Measuring", "Lessons", "The notebook"};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (strcmp(group, plain[i]) == 0)
             return true;

@@ -144,7 +144,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 
 const nb_command nb_command_imatrix = {
     .name = "imatrix",
-    .group = "Changing it",
+    .group = "Calibrating",
     .usage = "imatrix [collect] [--text FILE] [--tokens N] [--chunk N]\n"
              "imatrix show|off\n"
              "imatrix save|load FILE",

@@ -18,12 +18,13 @@ const nb_command *const nb_commands[] = {
 
     &nb_command_quantize,
     &nb_command_recipe,
-    &nb_command_imatrix,
-    &nb_command_calibrate,
-    &nb_command_activations,
     &nb_command_transform,
     &nb_command_restore,
     &nb_command_undo,
+
+    &nb_command_imatrix,
+    &nb_command_calibrate,
+    &nb_command_activations,
 
     &nb_command_generate,
     &nb_command_chat,
