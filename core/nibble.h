@@ -36,6 +36,7 @@
 #include "quant/awq.h"
 #include "quant/front.h"
 #include "quant/gptq_model.h"
+#include "quant/hqq_model.h"
 #include "quant/importance.h"
 #include "quant/ladder.h"
 #include "quant/made.h"

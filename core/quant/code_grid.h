@@ -8,7 +8,7 @@
 #include "kernels/packed.h"
 #include "quant/affine.h"
 
-enum { NB_CODE_GRID_ROWS = 48 }; /* rows at a time; of the last ones there are fewer */
+enum { NB_CODE_GRID_ROWS = 96 }; /* rows at a time; of the last ones there are fewer */
 
 typedef struct nb_code_grid {
     nb_quantizer quantizer;

@@ -11,7 +11,7 @@
 /* The factorization goes from the last block of columns to the first: the block itself in f64, then the rows above it,
  * then what they take from the rest of the upper half, as the engine's f32 matmuls. The lower half keeps the matrix, so
  * that more damping can be tried. */
-enum { BLOCK = 128, TILE = 48, AT_ONCE = 32 /* groups of 16 columns to a product that stays in the cache */ };
+enum { BLOCK = 128, TILE = 192, AT_ONCE = 32 /* groups of 16 columns: the kernel copies so many once for all rows of a tile */ };
 
 /* A pivot that has lost this much of its diagonal to rounding says nothing any more. */
 static const double least_pivot = 0x1p-20;

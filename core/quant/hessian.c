@@ -11,7 +11,7 @@
 
 /* A product of two columns over a chunk of tokens is the engine's f32 matmul: the columns of x are the "rows" of a
  * matrix and, turned, the "tokens" that it multiplies. Only the upper half is computed, by tiles of TILE rows. */
-enum { CHUNK = 512, TILE = 48, AT_ONCE = 32 /* groups of 16 columns: a product that stays in the cache */ };
+enum { CHUNK = 512, TILE = 192, AT_ONCE = 32 /* groups of 16 columns: the kernel copies so many once for all rows of a tile */ };
 
 struct nb_hessian {
     nb_context *context;

@@ -1,4 +1,3 @@
-#include "quant/hqq_model.h"
 #include "repl/commands/method.h"
 #include "repl/commands/quantize.h"
 

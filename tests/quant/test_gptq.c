@@ -368,7 +368,7 @@ static void compare_with_slow(nb_context *context, const char *quantizer_text, c
                  quantizer_text, options->act_order, options->static_groups, options->damp, n_same, n_rows * n_cols,
                  fast, slow, result.loss);
     /* What round to nearest would have lost is said truly, and columns add up. */
-    const nb_source plain = {&nb_format_f32, l.w, n_rows, n_cols, NULL, NULL};
+    const nb_source plain = {.format = &nb_format_f32, .data = l.w, .n_rows = n_rows, .n_cols = n_cols};
     nb_packed *rounded;
     assert_int_equal(nb_rtn_quantize(context, "layer", &plain, &quantizer, &rounded, NULL, NULL), NB_OK);
     for (size_t r = 0; r < n_rows; r++)
@@ -464,7 +464,7 @@ static void the_small_example_is_exact(void **state)
     assert_true(zeros[0] == 5 && zeros[1] == 7);
     assert_true(fabs(result.loss - .00701692) < 1e-8);
     /* The output's squared error, against round to nearest's. */
-    const nb_source plain = {&nb_format_f32, w, 2, 3, NULL, NULL};
+    const nb_source plain = {.format = &nb_format_f32, .data = w, .n_rows = 2, .n_cols = 3};
     nb_packed *both[2] = {packed, NULL};
     static const double errors[2] = {.02767208, .03066408};
     assert_int_equal(nb_rtn_quantize(context, "layer", &plain, &quantizer, &both[1], NULL, NULL), NB_OK);
