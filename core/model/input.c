@@ -167,7 +167,8 @@ nb_input *nb_input_basis(const nb_input *input)
     if (!basis)
         return NULL;
     basis->hadamard = input->hadamard;
-    memcpy(basis->what, input->what, sizeof basis->what);
+    if (input->scaling != NB_INPUT_STATIC) /* there it speaks of the scale */
+        memcpy(basis->what, input->what, sizeof basis->what);
     if (input->divisors && (basis->divisors = nb_calloc(input->n_cols, sizeof(float))) != NULL)
         memcpy(basis->divisors, input->divisors, n_bytes);
     if (input->signs && (basis->signs = nb_calloc(input->n_cols, sizeof(float))) != NULL)
@@ -186,26 +187,36 @@ size_t nb_input_n_bytes(const nb_input *input)
            (input->scaling == NB_INPUT_STATIC ? sizeof input->scale : 0);
 }
 
+static void add_words(char *text, size_t size, const char *words)
+{
+    const size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s", used ? ", " : "", words);
+}
+
 char *nb_input_describe(const nb_input *input, char *text, size_t size)
 {
-    char hadamard[48] = "", what[NB_INPUT_WHAT + 4] = "";
-    if (size > 0)
-        text[0] = '\0';
+    text[0] = '\0';
     if (!input)
         return text;
-    if (input->hadamard)
-        snprintf(hadamard, sizeof hadamard, ", rotated in blocks of %u", (unsigned)input->hadamard);
-    if (input->what[0])
-        snprintf(what, sizeof what, " (%s)", input->what);
-    snprintf(text, size, "%s%s%s%s%s%s",
-             input->scales                       ? ", activations static by channel"
-             : input->scaling == NB_INPUT_STATIC ? ", static activations"
-             : input->scaling == NB_INPUT_TOKENS ? ", activations by token"
-                                                 : "",
-             input->scaling == NB_INPUT_STATIC ? what : "", input->divisors ? ", columns scaled" : "", hadamard,
-             input->order ? ", columns reordered" : "", input->scaling == NB_INPUT_STATIC ? "" : what);
-    if (strncmp(text, ", ", 2) == 0)
-        memmove(text, text + 2, strlen(text + 2) + 1);
+    const bool is_static = input->scaling == NB_INPUT_STATIC;
+    char words[NB_INPUT_WHAT + 48];
+    const char *open = *input->what ? " (" : "", *close = *input->what ? ")" : "";
+    if (is_static) {
+        snprintf(words, sizeof words, "%s%s%s%s", input->scales ? "activations static by channel" : "static activations", open,
+                 input->what, close);
+        add_words(text, size, words);
+    }
+    if (input->scaling == NB_INPUT_TOKENS)
+        add_words(text, size, "activations by token");
+    if (input->divisors)
+        add_words(text, size, "columns scaled");
+    if (input->hadamard) {
+        snprintf(words, sizeof words, "rotated in blocks of %u%s%s%s", (unsigned)input->hadamard, is_static ? "" : open,
+                 is_static ? "" : input->what, is_static ? "" : close);
+        add_words(text, size, words);
+    }
+    if (input->order)
+        add_words(text, size, "columns reordered");
     return text;
 }
 

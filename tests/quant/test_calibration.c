@@ -3,6 +3,7 @@
 #include "tests/support/temporary.h"
 #include "tests/support/transforms.h"
 
+#include "base/memory.h"
 #include "eval/activations.h"
 #include "quant/calibration.h"
 #include "quant/transaction.h"
@@ -10,6 +11,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +276,71 @@ static void stored_tensors_take_a_mode(void **state)
     nb_context_destroy(&context);
 }
 
+static void failing_memory_changes_nothing(void **state)
+{
+    (void)state;
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_context *context = test_context(NULL, 1);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    const uint64_t before = test_state(model);
+    nb_calibration *c = NULL;
+    nb_scope scope;
+    nb_quantizer quantizer;
+    nb_status status = NB_ERR_MEMORY;
+    for (long n = 1; status != NB_OK; n++) {
+        nb_error error = {""};
+        nb_memory_fail_after(n);
+        status = nb_calibration_collect(model, test_text(), 300, "some.txt", 64, &c, &error);
+        nb_memory_fail_after(0);
+        assert_true(status == NB_OK || (status == NB_ERR_MEMORY && *error.text && !c));
+    }
+    assert_int_equal(test_state(model), before);
+    assert_int_equal(nb_scope_resolve(model, "mlp", false, &scope, NULL), NB_OK);
+    assert_int_equal(nb_quantizer_parse("int8 absmax/channel", &quantizer, NULL), NB_OK);
+    status = NB_ERR_MEMORY;
+    for (long n = 1; status != NB_OK; n++) {
+        nb_error error = {""};
+        nb_memory_fail_after(n);
+        status = nb_model_quantize_activated(model, &scope, &quantizer, NULL, NB_ACTIVATION_CHANNELS, c,
+                                             NB_OBSERVER_MINMAX, NULL, &error);
+        nb_memory_fail_after(0);
+        assert_true(status == NB_OK || (status == NB_ERR_MEMORY && *error.text));
+        if (status != NB_OK)
+            assert_int_equal(test_state(model), before);
+    }
+    nb_scope_free(&scope);
+    nb_calibration_destroy(&c);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
+static void stop_at_once(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
+{
+    (void)what, (void)done, (void)total, (void)unit;
+    atomic_store(&((nb_context *)user)->cancel, true);
+}
+
+/* A calibration that is stopped keeps nothing, and leaves nobody watching the model. */
+static void cancel_keeps_nothing(void **state)
+{
+    (void)state;
+    nb_error error;
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_context *context = test_context(NULL, 2);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_calibration *c = NULL;
+    context->progress = stop_at_once;
+    context->progress_user = context;
+    nb_status status = nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "some.txt", 0, &c, &error);
+    atomic_store(&context->cancel, false);
+    context->progress = NULL;
+    assert_int_equal(status, NB_ERR_CANCELLED);
+    assert_null(c);
+    assert_null(model->observe);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -433,6 +500,8 @@ int main(void)
         cmocka_unit_test(observers_agree_with_the_activations),
         cmocka_unit_test(every_mode_runs),
         cmocka_unit_test(stored_tensors_take_a_mode),
+        cmocka_unit_test(failing_memory_changes_nothing),
+        cmocka_unit_test(cancel_keeps_nothing),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(activations_that_are_no_numbers_are_refused),
         cmocka_unit_test(a_file_holds_it),
