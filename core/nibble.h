@@ -34,6 +34,7 @@
 #include "model/model.h"
 #include "model/scope.h"
 #include "quant/awq.h"
+#include "quant/distill.h"
 #include "quant/front.h"
 #include "quant/gptq_model.h"
 #include "quant/hqq_model.h"

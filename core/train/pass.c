@@ -256,13 +256,13 @@ static void look_up_back(void *user, size_t begin, size_t end, unsigned thread)
 
 /* ---- forward ---- */
 
-static void forward_block(nb_pass *p, size_t layer)
+/* What the block makes goes to `next`. */
+static void forward_block(nb_pass *p, size_t layer, float *next)
 {
     const nb_network *net = p->network;
     const nb_network_layer *w = &net->layers[layer];
     const kept_layer *l = &p->layers[layer];
     const size_t n = p->sequences->n_tokens;
-    float *next = layer + 1 < net->hparams.n_layers ? p->layers[layer + 1].x : p->x;
     norm(p, l->x, w->attn_norm, l->attn_norm);
     nb_linear_forward(net->context, w->attn_q, l->attn_norm, n, l->q);
     nb_linear_forward(net->context, w->attn_k, l->attn_norm, n, l->k);
@@ -280,16 +280,22 @@ static void forward_block(nb_pass *p, size_t layer)
     add(p, l->mid, p->d_part, next);
 }
 
-static void forward(nb_pass *p, const nb_sequences *sequences)
+static void begin(nb_pass *p, const nb_sequences *sequences)
 {
     p->sequences = sequences;
     for (size_t s = 0; s < sequences->n_sequences; s++)
         for (size_t t = sequences->begins[s]; t < sequences->begins[s + 1]; t++)
             p->positions[t] = t - sequences->begins[s];
+}
+
+static void forward(nb_pass *p, const nb_sequences *sequences)
+{
+    const size_t n_layers = p->network->hparams.n_layers;
+    begin(p, sequences);
     rows job = {.weight = p->network->token_embd->values, .out = p->layers[0].x};
     over_rows(p, look_up, &job);
-    for (size_t layer = 0; layer < p->network->hparams.n_layers; layer++)
-        forward_block(p, layer);
+    for (size_t layer = 0; layer < n_layers; layer++)
+        forward_block(p, layer, layer + 1 < n_layers ? p->layers[layer + 1].x : p->x);
     norm(p, p->x, p->network->output_norm, p->output_norm);
 }
 
@@ -395,4 +401,21 @@ void nb_pass_run(nb_pass *pass, const nb_sequences *sequences, float loss_weight
     rows job = {.in = pass->dx, .out = net->token_embd->gradient};
     job.pass = pass;
     nb_parallel(net->context->pool, net->hparams.n_embd, 2 * LINE_FLOATS, look_up_back, &job);
+}
+
+/* ---- one block ---- */
+
+void nb_pass_block_forward(nb_pass *pass, size_t layer, const nb_sequences *sequences, const float *x, float *y)
+{
+    const size_t n = sequences->n_tokens * pass->network->hparams.n_embd;
+    begin(pass, sequences);
+    memcpy(pass->layers[layer].x, x, n * sizeof *x);
+    forward_block(pass, layer, pass->x);
+    memcpy(y, pass->x, n * sizeof *y);
+}
+
+void nb_pass_block_backward(nb_pass *pass, size_t layer, const float *dy)
+{
+    memcpy(pass->dx, dy, pass->sequences->n_tokens * pass->network->hparams.n_embd * sizeof *dy);
+    backward_block(pass, layer);
 }

@@ -10,6 +10,7 @@ static const nb_method *const methods[] = {
     &nb_method_gptq,
     &nb_method_hqq,
     &nb_method_awq,
+    &nb_method_zeroquant,
 };
 enum { N_METHODS = sizeof methods / sizeof *methods };
 

@@ -16,7 +16,7 @@ typedef struct nb_method {
                      nb_error *error);
 } nb_method;
 
-extern const nb_method nb_method_awq, nb_method_gptq, nb_method_hqq;
+extern const nb_method nb_method_awq, nb_method_gptq, nb_method_hqq, nb_method_zeroquant;
 
 /* NULL beyond the last one; NULL if there is none of that name. */
 const nb_method *nb_method_at(size_t index);
@@ -55,6 +55,12 @@ nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *
          .low = 0,                                                                                                     \
          .high = 1,                                                                                                    \
          .summary = "gptq: added to the diagonal, of its mean; 0.01 unless said"},                                     \
+        {.name = "steps",                                                                                              \
+         .kind = NB_WORD_COUNT,                                                                                        \
+         .value = "N",                                                                                                 \
+         .low = 1,                                                                                                     \
+         .high = 1e5,                                                                                                  \
+         .summary = "zeroquant: of teaching, for each block; 48 unless said"},                                                                          \
     {                                                                                                                  \
         .name = "trace", .kind = NB_WORD_FLAG, .summary = "gptq: shows the error move from column to column"           \
     }

@@ -409,7 +409,7 @@ const nb_command nb_command_quantize = {
              "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
              "quantize SCOPE gptq [--bits N] [--per group:N] [--act-order] [--static-groups] [--damp D] [--trace]\n"
              "quantize SCOPE hqq [--bits N] [--per group:N] [--scheme absmax]\n"
-             "quantize SCOPE awq [--bits N] [--per WHAT] [--scheme absmax] [--format F] [--text FILE] [--tokens N]\n"
+             "quantize SCOPE awq|zeroquant [--bits N] [--per WHAT] [--format F] [--text FILE] [--tokens N]\n"
              "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]\n"
              "quantize SCOPE with FUNCTION",
     .summary = "store tensors in fewer bits; undo brings them back",
