@@ -37,6 +37,11 @@ static nb_status unknown_storage(const char *what, nb_error *error)
                    what);
 }
 
+static bool is_storage(const char *what)
+{
+    return strcmp(what, "absmax") == 0 || strcmp(what, "zeropoint") == 0 || nb_format_find(what);
+}
+
 nb_status nb_granularity_read(const char *text, nb_quantizer *q, nb_error *error)
 {
     if (strcmp(text, "tensor") == 0) {
@@ -376,7 +381,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     const nb_method *method = nb_method_find(call->arguments[1]);
     nb_status status = with ? check_with(notebook, call, error) : nb_recipe_check_options(call, error);
     if (status == NB_OK && !with)
-        status = nb_method_check_options(call, method, error);
+        status = method || is_storage(call->arguments[1]) ? nb_method_check_options(call, method, error)
+                                                          : unknown_storage(call->arguments[1], error);
     if (status == NB_OK && method)
         status = check_method_mode(call, error);
     if (status == NB_OK && !with && call->n_arguments > 2)

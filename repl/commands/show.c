@@ -66,6 +66,11 @@ static nb_status show_facts(const nb_tensor *tensor, nb_items *out, nb_error *er
         nb_items_cell(out, 1, "%s", nb_draft_text(&transforms));
         nb_draft_free(&transforms);
     }
+    if (tensor->input) {
+        char input[NB_INPUT_WHAT + 160];
+        add_fact(out, "input");
+        nb_items_cell(out, 1, "%s", nb_input_describe(tensor->input, input, sizeof input));
+    }
     add_fact(out, "numbers");
     nb_items_cell(out, 1, "from %s to %s, mean %s, std %s", nb_general(h.min, 4).text,
                   nb_general(h.max, 4).text, nb_general(h.mean, 3).text, nb_general(h.std, 4).text);
