@@ -1,5 +1,7 @@
 #include "eval/footprint.h"
 
+#include "formats/tables.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -93,6 +95,8 @@ void nb_shape_of_model(const nb_model *model, nb_shape *shape, nb_parameters *pa
 
 double nb_format_bits_per_weight(const nb_format *format)
 {
+    if (format->kind == NB_FORMAT_TABLE) /* with an f32 for each of the usual groups */
+        return format->bits + 32.0 / NB_TABLE_GROUP;
     return format->kind == NB_FORMAT_BLOCK ? 8.0 * format->block_bytes / format->block_size : format->bits;
 }
 

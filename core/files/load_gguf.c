@@ -55,7 +55,8 @@ static nb_status place_plain(const loader *l, nb_tensor *t, const nb_gguf_tensor
 
 static nb_status place_input(const loader *l, nb_tensor *t)
 {
-    static const char *const suffixes[] = {".divisors", ".signs", ".input_scales", ".perm", ".input_scale"};
+    static const char *const suffixes[] = {".divisors", ".signs", ".input_scales", ".perm", ".outlier_columns",
+                                            ".input_scale"};
     for (size_t i = 0; !t->is_vector && i < sizeof suffixes / sizeof suffixes[0]; i++) {
         const nb_gguf_tensor *piece = find(l, t->name, suffixes[i]);
         if (piece)
@@ -76,8 +77,8 @@ static nb_status place(loader *l, nb_tensor *t)
         return nb_fail(l->error, NB_ERR_FILE,
                        "%s: tensor %s%s is missing, and a model of architecture %s needs it", l->gguf->path,
                        t->name, nb_tensor_suffix(t->name), l->architecture->name);
-    static const char *const suffixes[] = {".codes", ".scale", ".zero"};
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const suffixes[] = {".codes", ".scale", ".zero", ".nested", ".offset", ".outliers"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         const nb_gguf_tensor *piece = find(l, t->name, suffixes[i]);
         if (piece) {
             l->used[piece - l->gguf->tensors] = true;

@@ -11,7 +11,7 @@
 static const char key_prefix[] = "nibble.input.";
 static const char *const scalings[] = {"blocks", "tokens", "static"}; /* by nb_input_scaling */
 
-enum { GGML_F32 = 0, GGML_I8 = 24, GGML_I32 = 26, MOST_PIECES = 5 };
+enum { GGML_F32 = 0, GGML_I8 = 24, GGML_I32 = 26, MOST_PIECES = 6 };
 
 /* A piece of an input: what is in the file where the input has it. */
 typedef struct piece {
@@ -30,6 +30,7 @@ static size_t pieces_of(const nb_input *input, const int8_t *signs, piece *piece
         {".signs", GGML_I8, n, n, input->signs ? signs : NULL},
         {".input_scales", GGML_F32, n, n * 4, input->scales},
         {".perm", GGML_I32, n, n * 4, input->order},
+        {".outlier_columns", GGML_I32, input->n_outliers, input->n_outliers * 4, input->outliers},
         {".input_scale", GGML_F32, 1, 4, input->scaling == NB_INPUT_STATIC ? &input->scale : NULL},
     };
     size_t count = 0;
@@ -121,6 +122,9 @@ static nb_status read_pieces(const reader *r, uint32_t hadamard, nb_error *error
         status = read_piece(r, ".perm", GGML_I32, n, 4, &there, error);
     if (status == NB_OK && there)
         status = nb_input_set_order(input, r->scratch, error);
+    if (status == NB_OK && r->tensor->packed && r->tensor->packed->outliers) /* saved.c has read them with the codes */
+        status = nb_input_set_outliers(input, r->tensor->packed->outlier_columns, r->tensor->packed->outliers->n_cols,
+                                       error);
     if (status == NB_OK)
         status = read_piece(r, ".input_scale", GGML_F32, 1, 4, &there, error);
     if (status == NB_OK && there != (input->scaling == NB_INPUT_STATIC))
@@ -167,7 +171,10 @@ nb_status nb_saved_input_read(const nb_gguf *gguf, nb_tensor *tensor, nb_error *
     nb_error why = {""};
     snprintf(key, sizeof key, "%s%s", key_prefix, tensor->name);
     if (!nb_gguf_string(gguf, key, &found))
-        return NB_OK;
+        return tensor->packed && tensor->packed->outliers
+                   ? nb_fail(error, NB_ERR_FILE, "%s: %s has outliers, but no key %s; the file is damaged", gguf->path,
+                             tensor->name, key)
+                   : NB_OK;
     nb_string_show(found, text, sizeof text);
     reader r = {.gguf = gguf,
                 .tensor = tensor,

@@ -76,11 +76,30 @@ static void int_anatomy(double asked, const nb_format *format, nb_anatomy *out)
     out->above = value < high ? value + 1 : NAN;
 }
 
+/* Levels are few: the neighbours are found by looking at all of them. */
+static void table_anatomy(double asked, const nb_format *format, nb_anatomy *out)
+{
+    out->code = format->encode((float)asked);
+    out->value = (double)format->decode(out->code);
+    write_bits(out->fraction, out->code, 0, format->bits);
+    out->kind = "level";
+    out->below = out->above = NAN;
+    for (uint32_t code = 0; code < 1u << format->bits; code++) {
+        const double level = (double)format->levels[code];
+        if (level < out->value && !(level < out->below))
+            out->below = level;
+        if (level > out->value && !(level > out->above))
+            out->above = level;
+    }
+}
+
 void nb_anatomy_of(double value, const nb_format *format, nb_anatomy *out)
 {
     *out = (nb_anatomy){.format = format};
     if (format->kind == NB_FORMAT_INT)
         int_anatomy(value, format, out);
+    else if (format->kind == NB_FORMAT_TABLE)
+        table_anatomy(value, format, out);
     else
         float_anatomy(value, format, out);
     nb_print_exact(out->exact, sizeof out->exact, out->value);
@@ -102,6 +121,11 @@ void nb_format_range_of(const nb_format *format, nb_format_range *out)
     if (format->kind == NB_FORMAT_BLOCK)
         return; /* no number stands alone */
     out->min = -format->max_finite;
+    if (format->kind == NB_FORMAT_TABLE) {
+        for (uint32_t code = 0; code < 1u << format->bits; code++) /* two zeros are one value */
+            out->n_values += !(format->levels[code] == 0 && code != format->encode(0));
+        return;
+    }
     out->min_normal = format->min_normal;
     out->min_subnormal = format->min_subnormal;
     /* Codes 0 up to the largest finite one are numbers; both signs, with one zero. */

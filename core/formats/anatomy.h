@@ -9,8 +9,8 @@ typedef struct nb_anatomy {
     uint32_t code;
     char sign[2]; /* the bits of each field, as '0' and '1' */
     char exponent[16];
-    char fraction[32];   /* INT: the code's bits, two's complement, are here alone */
-    const char *kind;    /* "normal", "subnormal", "zero", "infinity", "NaN", "integer" */
+    char fraction[32];   /* INT: the code's bits, two's complement, are here alone; TABLE: the code's */
+    const char *kind;    /* "normal", "subnormal", "zero", "infinity", "NaN", "integer", "level" */
     int exponent_value;  /* unbiased */
     double value;        /* what the code stands for, exactly */
     char exact[1200];    /* every digit of it */
@@ -19,15 +19,15 @@ typedef struct nb_anatomy {
 } nb_anatomy;
 
 /* Rounds `value` to `format` and takes the result apart. INT formats round to the nearest integer and
- * saturate. */
+ * saturate; of TABLE ones it is a number that its group's scale has divided, -1 to 1. */
 void nb_anatomy_of(double value, const nb_format *format, nb_anatomy *out);
 
 typedef struct nb_format_range {
     double min, max;                  /* finite */
-    double min_normal, min_subnormal; /* 0 for INT */
+    double min_normal, min_subnormal; /* 0 for INT and TABLE */
     uint64_t n_values;                /* distinct finite values */
-    double epsilon;                   /* gap above 1; 1 for INT */
-    int decimal_digits;               /* that survive a round trip */
+    double epsilon;                   /* gap above 1; 1 for INT; 0 for TABLE */
+    int decimal_digits;               /* that survive a round trip; 0 for TABLE */
 } nb_format_range;
 
 void nb_format_range_of(const nb_format *format, nb_format_range *out);

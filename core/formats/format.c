@@ -2,6 +2,7 @@
 
 #include "formats/blocks.h"
 #include "formats/intn.h"
+#include "formats/tables.h"
 
 #include <string.h>
 
@@ -13,15 +14,17 @@ static const nb_format *const blocks[] = {
     &nb_format_q5_k, &nb_format_q4_k,   &nb_format_q3_k,   &nb_format_q2_k,  &nb_format_iq4_nl, &nb_format_iq4_xs,
     &nb_format_mxfp4, &nb_format_nvfp4, &nb_format_tq2_0, &nb_format_tq1_0,
 };
+static const nb_format *const tables[] = {&nb_format_nf4, &nb_format_fp4};
 enum {
     N_FLOATS = sizeof floats / sizeof floats[0],
     N_INTS = sizeof nb_format_ints / sizeof nb_format_ints[0],
     N_BLOCKS = sizeof blocks / sizeof blocks[0],
+    N_TABLES = sizeof tables / sizeof tables[0],
 };
 
 size_t nb_format_count(void)
 {
-    return N_FLOATS + N_INTS + N_BLOCKS;
+    return N_FLOATS + N_INTS + N_BLOCKS + N_TABLES;
 }
 
 const nb_format *nb_format_at(size_t index)
@@ -30,7 +33,10 @@ const nb_format *nb_format_at(size_t index)
         return floats[index];
     if (index < N_FLOATS + N_INTS)
         return &nb_format_ints[N_FLOATS + N_INTS - 1 - index]; /* int8 first */
-    return index < nb_format_count() ? blocks[index - N_FLOATS - N_INTS] : NULL;
+    index -= N_FLOATS + N_INTS;
+    if (index < N_BLOCKS)
+        return blocks[index];
+    return index < N_BLOCKS + N_TABLES ? tables[index - N_BLOCKS] : NULL;
 }
 
 const nb_format *nb_format_find(const char *name)

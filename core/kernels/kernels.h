@@ -21,9 +21,12 @@ _Static_assert(sizeof(nb_act_block) == 44, "no padding");
 /* The activations that a matmul reads: n_tokens rows of n_cols. */
 typedef struct nb_acts {
     size_t n_tokens, n_cols;
-    const float *f32;     /* [n_tokens][f32_stride]; for FLOAT formats and INT with f32 activations */
+    const float *f32;     /* [n_tokens][f32_stride]; for FLOAT and TABLE, and INT with f32 activations */
     size_t f32_stride;
     size_t n_blocks;
+    const float *outliers; /* [n_tokens][outlier_stride]: the columns that weights with outliers keep in f16; those
+                            * columns are 0 in the blocks */
+    size_t outlier_stride;
     nb_act_block *blocks; /* [n_tokens][n_blocks], the last block padded with zeros; int8 activations */
     int16_t *wide;        /* [n_tokens][n_blocks][32] in the order that the level likes, or NULL */
 } nb_acts;
@@ -33,9 +36,12 @@ typedef struct nb_acts {
  *                   f8 then y = tensor_scale * acc
  *   INT             per block b: acc = fma(scale_w * scale_x, (float)sum, acc), with
  *                   sum = sum over 32 of (u - z) * q, exact in int32
+ *                   With outliers (int8 activations only) then, from the acc that this leaves,
+ *                   acc = fma(outlier w[r][o], outlier x[t][o], acc), o forwards
  *   INT, f32 acts   acc = fma(scale_w * (float)(u - z), x[t][k], acc), k forwards
  *   BLOCK           per sub-block of 32 or 16 (block_layout.h), as INT with the format's zero, and where it has a
  *                   minimum right after: acc = fma(min_w, scale_x * (float)sum of q, acc)
+ *   TABLE           acc = fma(level * scale_w, x[t][k], acc), k forwards
  *   BLOCK, f32 acts acc = fma(w, x[t][k], acc), k forwards; w = scale_w * (float)(u - zero), plus min_w
  * y: [n_tokens][y_stride]. */
 typedef void nb_matmul_fn(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
@@ -48,8 +54,10 @@ typedef struct nb_kernels {
 
     /* --- matmul (core/kernels/matmul_*) --- */
     nb_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16, *matmul_f8_e4m3, *matmul_f8_e5m2;
+    nb_matmul_fn *matmul_f16_more;   /* acc starts from y: the outliers of INT */
     nb_matmul_fn *matmul_int[9];     /* by bits, 2..8; int8 activations */
     nb_matmul_fn *matmul_int_f32[9]; /* by bits, 2..8; f32 activations */
+    nb_matmul_fn *matmul_table;
     nb_matmul_fn *matmul_block[NB_BLOCK_IDS], *matmul_block_f32[NB_BLOCK_IDS]; /* int8 and f32 activations */
     /* x[n_cols] -> blocks[ceil(n_cols/32)], and wide (if wants_wide). amax == 0 or not finite: scale
      * is 0 or NaN and every q is 0. */

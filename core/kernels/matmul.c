@@ -21,8 +21,41 @@ enum {
     PIECES_PER_THREAD = 2,
 };
 
+static nb_matmul_fn *kernel_for(const nb_kernels *kernels, const nb_packed *w)
+{
+    const nb_quantizer *quantizer = &w->quantizer;
+    const nb_format *format = quantizer->format;
+    if (w->layout != NULL)
+        return (quantizer->activations == NB_ACTIVATIONS_F32 ? kernels->matmul_block_f32
+                                                             : kernels->matmul_block)[w->layout->id];
+    if (format->kind == NB_FORMAT_INT)
+        return quantizer->activations == NB_ACTIVATIONS_F32 ? kernels->matmul_int_f32[format->bits]
+                                                            : kernels->matmul_int[format->bits];
+    if (format->kind == NB_FORMAT_TABLE)
+        return kernels->matmul_table;
+    return format == &nb_format_f32       ? kernels->matmul_f32
+           : format == &nb_format_f16     ? kernels->matmul_f16
+           : format == &nb_format_bf16    ? kernels->matmul_bf16
+           : format == &nb_format_f8_e4m3 ? kernels->matmul_f8_e4m3
+                                          : kernels->matmul_f8_e5m2;
+}
+
+/* Row groups [begin, end), outliers too. */
+static void multiply(const nb_kernels *kernels, const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
+                     size_t y_stride)
+{
+    kernel_for(kernels, w)(w, begin, end, x, y, y_stride);
+    if (w->outliers == NULL)
+        return;
+    const nb_acts outliers = {.n_tokens = x->n_tokens,
+                              .n_cols = w->outliers->n_cols,
+                              .f32 = x->outliers,
+                              .f32_stride = x->outlier_stride};
+    kernels->matmul_f16_more(w->outliers, begin, end, &outliers, y, y_stride);
+}
+
 typedef struct {
-    nb_matmul_fn *kernel;
+    const nb_kernels *kernels;
     const nb_packed *w;
     const nb_acts *x;
     float *y;
@@ -35,7 +68,7 @@ static void multiply_groups(void *user, size_t begin, size_t end, unsigned threa
 {
     (void)thread;
     const matmul_job *job = user;
-    job->kernel(job->w, begin, end, job->x, job->y, job->y_stride);
+    multiply(job->kernels, job->w, begin, end, job->x, job->y, job->y_stride);
 }
 
 /* The activations of tokens [begin, end). */
@@ -44,6 +77,8 @@ static nb_acts some_tokens(const nb_acts *x, size_t begin, size_t end)
     nb_acts some = *x;
     some.n_tokens = end - begin;
     some.f32 += begin * x->f32_stride;
+    if (some.outliers != NULL)
+        some.outliers += begin * x->outlier_stride;
     if (some.blocks != NULL)
         some.blocks += begin * x->n_blocks;
     if (some.wide != NULL)
@@ -59,8 +94,8 @@ static void multiply_pieces(void *user, size_t begin, size_t end, unsigned threa
         const size_t group = piece / job->pieces_in_group * job->groups;
         const size_t token = piece % job->pieces_in_group * job->tokens;
         const nb_acts x = some_tokens(job->x, token, nb_min_size(token + job->tokens, job->x->n_tokens));
-        job->kernel(job->w, group, nb_min_size(group + job->groups, job->w->n_row_groups), &x,
-                    job->y + token * job->y_stride, job->y_stride);
+        multiply(job->kernels, job->w, group, nb_min_size(group + job->groups, job->w->n_row_groups), &x,
+                 job->y + token * job->y_stride, job->y_stride);
     }
 }
 
@@ -84,23 +119,6 @@ static void multiply_many(nb_pool *pool, matmul_job *job)
     nb_parallel(pool, nb_div_up(n_groups, job->groups) * job->pieces_in_group, 1, multiply_pieces, job);
 }
 
-static nb_matmul_fn *kernel_for(const nb_kernels *kernels, const nb_packed *w)
-{
-    const nb_quantizer *quantizer = &w->quantizer;
-    const nb_format *format = quantizer->format;
-    if (w->layout != NULL)
-        return (quantizer->activations == NB_ACTIVATIONS_F32 ? kernels->matmul_block_f32
-                                                             : kernels->matmul_block)[w->layout->id];
-    if (format->kind == NB_FORMAT_INT)
-        return quantizer->activations == NB_ACTIVATIONS_F32 ? kernels->matmul_int_f32[format->bits]
-                                                            : kernels->matmul_int[format->bits];
-    return format == &nb_format_f32       ? kernels->matmul_f32
-           : format == &nb_format_f16     ? kernels->matmul_f16
-           : format == &nb_format_bf16    ? kernels->matmul_bf16
-           : format == &nb_format_f8_e4m3 ? kernels->matmul_f8_e4m3
-                                          : kernels->matmul_f8_e5m2;
-}
-
 /* NIBBLE_VERIFY=1: the same rows by the definition, compared bit for bit. A difference is a bug in a kernel,
  * nothing that a caller could handle, so it ends the program with what is needed to find it. */
 static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts *x, const float *y,
@@ -111,7 +129,7 @@ static void verify(const nb_kernels *kernels, const nb_packed *w, const nb_acts 
         return; /* nothing to compare with; the result itself is fine */
     for (size_t t = 0; t < x->n_tokens; t++) {
         const nb_acts one = some_tokens(x, t, t + 1);
-        kernel_for(nb_kernels_at(0), w)(w, 0, w->n_row_groups, &one, want, w->n_rows);
+        multiply(nb_kernels_at(0), w, 0, w->n_row_groups, &one, want, w->n_rows);
         for (size_t row = 0; row < w->n_rows; row++)
             if (memcmp(&want[row], &y[t * y_stride + row], sizeof *want) != 0) {
                 fprintf(stderr,
@@ -141,10 +159,9 @@ void nb_matmul(nb_context *context, const nb_packed *w, const nb_acts *x, float 
 {
     const nb_kernels *kernels = context->kernels;
     count_work(context, w, x);
-    matmul_job job = {
-        .kernel = kernel_for(kernels, w), .w = w, .x = x, .y = y, .y_stride = y_stride};
+    matmul_job job = {.kernels = kernels, .w = w, .x = x, .y = y, .y_stride = y_stride};
     if (nb_pool_size(context->pool) == 1 || work_of(w, x->n_tokens) < SMALL_WORK)
-        job.kernel(w, 0, w->n_row_groups, x, y, y_stride);
+        multiply(kernels, w, 0, w->n_row_groups, x, y, y_stride);
     else if (x->n_tokens < MANY_TOKENS)
         nb_parallel(context->pool, w->n_row_groups, kernels->row_group_grain, multiply_groups, &job);
     else
@@ -168,8 +185,7 @@ static void multiply_parts(void *user, size_t begin, size_t end, unsigned thread
     for (const nb_matmul_part *part = job->parts; part < job->parts + job->n_parts && end > 0; part++) {
         const size_t n = part->w->n_row_groups, last = nb_min_size(end, n);
         if (begin < last)
-            kernel_for(job->kernels, part->w)(part->w, begin, last, job->x, part->y,
-                                                          part->y_stride);
+            multiply(job->kernels, part->w, begin, last, job->x, part->y, part->y_stride);
         begin -= nb_min_size(begin, n);
         end -= last;
     }

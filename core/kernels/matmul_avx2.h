@@ -64,6 +64,21 @@ INLINE __m128i load_64(const void *p)
     return _mm_loadl_epi64(p);
 }
 
+typedef struct {
+    vf low, high;
+} vf_table;
+INLINE vf_table vf_table_load(const float *levels)
+{
+    return (vf_table){vf_load(levels), vf_load(levels + 8)};
+}
+/* Three bits of an index count in either half; the fourth, moved to the sign, chooses between them. */
+INLINE vf vf_table_at(vf_table table, vi line, int shift)
+{
+    const vi index = (vi)((u32_lanes)line >> shift), half = (vi)((u32_lanes)line << (28 - shift));
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.low, index), _mm256_permutevar8x32_ps(table.high, index),
+                            _mm256_castsi256_ps(half));
+}
+
 INLINE vf vf_load_f16(const uint8_t *p)
 {
     return _mm256_cvtph_ps(load_128(p));

@@ -74,6 +74,17 @@ INLINE vf vf_canonical(vf value)
     return _mm512_mask_mov_ps(value, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q), nans());
 }
 
+typedef vf vf_table;
+INLINE vf_table vf_table_load(const float *levels)
+{
+    return vf_load(levels);
+}
+/* Only the low four bits of an index count. */
+INLINE vf vf_table_at(vf_table table, vi line, int shift)
+{
+    return _mm512_permutexvar_ps((vi)((u32_lanes)line >> shift), table);
+}
+
 INLINE vf vf_load_f16(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));

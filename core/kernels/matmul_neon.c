@@ -70,6 +70,23 @@ INLINE vf vf_canonical(vf value)
     return vbslq_f32(vceqq_f32(value, value), value, nans());
 }
 
+typedef uint8x16x4_t vf_table;
+INLINE vf_table vf_table_load(const float *levels)
+{
+    vf_table table;
+    for (int i = 0; i < 4; i++)
+        table.val[i] = vreinterpretq_u8_f32(vf_load(levels + 4 * i));
+    return table;
+}
+/* The four bytes of entry i are bytes 4 i to 4 i + 3. */
+INLINE vf vf_table_at(vf_table table, vi line, int shift)
+{
+    const uint32x4_t moved = vshlq_u32(vreinterpretq_u32_s32(line), vdupq_n_s32(-shift));
+    const uint32x4_t index = vmulq_n_u32(vandq_u32(moved, vdupq_n_u32(15)), 0x04040404);
+    const uint8x16_t bytes = vreinterpretq_u8_u32(vaddq_u32(index, vdupq_n_u32(0x03020100)));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(table, bytes));
+}
+
 INLINE vf vf_load_f16(const uint8_t *p)
 {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)(const void *)p)));

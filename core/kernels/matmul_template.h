@@ -7,6 +7,8 @@
  *   FLOAT_GROUPS, FLOAT_TOKENS   the tile for many tokens; its sums fit the registers
  *   INT_DIRECT_GROUPS(t), INT_GROUPS, INT_TOKENS   the same for int8 activations
  *   OWN_ZEROS, USES_WIDE, INT_PANEL_FAMILIES and what belongs to it: see matmul_template_int.h
+ *   vf_table         16 floats; vf_table_load(p); vf_table_at(table, line, shift) looks up bits [shift, shift + 4)
+ *                    of every lane of a line
  *   BLOCK_PANEL_FAMILIES and what belongs to it: see matmul_template_block.h
  *
  * One lane is one output and walks the columns forwards, alone. So tiles, blocks of columns (whose partial
@@ -123,11 +125,13 @@ INLINE void ask_for_next_sums(int strips, int tokens, const tile_out *out)
 #include "kernels/matmul_template_float.h"
 #include "kernels/matmul_template_int.h"
 #include "kernels/matmul_template_block.h"
+#include "kernels/matmul_template_table.h"
 
 static void fill_matmul(nb_kernels *k, void (*quantize_acts)(const float *, size_t, nb_act_block *, int16_t *))
 {
     k->matmul_f32 = matmul_f32;
     k->matmul_f16 = matmul_f16;
+    k->matmul_f16_more = matmul_f16_more;
     k->matmul_bf16 = matmul_bf16;
     k->matmul_f8_e4m3 = matmul_f8_e4m3;
     k->matmul_f8_e5m2 = matmul_f8_e5m2;
@@ -139,6 +143,7 @@ static void fill_matmul(nb_kernels *k, void (*quantize_acts)(const float *, size
         k->matmul_int[bits] = ints[bits - 2];
         k->matmul_int_f32[bits] = ints_f32[bits - 2];
     }
+    k->matmul_table = matmul_table;
     fill_matmul_block(k);
     k->quantize_acts = quantize_acts;
     k->wants_wide = USES_WIDE;

@@ -440,7 +440,7 @@ INLINE void fill_block_decoded(const block_traits k, const nb_packed *w, size_t 
     static void matmul_##NAME##_f32(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,        \
                                     size_t y_stride)                                                                 \
     {                                                                                                                \
-        float_by_panels(fill_##NAME, w, begin, end, x, y, y_stride);                                                 \
+        float_by_panels(fill_##NAME, true, w, begin, end, x, y, y_stride);                                                 \
     }
 BLOCK_FORMATS(BLOCK_MATMUL)
 

@@ -48,15 +48,16 @@ INLINE void float_tile(float_load load, bool from_memory, int groups, int tokens
 
 /* --- few tokens: straight from the packed codes --- */
 
-INLINE void float_direct(float_load load, int tokens, const nb_packed *w, size_t begin, size_t end, const nb_acts *x,
-                         float *y, size_t y_stride)
+/* first: from 0, not from what y holds. */
+INLINE void float_direct(float_load load, int tokens, bool first, const nb_packed *w, size_t begin, size_t end,
+                         const nb_acts *x, float *y, size_t y_stride)
 {
-    const tile_ends ends = {true, true, w->quantizer.format->needs_scale, w->tensor_scale};
+    const tile_ends ends = {first, true, w->quantizer.format->needs_scale, w->tensor_scale};
     tile_spare spare;
     size_t group = begin;
 #define DIRECT_PASS(GROUPS)                                                                                          \
     for (; group + (GROUPS) <= end; group += (GROUPS)) {                                                             \
-        tile_out out = enter_tile(w, group, (GROUPS), tokens, true, y, y_stride, spare);                            \
+        tile_out out = enter_tile(w, group, (GROUPS), tokens, first, y, y_stride, spare);                           \
         float_tile(load, true, (GROUPS), tokens, w->n_cols, w->codes + group * w->row_group_bytes,                  \
                    w->row_group_bytes, x->f32, x->f32_stride, &out, &ends);                                         \
         leave_tile(&out, tokens);                                                                                    \
@@ -155,8 +156,8 @@ static nb_fetch float_fetch_next(const float_pass *p, size_t end)
 
 /* All tokens over [begin, end), panel by panel. f32 is copied into one too: its row groups lie apart by what may
  * be a power of two, and would meet in a few sets of the cache. */
-static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begin, size_t end, const nb_acts *x,
-                            float *y, size_t y_stride)
+static void float_by_panels(fill_panel_fn *fill, bool first, const nb_packed *w, size_t begin, size_t end,
+                            const nb_acts *x, float *y, size_t y_stride)
 {
     _Alignas(64) float panel[PANEL_GROUPS * GROUP_FLOATS];
     float_pass p = {.w = w, .x = x, .y = y, .y_stride = y_stride, .panel = panel};
@@ -166,7 +167,7 @@ static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begi
         p.n_groups = nb_min_size(end - p.group, PANEL_GROUPS);
         for (p.k = 0; p.k < w->n_cols; p.k += p.n) {
             p.n = nb_min_size(w->n_cols - p.k, PANEL_COLUMNS);
-            p.ends.first = p.k == 0;
+            p.ends.first = first && p.k == 0;
             p.ends.last = p.k + p.n == w->n_cols;
             for (size_t g = 0; g < p.n_groups; g++)
                 fill(w, p.group + g, p.k, p.n, panel + g * GROUP_FLOATS);
@@ -187,16 +188,21 @@ static void float_by_panels(fill_panel_fn *fill, const nb_packed *w, size_t begi
             vf_store(panel + s * LANES, load_weights(LOAD, codes + s * strip_bytes));                                \
     }
 #define FLOAT_MATMUL(NAME, LOAD, FILL)                                                                               \
+    static void NAME##_from(bool first, const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,    \
+                            size_t y_stride)                                                                         \
+    {                                                                                                                \
+        switch (x->n_tokens) {                                                                                       \
+        case 1: float_direct(LOAD, 1, first, w, begin, end, x, y, y_stride); break;                                  \
+        case 2: float_direct(LOAD, 2, first, w, begin, end, x, y, y_stride); break;                                  \
+        case 3: float_direct(LOAD, 3, first, w, begin, end, x, y, y_stride); break;                                  \
+        case 4: float_direct(LOAD, 4, first, w, begin, end, x, y, y_stride); break;                                  \
+        default: float_by_panels(FILL, first, w, begin, end, x, y, y_stride);                                        \
+        }                                                                                                            \
+    }                                                                                                                \
     static void matmul_##NAME(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,              \
                               size_t y_stride)                                                                       \
     {                                                                                                                \
-        switch (x->n_tokens) {                                                                                       \
-        case 1: float_direct(LOAD, 1, w, begin, end, x, y, y_stride); break;                                         \
-        case 2: float_direct(LOAD, 2, w, begin, end, x, y, y_stride); break;                                         \
-        case 3: float_direct(LOAD, 3, w, begin, end, x, y, y_stride); break;                                         \
-        case 4: float_direct(LOAD, 4, w, begin, end, x, y, y_stride); break;                                         \
-        default: float_by_panels(FILL, w, begin, end, x, y, y_stride);                                               \
-        }                                                                                                            \
+        NAME##_from(true, w, begin, end, x, y, y_stride);                                                            \
     }
 FLOAT_FILL(fill_f32, LOAD_F32)
 FLOAT_FILL(fill_f16, LOAD_F16)
@@ -208,3 +214,9 @@ FLOAT_MATMUL(f16, LOAD_F16, fill_f16)
 FLOAT_MATMUL(bf16, LOAD_BF16, fill_bf16)
 FLOAT_MATMUL(f8_e4m3, LOAD_E4M3, fill_e4m3)
 FLOAT_MATMUL(f8_e5m2, LOAD_E5M2, fill_e5m2)
+
+/* On top of what y holds: the columns of LLM.int8() that stay f16. */
+static void matmul_f16_more(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+{
+    f16_from(false, w, begin, end, x, y, y_stride);
+}

@@ -373,7 +373,7 @@ INLINE void fill_decoded(int bits, const nb_packed *w, size_t group, size_t k, s
     static void matmul_int##BITS##_f32(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,     \
                                        size_t y_stride)                                                              \
     {                                                                                                                \
-        float_by_panels(fill_int##BITS, w, begin, end, x, y, y_stride);                                              \
+        float_by_panels(fill_int##BITS, true, w, begin, end, x, y, y_stride);                                              \
     }
 INT_MATMUL(2)
 INT_MATMUL(3)

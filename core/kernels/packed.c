@@ -16,6 +16,10 @@ static unsigned bits_of(const nb_packed *packed)
 {
     return packed->quantizer.format->bits;
 }
+static bool is_table(const nb_packed *packed)
+{
+    return packed->quantizer.format->kind == NB_FORMAT_TABLE;
+}
 static bool is_block(const nb_packed *packed)
 {
     return packed->layout != NULL;
@@ -27,7 +31,7 @@ static bool has_zeros(const nb_packed *packed)
 
 /* --- create and destroy --- */
 
-/* Fills in the strides and counts; false if a size does not fit. */
+/* Fills in the strides and counts (INT's are TABLE's too); false if a size does not fit. */
 static bool lay_out_float(nb_packed *packed)
 {
     size_t bytes;
@@ -67,6 +71,22 @@ static bool lay_out_blocks(nb_packed *packed)
            nb_mul_size(packed->n_cols / layout->format->block_size, packed->record_bytes, &packed->record_stride);
 }
 
+static size_t n_nested(const nb_packed *packed)
+{
+    return nb_n_nested(packed->n_rows * packed->n_scales);
+}
+
+/* The codes are more bytes than the scales, so nothing overflows. */
+static bool allocate_table_scales(nb_packed *packed, size_t *n_bytes)
+{
+    const bool twice = packed->quantizer.double_scales;
+    const size_t n = packed->n_row_groups * packed->scale_stride, n_floats = twice ? n_nested(packed) : n;
+    packed->scales = nb_aligned_calloc(n_floats, sizeof(float));
+    packed->scale_codes = twice ? nb_aligned_calloc(n, 1) : NULL;
+    *n_bytes = n_floats * sizeof(float) + (twice ? n + sizeof packed->scale_offset : 0);
+    return packed->scales != NULL && (packed->scale_codes != NULL || !twice);
+}
+
 static bool allocate(nb_packed *packed)
 {
     size_t code_bytes, scales = 0, zeros = 0, scale_bytes = 0;
@@ -93,6 +113,8 @@ static bool allocate(nb_packed *packed)
         if (packed->scales == NULL || packed->zeros == NULL)
             return false;
     }
+    if (is_table(packed) && !allocate_table_scales(packed, &scale_bytes))
+        return false;
     packed->n_bytes = code_bytes + scale_bytes + zeros;
     return true;
 }
@@ -133,9 +155,9 @@ nb_status nb_packed_create(const nb_quantizer *quantizer, size_t n_rows, size_t 
                           .n_row_groups = nb_div_up(n_rows, NB_ROWS),
                           .layout = layout,
                           .tensor_scale = 1.0f};
-    if (!(is_int(packed)     ? lay_out_int(packed)
-          : is_block(packed) ? lay_out_blocks(packed)
-                             : lay_out_float(packed)) ||
+    if (!(is_int(packed) || is_table(packed) ? lay_out_int(packed)
+          : is_block(packed)                 ? lay_out_blocks(packed)
+                                             : lay_out_float(packed)) ||
         !allocate(packed)) {
         nb_packed_destroy(&packed);
         return nb_fail(error, NB_ERR_MEMORY,
@@ -157,8 +179,24 @@ void nb_packed_destroy(nb_packed **packed)
     nb_aligned_free((*packed)->codes);
     nb_aligned_free((*packed)->scales);
     nb_aligned_free((*packed)->zeros);
+    nb_aligned_free((*packed)->scale_codes);
+    nb_packed_destroy(&(*packed)->outliers);
+    free((*packed)->outlier_columns);
     free(*packed);
     *packed = NULL;
+}
+
+nb_status nb_packed_add_outliers(nb_packed *packed, const uint32_t *columns, size_t n, nb_error *error)
+{
+    const nb_quantizer f16 = {.format = &nb_format_f16};
+    packed->outlier_columns = nb_calloc(n, sizeof *packed->outlier_columns);
+    if (packed->outlier_columns == NULL)
+        return nb_fail(error, NB_ERR_MEMORY, "not enough memory for a list of %zu columns", n);
+    memcpy(packed->outlier_columns, columns, n * sizeof *columns);
+    nb_status status = nb_packed_create(&f16, packed->n_rows, n, &packed->outliers, error);
+    if (status == NB_OK)
+        packed->n_bytes += packed->outliers->n_bytes + n * sizeof *columns;
+    return status;
 }
 
 /* --- INT: a block's 512 codes, quad after quad, to bit planes and back --- */
@@ -313,6 +351,62 @@ void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes
     }
 }
 
+/* --- TABLE --- */
+
+void nb_packed_set_table(nb_packed *packed, size_t row_group, const uint8_t *codes, const float *scales)
+{
+    const size_t n_rows = rows_in(packed, row_group), n_cols = packed->n_cols, n_scales = packed->n_scales;
+    const uint8_t none = (uint8_t)packed->quantizer.format->encode(0);
+    float *to = (float *)packed->scales + row_group * packed->scale_stride;
+    for (size_t r = 0; !packed->quantizer.double_scales && r < n_rows; r++)
+        for (size_t g = 0; g < n_scales; g++)
+            to[g * NB_ROWS + r] = scales[r * n_scales + g];
+    for (size_t b = 0; b < packed->n_blocks; b++) {
+        uint8_t quads[QUADS][QUAD_CODES];
+        const size_t n = nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK);
+        memset(quads, none, sizeof quads);
+        for (size_t r = 0; r < n_rows; r++)
+            for (size_t k = 0; k < n; k++)
+                quads[k / 4][4 * r + k % 4] = codes[r * n_cols + b * NB_BLOCK + k];
+        pack_block(4, quads, packed->codes + row_group * packed->row_group_bytes + b * 64 * 4);
+    }
+}
+
+void nb_packed_get_table(const nb_packed *packed, size_t row_group, uint8_t *codes, float *scales)
+{
+    const size_t n_rows = rows_in(packed, row_group), n_cols = packed->n_cols;
+    const uint8_t *blocks = packed->codes + row_group * packed->row_group_bytes;
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t b = 0; b < packed->n_blocks; b++) {
+            uint8_t row[NB_BLOCK];
+            unpack_row(4, blocks + b * 64 * 4, r, row);
+            memcpy(codes + r * n_cols + b * NB_BLOCK, row, nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK));
+        }
+        for (size_t g = 0; g < packed->n_scales; g++)
+            scales[r * packed->n_scales + g] = nb_packed_table_scale(packed, row_group * NB_ROWS + r, g);
+    }
+}
+
+void nb_packed_set_nested(nb_packed *packed, const uint8_t *codes, const float *nested, float offset)
+{
+    memcpy(packed->scales, nested, n_nested(packed) * sizeof *nested);
+    packed->scale_offset = offset;
+    for (size_t row = 0; row < packed->n_rows; row++)
+        for (size_t g = 0; g < packed->n_scales; g++)
+            packed->scale_codes[row / NB_ROWS * packed->scale_stride + g * NB_ROWS + row % NB_ROWS] =
+                codes[row * packed->n_scales + g];
+}
+
+float nb_packed_table_scale(const nb_packed *packed, size_t row, size_t scale_group)
+{
+    const size_t i = row / NB_ROWS * packed->scale_stride + scale_group * NB_ROWS + row % NB_ROWS;
+    const float *scales = packed->scales;
+    if (packed->scale_codes == NULL)
+        return scales[i];
+    return nb_nested_scale(packed->scale_codes[i], scales[(row * packed->n_scales + scale_group) / NB_NESTED_GROUP],
+                           packed->scale_offset);
+}
+
 /* --- BLOCK: a file's blocks to bit planes and records, and back --- */
 
 /* The record of a row group's block. */
@@ -456,6 +550,25 @@ static void decode_int_row(const nb_packed *packed, size_t row, float *out)
         for (size_t k = 0; k < n; k++)
             out[b * NB_BLOCK + k] = scale * (float)(codes[k] - zero);
     }
+    for (size_t i = 0; packed->outliers != NULL && i < packed->outliers->n_cols; i++) {
+        const uint8_t *column = packed->outliers->codes + row_group * packed->outliers->row_group_bytes;
+        nb_format_decode_row(&nb_format_f16, column + (i * NB_ROWS + r) * sizeof(uint16_t), 1,
+                             &out[packed->outlier_columns[i]]);
+    }
+}
+
+static void decode_table_row(const nb_packed *packed, size_t row, float *out)
+{
+    const float *levels = packed->quantizer.format->levels;
+    const uint8_t *blocks = packed->codes + row / NB_ROWS * packed->row_group_bytes;
+    for (size_t b = 0; b < packed->n_blocks; b++) {
+        uint8_t codes[NB_BLOCK];
+        const size_t n = nb_min_size(NB_BLOCK, packed->n_cols - b * NB_BLOCK);
+        const float scale = nb_packed_table_scale(packed, row, b / packed->blocks_per_scale);
+        unpack_row(4, blocks + b * 64 * 4, row % NB_ROWS, codes);
+        for (size_t k = 0; k < n; k++)
+            out[b * NB_BLOCK + k] = levels[codes[k]] * scale;
+    }
 }
 
 static void decode_block_row(const nb_packed *packed, size_t row, float *out)
@@ -495,6 +608,8 @@ void nb_packed_decode_row(const nb_packed *packed, size_t row, float *out)
         decode_block_row(packed, row, out);
     else if (is_int(packed))
         decode_int_row(packed, row, out);
+    else if (is_table(packed))
+        decode_table_row(packed, row, out);
     else
         decode_float_row(packed, row, out);
 }

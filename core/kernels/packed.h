@@ -16,6 +16,11 @@
  *   BLOCK           codes in the same bit planes, taken out of the file's blocks; back into the same blocks, byte for
  *                   byte (only a tq1_0 byte that no encoder writes comes back as the one that means the same).
  *
+ *   TABLE           codes in the 4-bit plane, as INT's.
+ *
+ * Scales, TABLE: per row group, per scale group, 16 f32, rows in order. Double quantization: as many bytes instead, and
+ * one f32 for each NB_NESTED_GROUP of them, counted through the matrix row by row.
+ *
  * Scales and zero points, INT: per row group, per scale group, 16 of each (f16 or f32; uint8), rows in order.
  * A scale group is `blocks_per_scale` blocks. PER_TENSOR keeps one such 16 for the whole matrix.
  *
@@ -26,6 +31,7 @@
 #define NB_KERNELS_PACKED_H
 
 #include "formats/blocks.h"
+#include "formats/tables.h"
 #include "kernels/block_layout.h"
 
 enum { NB_ROWS = 16 };
@@ -34,19 +40,23 @@ typedef struct nb_packed {
     nb_quantizer quantizer;
     size_t n_rows, n_cols;
     size_t n_row_groups;     /* of 16 rows */
-    size_t n_blocks;         /* INT and BLOCK: of 32 columns */
+    size_t n_blocks;         /* of 32 columns; not FLOAT */
     size_t row_group_bytes;  /* from one row group's codes to the next's */
-    size_t blocks_per_scale; /* INT */
-    size_t n_scales;         /* INT: scale groups in a row */
-    size_t scale_stride;     /* INT: from one row group's scales and zeros to the next's, in elements; 0 PER_TENSOR */
+    size_t blocks_per_scale; /* INT and TABLE */
+    size_t n_scales;         /* INT and TABLE: scale groups in a row */
+    size_t scale_stride;     /* INT and TABLE: from one row group's scales and zeros to the next's, in elements; 0 PER_TENSOR */
     const nb_block_layout *layout; /* BLOCK, else NULL */
     size_t record_bytes;     /* BLOCK */
     size_t record_stride;    /* BLOCK: from one row group's records to the next's, in bytes */
     uint8_t *codes;          /* 64-byte aligned */
-    void *scales;            /* INT: uint16_t f16 or float; BLOCK: records */
+    void *scales;            /* INT: uint16_t f16 or float; BLOCK: records; TABLE: float, one for each scale or nested */
     uint8_t *zeros;          /* INT: z + 2^(bits-1); for absmax a single shared 16 with stride 0 */
     size_t zero_stride;      /* INT: as scale_stride, for zeros; with absmax 0 and n_scales ignored */
     float tensor_scale;      /* f8: what decoded codes are multiplied by; else 1 */
+    uint8_t *scale_codes;    /* TABLE with double quantization, else NULL */
+    float scale_offset;      /* what is added to scales of scale_codes */
+    struct nb_packed *outliers; /* INT: f16 [n_rows, n of them]; their codes stand for 0. NULL: there are none */
+    uint32_t *outlier_columns;  /* which columns those are, ascending */
     size_t n_bytes;          /* all of the buffers above */
 } nb_packed;
 
@@ -62,6 +72,9 @@ void nb_packed_destroy(nb_packed **packed);
 void nb_packed_set_int(nb_packed *packed, size_t row_group, const uint8_t *codes, const float *scales,
                        const uint8_t *zeros);
 void nb_packed_get_int(const nb_packed *packed, size_t row_group, uint8_t *codes, float *scales, uint8_t *zeros);
+/* Columns to be kept in f16 beside the codes (LLM.int8()): n of them, ascending. The caller sets w->outliers, and codes
+ * of these columns that stand for 0. */
+nb_status nb_packed_add_outliers(nb_packed *packed, const uint32_t *columns, size_t n, nb_error *error);
 /* One row group, FLOAT. rows: the codes of its first row, row_bytes apart, in the packed format. */
 void nb_packed_set_float(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes);
 void nb_packed_get_float(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes);
@@ -70,14 +83,22 @@ void nb_packed_get_float(const nb_packed *packed, size_t row_group, void *rows, 
 void nb_packed_set_blocks(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes);
 void nb_packed_get_blocks(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes);
 
-/* Either of them: rows as in a file, FLOAT or BLOCK. */
+/* One row group, TABLE: codes [16][n_cols]; scales [16][n_scales] (not looked at with double quantization). */
+void nb_packed_set_table(nb_packed *packed, size_t row_group, const uint8_t *codes, const float *scales);
+void nb_packed_get_table(const nb_packed *packed, size_t row_group, uint8_t *codes, float *scales);
+/* With double quantization, of the whole matrix: [n_rows][n_scales] codes, their nested scales and offset. */
+void nb_packed_set_nested(nb_packed *packed, const uint8_t *codes, const float *nested, float offset);
+/* The scale of a row's scale group, TABLE. */
+float nb_packed_table_scale(const nb_packed *packed, size_t row, size_t scale_group);
+
+/* FLOAT or BLOCK: rows as in a file, FLOAT or BLOCK. */
 void nb_packed_set_rows(nb_packed *packed, size_t row_group, const void *rows, size_t row_bytes);
 void nb_packed_get_rows(const nb_packed *packed, size_t row_group, void *rows, size_t row_bytes);
 
 /* scale_w and min_w of a row's sub-block. */
 void nb_packed_block_scale(const nb_packed *packed, size_t row, size_t sub_block, float *scale_w, float *min_w);
 
-/* The numbers that a row stands for: out[n_cols]. w = tensor_scale * decode(code), or scale * (u - z), or of BLOCK what
+/* The numbers that a row stands for: out[n_cols]. w = tensor_scale * decode(code), or scale * (u - z), level * scale, or of BLOCK what
  * its format's decode_row says. */
 void nb_packed_decode_row(const nb_packed *packed, size_t row, float *out);
 

@@ -22,15 +22,15 @@ static size_t last_row(const nb_packed *w, size_t group_end)
 
 /* --- FLOAT: acc = fma(decode(w), x, acc), columns forwards --- */
 
-static void matmul_float(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
-                         size_t y_stride)
+static void matmul_float_from(bool first, const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x,
+                              float *y, size_t y_stride)
 {
     const nb_format *format = w->quantizer.format;
     const size_t code_bytes = format->bits / 8;
     for (size_t t = 0; t < x->n_tokens; t++)
         for (size_t row = group_begin * NB_ROWS; row < last_row(w, group_end); row++) {
             const uint8_t *code = w->codes + row / NB_ROWS * w->row_group_bytes + row % NB_ROWS * code_bytes;
-            float acc = 0.0f;
+            float acc = first ? 0.0f : y[t * y_stride + row];
             for (size_t k = 0; k < w->n_cols; k++, code += NB_ROWS * code_bytes) {
                 uint32_t bits = 0;
                 memcpy(&bits, code, code_bytes);
@@ -40,6 +40,18 @@ static void matmul_float(const nb_packed *w, size_t group_begin, size_t group_en
                 acc = w->tensor_scale * acc;
             y[t * y_stride + row] = canonical(acc);
         }
+}
+
+static void matmul_float(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                         size_t y_stride)
+{
+    matmul_float_from(true, w, group_begin, group_end, x, y, y_stride);
+}
+
+static void matmul_f16_more(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                            size_t y_stride)
+{
+    matmul_float_from(false, w, group_begin, group_end, x, y, y_stride);
 }
 
 /* --- INT: codes, scales and zero points as packed.h lays them out --- */
@@ -108,6 +120,26 @@ static void matmul_int_f32(const nb_packed *w, size_t group_begin, size_t group_
                 size_t b = k / NB_BLOCK;
                 int code = code_at(bits, codes, b, k % NB_BLOCK, row % NB_ROWS) - zero_at(w, row, b);
                 acc = fmaf(scale_at(w, row, b) * (float)code, x->f32[t * x->f32_stride + k], acc);
+            }
+            y[t * y_stride + row] = canonical(acc);
+        }
+}
+
+/* --- TABLE: w = level * scale --- */
+
+static void matmul_table(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                         size_t y_stride)
+{
+    const float *levels = w->quantizer.format->levels;
+    for (size_t t = 0; t < x->n_tokens; t++)
+        for (size_t row = group_begin * NB_ROWS; row < last_row(w, group_end); row++) {
+            const uint8_t *codes = w->codes + row / NB_ROWS * w->row_group_bytes;
+            float acc = 0.0f, scale = 0.0f;
+            for (size_t k = 0; k < w->n_cols; k++) {
+                if (k % NB_BLOCK == 0)
+                    scale = nb_packed_table_scale(w, row, k / NB_BLOCK / w->blocks_per_scale);
+                const int code = code_at(4, codes, k / NB_BLOCK, k % NB_BLOCK, row % NB_ROWS);
+                acc = fmaf(levels[code] * scale, x->f32[t * x->f32_stride + k], acc);
             }
             y[t * y_stride + row] = canonical(acc);
         }
@@ -214,6 +246,8 @@ void nb_kernels_fill_matmul_scalar(nb_kernels *k)
         k->matmul_block[id] = matmul_block;
         k->matmul_block_f32[id] = matmul_block_f32;
     }
+    k->matmul_f16_more = matmul_f16_more;
+    k->matmul_table = matmul_table;
     k->quantize_acts = quantize_acts;
     k->wants_wide = false;
     k->row_group_grain = 1;

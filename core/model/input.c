@@ -29,6 +29,7 @@ void nb_input_destroy(nb_input **input)
     free((*input)->scales);
     free((*input)->order);
     free((*input)->swaps);
+    free((*input)->outliers);
     free(*input);
     *input = NULL;
 }
@@ -123,6 +124,22 @@ nb_status nb_input_set_order(nb_input *input, const uint32_t *order, nb_error *e
     return status;
 }
 
+nb_status nb_input_set_outliers(nb_input *input, const uint32_t *columns, size_t n, nb_error *error)
+{
+    for (size_t i = 0; i < n; i++)
+        if (columns[i] >= input->n_cols || (i > 0 && columns[i] <= columns[i - 1]))
+            return nb_fail(error, NB_ERR_ARGUMENT, "outliers of %zu columns: they ascend, and column %u does not belong",
+                           input->n_cols, (unsigned)columns[i]);
+    uint32_t *copy = nb_calloc(n, sizeof *copy);
+    if (!copy)
+        return no_memory(input, error);
+    memcpy(copy, columns, n * sizeof *copy);
+    free(input->outliers);
+    input->outliers = copy;
+    input->n_outliers = n;
+    return NB_OK;
+}
+
 nb_status nb_input_set_static(nb_input *input, float scale, nb_error *error)
 {
     char text[32];
@@ -147,7 +164,8 @@ bool nb_input_equal(const nb_input *a, const nb_input *b)
     return a->n_cols == b->n_cols && a->hadamard == b->hadamard && a->scaling == b->scaling &&
            (a->scaling != NB_INPUT_STATIC || a->scale == b->scale) && strcmp(a->what, b->what) == 0 &&
            same(a->divisors, b->divisors, n_bytes) && same(a->signs, b->signs, n_bytes) &&
-           same(a->scales, b->scales, n_bytes) && same(a->order, b->order, n_bytes);
+           same(a->scales, b->scales, n_bytes) && same(a->order, b->order, n_bytes) &&
+           a->n_outliers == b->n_outliers && same(a->outliers, b->outliers, a->n_outliers * sizeof *a->outliers);
 }
 
 bool nb_input_has_basis(const nb_input *input)
@@ -211,12 +229,18 @@ char *nb_input_describe(const nb_input *input, char *text, size_t size)
     if (input->divisors)
         add_words(text, size, "columns scaled");
     if (input->hadamard) {
-        snprintf(words, sizeof words, "rotated in blocks of %u%s%s%s", (unsigned)input->hadamard, is_static ? "" : open,
-                 is_static ? "" : input->what, is_static ? "" : close);
+        const bool says = !is_static && !input->outliers;
+        snprintf(words, sizeof words, "rotated in blocks of %u%s%s%s", (unsigned)input->hadamard, says ? open : "",
+                 says ? input->what : "", says ? close : "");
         add_words(text, size, words);
     }
     if (input->order)
         add_words(text, size, "columns reordered");
+    if (input->outliers) {
+        snprintf(words, sizeof words, "%zu column%s in f16%s%s%s", input->n_outliers, input->n_outliers == 1 ? "" : "s", open,
+                 input->what, close);
+        add_words(text, size, words);
+    }
     return text;
 }
 

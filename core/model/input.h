@@ -6,6 +6,7 @@
  *   hadamard        H (signs * x), block by block            H (signs * w); H is orthogonal and its own inverse
  *   scales s        x[k] / s[k], the channels' static scales w[k] * s[k]
  *   order           column j is x's column order[j]          the same
+ *   outliers        0 in the int8 blocks; beside them f32  0 in the codes; beside them f16
  *   scaling         where the int8 blocks get their scales
  *
  * in this order, in f32. Divisors and hadamard are a basis that stays when the tensor is quantized anew; the rest
@@ -37,6 +38,8 @@ typedef struct nb_input {
     float *scales;     /* [n_cols], positive; or NULL */
     uint32_t *order;   /* [n_cols], a permutation; or NULL */
     uint32_t *swaps;   /* [n_cols]: the same, as exchanges of column j with column swaps[j], j forwards */
+    uint32_t *outliers; /* [n_outliers], ascending: columns (of what the steps before leave) that are no int8; or NULL */
+    size_t n_outliers;
     nb_input_scaling scaling;
     float scale;              /* NB_INPUT_STATIC */
     char what[NB_INPUT_WHAT]; /* where it comes from: "mse of calibration.txt, 4,096 tokens"; "" if nothing is to say */
@@ -47,12 +50,13 @@ typedef struct nb_input {
 nb_input *nb_input_create(size_t n_cols);
 void nb_input_destroy(nb_input **input);
 /* Each copies, and refuses what cannot be: a divisor that is not positive and finite, a block that is no power of two
- * or does not divide the columns, an order that is no permutation. */
+ * or does not divide the columns, an order that is no permutation, outliers that do not ascend. */
 nb_status nb_input_set_divisors(nb_input *input, const float *divisors, nb_error *error);
 /* Random signs of that seed; seed 0: all are 1. */
 nb_status nb_input_set_hadamard(nb_input *input, uint32_t block, uint64_t seed, nb_error *error);
 nb_status nb_input_set_scales(nb_input *input, const float *scales, nb_error *error);
 nb_status nb_input_set_order(nb_input *input, const uint32_t *order, nb_error *error);
+nb_status nb_input_set_outliers(nb_input *input, const uint32_t *columns, size_t n, nb_error *error);
 nb_status nb_input_set_static(nb_input *input, float scale, nb_error *error);
 
 bool nb_input_equal(const nb_input *a, const nb_input *b);

@@ -22,7 +22,7 @@ bool nb_tensor_wants_int8(const nb_tensor *tensor, nb_weights which)
 {
     if (runs_source(tensor, which))
         return tensor->source_format->kind != NB_FORMAT_FLOAT;
-    return tensor->quantizer.format->kind != NB_FORMAT_FLOAT && tensor->quantizer.activations != NB_ACTIVATIONS_F32;
+    return nb_quantizer_wants_int8(&tensor->quantizer);
 }
 
 /* What is done to x before it meets this tensor; NULL: nothing. */
@@ -120,12 +120,26 @@ typedef struct input_job {
     float *rows;
 } input_job;
 
+/* Outliers go beside the rows, and are 0 in them. */
+static void part_outliers(const input_job *job, size_t token, float *row)
+{
+    const nb_input *input = job->input;
+    float *outliers = job->rows + job->x->n_tokens * job->x->n_cols + token * input->n_outliers;
+    for (size_t i = 0; i < input->n_outliers; i++) {
+        outliers[i] = row[input->outliers[i]];
+        row[input->outliers[i]] = 0.0f;
+    }
+}
+
 static void apply_tokens(void *user, size_t begin, size_t end, unsigned thread)
 {
     (void)thread;
     const input_job *job = user;
-    for (size_t t = begin; t < end; t++)
-        nb_input_apply(job->input, job->x->f32 + t * job->x->f32_stride, job->rows + t * job->x->n_cols);
+    for (size_t t = begin; t < end; t++) {
+        float *row = job->rows + t * job->x->n_cols;
+        nb_input_apply(job->input, job->x->f32 + t * job->x->f32_stride, row);
+        part_outliers(job, t, row);
+    }
 }
 
 static nb_status reserve_rows(nb_model *model, size_t n_tokens, size_t n_cols, nb_error *error)
@@ -149,14 +163,18 @@ static nb_status prepare_input(nb_model *model, const nb_input *input, const nb_
     nb_status status = NB_OK;
     const float *rows = x->f32;
     size_t stride = x->f32_stride;
-    if (nb_input_moves(input)) {
-        status = reserve_rows(model, x->n_tokens, x->n_cols, error);
+    nb_acts *acts = &model->input_acts.acts;
+    acts->outliers = NULL;
+    if (nb_input_moves(input) || input->n_outliers > 0) {
+        status = reserve_rows(model, x->n_tokens, x->n_cols + input->n_outliers, error);
         if (status != NB_OK)
             return status;
         input_job job = {input, x, model->input_rows};
         nb_parallel(model->context->pool, x->n_tokens, 1 + (16 << 10) / x->n_cols, apply_tokens, &job);
         rows = model->input_rows;
         stride = x->n_cols;
+        acts->outliers = input->n_outliers > 0 ? rows + x->n_tokens * x->n_cols : NULL;
+        acts->outlier_stride = input->n_outliers;
     }
     if (!int8 || input->scaling == NB_INPUT_BLOCKS)
         return nb_acts_prepare(model->context, &model->input_acts, rows, x->n_tokens, x->n_cols, stride, int8, error);

@@ -74,7 +74,7 @@ nb_status nb_activation_input(const nb_model *model, size_t tensor, nb_activatio
 
 static nb_status check_quantizer(const nb_quantizer *q, nb_activation_mode mode, nb_error *error)
 {
-    if (mode == NB_ACTIVATION_BLOCKS || (q->format->kind != NB_FORMAT_FLOAT && q->activations != NB_ACTIVATIONS_F32))
+    if (mode == NB_ACTIVATION_BLOCKS || nb_quantizer_wants_int8(q))
         return NB_OK;
     return nb_fail(error, NB_ERR_ARGUMENT,
                    "%s multiplies activations as f32: only formats of integers can have them in int8", q->format->name);
@@ -103,7 +103,7 @@ static nb_status check_activate(const nb_model *model, const nb_tensor *t, nb_ac
 {
     if (t->is_vector)
         return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector, which multiplies nothing", t->name);
-    if (t->simulated || t->quantizer.format->kind == NB_FORMAT_FLOAT || t->quantizer.activations == NB_ACTIVATIONS_F32)
+    if (t->simulated || !nb_quantizer_wants_int8(&t->quantizer))
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "%s computes with f32 activations: quantize it to integers first, as in quantize %s absmax",
                        t->name, t->name);
@@ -113,6 +113,20 @@ static nb_status check_activate(const nb_model *model, const nb_tensor *t, nb_ac
                        "one scale for the tensor",
                        t->name, t->made->provenance);
     return nb_change_check_source(model, t, error);
+}
+
+/* Columns in f16 stay so, with scales that follow the token. */
+static nb_status keep_outliers(const nb_tensor *t, nb_activation_mode mode, nb_input **input, nb_error *error)
+{
+    if (!t->input || !t->input->outliers)
+        return NB_OK;
+    if (mode != NB_ACTIVATION_BLOCKS && mode != NB_ACTIVATION_TOKENS)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s keeps columns of outliers in f16, which static scales are not made for: take token", t->name);
+    if (!*input && !(*input = nb_input_create(t->n_cols)))
+        return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for its activations", t->name);
+    memcpy((*input)->what, t->input->what, sizeof (*input)->what);
+    return nb_input_set_outliers(*input, t->input->outliers, t->input->n_outliers, error);
 }
 
 static nb_status plan_activation(nb_model *model, size_t index, nb_activation_mode mode,
@@ -125,6 +139,8 @@ static nb_status plan_activation(nb_model *model, size_t index, nb_activation_mo
     if (status == NB_OK)
         status = nb_activation_input(model, index, mode, calibration, observer, t->input ? t->input->order : NULL, &input,
                                      error);
+    if (status == NB_OK && (status = keep_outliers(t, mode, &input, error)) != NB_OK)
+        nb_input_destroy(&input);
     if (status != NB_OK)
         return status;
     const bool rounds = (input && input->scales) || (t->input && t->input->scales);

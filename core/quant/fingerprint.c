@@ -142,7 +142,7 @@ static nb_status hash_stored_as(nb_model *model, nb_session *session, const nb_s
     return status == NB_OK ? hash_pass(session, hash, error) : status;
 }
 
-/* Every format; an INT one with both schemes, both kinds of activations, and the granularities in turn. */
+/* Every format; a TABLE one in two sizes of group; an INT one with both schemes, both kinds of activations, and the granularities in turn. */
 static nb_status hash_format(nb_model *model, nb_session *session, const nb_scope *scope,
                              const nb_format *format, uint64_t *hash, nb_error *error)
 {
@@ -152,6 +152,12 @@ static nb_status hash_format(nb_model *model, nb_session *session, const nb_scop
     if (format->kind == NB_FORMAT_FLOAT)
         return hash_stored_as(model, session, scope, &q, hash, error);
     nb_status status = NB_OK;
+    if (format->kind == NB_FORMAT_TABLE) {
+        q = nb_quantizer_of(format);
+        for (unsigned i = 0; status == NB_OK && i < 2; i++, q.double_scales = true, q.group = 32)
+            status = hash_stored_as(model, session, scope, &q, hash, error);
+        return status;
+    }
     for (unsigned i = 0; status == NB_OK && i < 4; i++) {
         q.scheme = i / 2 ? NB_SCHEME_ZEROPOINT : NB_SCHEME_ABSMAX;
         q.activations = i % 2 ? NB_ACTIVATIONS_F32 : NB_ACTIVATIONS_DEFAULT;

@@ -4,6 +4,7 @@
 #include "base/print.h"
 #include "eval/evaluate.h"
 #include "quant/affine.h"
+#include "quant/tables.h"
 
 #include <assert.h>
 #include <math.h>
@@ -13,7 +14,7 @@
 /* Work goes by row groups of 16. Each leaves a part here; parts are put together in order, so that neither
  * the sums nor the first complaint depends on who computed what. */
 
-typedef enum problem { FINE, NOT_FINITE, TOO_LARGE, BLOCK_TOO_LARGE, SCALE_TOO_LARGE, ZERO_OUTSIDE } problem;
+typedef enum problem { FINE, NOT_FINITE, OUTLIER_TOO_LARGE, TOO_LARGE, BLOCK_TOO_LARGE, SCALE_TOO_LARGE, ZERO_OUTSIDE } problem;
 
 typedef struct part {
     nb_error_sums sums;
@@ -29,6 +30,8 @@ typedef struct scratch {
     uint8_t *codes; /* [16][n_cols] INT, [16][row_bytes] FLOAT and BLOCK */
     float *scales;  /* [16][n_scales] INT */
     uint8_t *zeros; /* [16][n_scales] INT */
+    float *kept;        /* [n_outliers]: a row's, while it is without them */
+    uint16_t *outliers; /* [16][n_outliers] f16 */
 } scratch;
 
 typedef struct job {
@@ -64,6 +67,21 @@ static void read_row(const job *j, size_t row, float *x)
                           j->source->n_cols, x);
     if (nb_input_moves(j->source->input))
         nb_input_turn_row(j->source->input, x);
+}
+
+static size_t n_outliers(const job *j)
+{
+    return j->source->input ? j->source->input->n_outliers : 0;
+}
+
+/* The row without its outliers, which count for no scale and are 0 as codes. */
+static void hide_outliers(const job *j, scratch *s)
+{
+    for (size_t i = 0; i < n_outliers(j); i++) {
+        const uint32_t column = j->source->input->outliers[i];
+        s->kept[i] = s->x[column];
+        s->x[column] = 0.0f;
+    }
 }
 
 /* ---- what can be wrong with a row ---- */
@@ -129,6 +147,10 @@ static nb_status complain(const job *j, const char *what, const part *p, nb_erro
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: %s is %s, more than %s can hold (%s); try %s", what,
                        place, value, format, nb_print_general(high, sizeof high, q->format->max_finite, 6),
                        q->format == &nb_format_f16 ? "bf16" : "f32");
+    case OUTLIER_TOO_LARGE:
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%s: %s is %s, in a column of outliers, and more than f16 can hold; try a higher --outliers", what,
+                       place, value);
     case BLOCK_TOO_LARGE:
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "%s: %s is %s: its block needs a scale that %s cannot hold; try bf16", what, place, value, format);
@@ -159,6 +181,7 @@ static void find_range(void *user, size_t begin, size_t end, unsigned thread)
         p->range = nb_range_empty();
         for (size_t row = row_group * NB_ROWS; row < row_end(j, row_group); row++) {
             read_row(j, row, x);
+            hide_outliers(j, &j->scratch[thread]);
             nb_range_add(&p->range, x, n_cols);
             if (!nb_range_is_finite(&p->range)) {
                 blame_not_finite(p, row, x, n_cols);
@@ -170,12 +193,35 @@ static void find_range(void *user, size_t begin, size_t end, unsigned thread)
 
 /* ---- integers ---- */
 
+/* The columns in f16, and the row as it was; false if one does not fit. */
+static bool encode_outliers(const job *j, scratch *s, part *p, size_t row)
+{
+    uint16_t *codes = s->outliers + row % NB_ROWS * n_outliers(j);
+    for (size_t i = 0; i < n_outliers(j); i++) {
+        const uint32_t column = j->source->input->outliers[i];
+        codes[i] = nb_f16_from_f32(s->kept[i]);
+        s->x[column] = s->kept[i];
+        s->w[column] = nb_f32_from_f16(codes[i]);
+        p->n_zero -= s->w[column] != 0; /* its code stood for 0 */
+        if (!isfinite(s->w[column])) {
+            p->problem = isfinite(s->x[column]) ? OUTLIER_TOO_LARGE : NOT_FINITE;
+            p->row = row;
+            p->first_column = column;
+            p->n_columns = 1;
+            p->value = s->x[column];
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Codes, scales and zero points of one row; false if something was wrong with it. */
 static bool encode_int_row(const job *j, scratch *s, part *p, size_t row)
 {
     size_t n_cols = j->source->n_cols, n_scales = j->packed->n_scales, slot = row % NB_ROWS;
     int32_t bias = (int32_t)1 << (j->quantizer->format->bits - 1);
     read_row(j, row, s->x);
+    hide_outliers(j, s);
     for (size_t g = 0, column = 0; g < n_scales; g++, column += j->group) {
         size_t n = nb_min_size(j->group, n_cols - column);
         nb_affine affine = j->tensor_affine;
@@ -197,7 +243,7 @@ static bool encode_int_row(const job *j, scratch *s, part *p, size_t row)
         s->scales[slot * n_scales + g] = affine.scale;
         s->zeros[slot * n_scales + g] = (uint8_t)(affine.zero + bias);
     }
-    return true;
+    return encode_outliers(j, s, p, row);
 }
 
 static void encode_int(void *user, size_t begin, size_t end, unsigned thread)
@@ -216,6 +262,8 @@ static void encode_int(void *user, size_t begin, size_t end, unsigned thread)
         if (fine)
             nb_packed_set_int(j->packed, row_group, s->codes, s->scales,
                               j->quantizer->scheme == NB_SCHEME_ZEROPOINT ? s->zeros : NULL);
+        if (fine && n_outliers(j) > 0)
+            nb_packed_set_float(j->packed->outliers, row_group, s->outliers, n_outliers(j) * sizeof *s->outliers);
     }
 }
 
@@ -357,6 +405,8 @@ static void free_scratch(nb_context *context, job *j)
         nb_aligned_free(j->scratch[i].codes);
         nb_aligned_free(j->scratch[i].scales);
         nb_aligned_free(j->scratch[i].zeros);
+        nb_aligned_free(j->scratch[i].kept);
+        nb_aligned_free(j->scratch[i].outliers);
     }
     nb_aligned_free(j->scratch);
     nb_aligned_free(j->parts);
@@ -396,7 +446,9 @@ static bool create_scratch(nb_context *context, job *j)
         s->codes = nb_aligned_calloc(n_codes, 1);
         s->scales = nb_aligned_calloc(n_scales + 1, sizeof *s->scales);
         s->zeros = nb_aligned_calloc(n_scales + 1, 1);
-        if (!s->x || !s->w || !s->codes || !s->scales || !s->zeros)
+        s->kept = nb_aligned_calloc(n_outliers(j) + 1, sizeof *s->kept);
+        s->outliers = nb_aligned_calloc(NB_ROWS * n_outliers(j) + 1, sizeof *s->outliers);
+        if (!s->x || !s->w || !s->codes || !s->scales || !s->zeros || !s->kept || !s->outliers)
             return false;
     }
     return true;
@@ -504,9 +556,18 @@ nb_status nb_rtn_quantize(nb_context *context, const char *what, const nb_source
         !nb_mul_size(source->n_rows, j.source_row_bytes, &n_bytes))
         return nb_fail(error, NB_ERR_ARGUMENT, "%s: %zu rows of %zu numbers are more than memory can hold",
                        what, source->n_rows, source->n_cols);
+    if (n_outliers(&j) > 0 && (format->kind != NB_FORMAT_INT || !nb_quantizer_wants_int8(quantizer)))
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s: outliers are taken out of int8 activations, which %s has none of", what,
+                       format->name);
+    if (format->kind == NB_FORMAT_TABLE)
+        return nb_table_quantize(context, what, source, quantizer, out, stats, error);
     status = nb_packed_create(quantizer, source->n_rows, source->n_cols, &j.packed, error);
-    if (status != NB_OK)
+    if (status == NB_OK && n_outliers(&j) > 0)
+        status = nb_packed_add_outliers(j.packed, source->input->outliers, n_outliers(&j), error);
+    if (status != NB_OK) {
+        nb_packed_destroy(&j.packed);
         return status;
+    }
     bool is_int = quantizer->format->kind == NB_FORMAT_INT;
     j.one_scale = is_int ? quantizer->granularity == NB_PER_TENSOR : quantizer->format->needs_scale;
     j.group = quantizer->granularity == NB_PER_GROUP ? quantizer->group : source->n_cols;
@@ -540,13 +601,31 @@ static void float_group(const float *x, size_t n, const nb_format *format, float
     }
 }
 
+static void table_group(const float *x, size_t n, const nb_format *format, float *scale, int32_t *codes, float *values)
+{
+    nb_range range = nb_range_empty();
+    nb_range_add(&range, x, n);
+    const float absmax = n ? nb_range_absmax(&range) : 0;
+    if (scale)
+        *scale = absmax;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t code;
+        nb_table_encode(format, x + i, 1, absmax, &code);
+        if (codes)
+            codes[i] = code;
+        if (values)
+            values[i] = format->levels[code] * absmax;
+    }
+}
+
 void nb_rtn_group(const float *x, size_t n, const nb_quantizer *quantizer, float *scale, int32_t *zero,
                   int32_t *codes, float *values)
 {
-    if (quantizer->format->kind == NB_FORMAT_FLOAT) {
+    if (quantizer->format->kind == NB_FORMAT_FLOAT || quantizer->format->kind == NB_FORMAT_TABLE) {
         if (zero)
             *zero = 0;
-        float_group(x, n, quantizer->format, scale, codes, values);
+        (quantizer->format->kind == NB_FORMAT_TABLE ? table_group : float_group)(x, n, quantizer->format, scale, codes,
+                                                                                 values);
         return;
     }
     assert(quantizer->format->kind == NB_FORMAT_INT);

@@ -34,6 +34,7 @@ typedef struct nb_rtn_stats {
  *               m = (2^bits - 1) / (high - low), z = rint(-low * m - 2^(bits-1)), q = rint(x * m + z); s = 1
  * / m f8          s = max|x| / max_finite, code = encode(x / s)
  *
+ *   TABLE       as quant/tables.h says
  *   BLOCK       as the format's encode_blocks says; the source's own blocks stay as they are
  *
  * all in f32, codes clamped. An f16 scale is rounded before codes are computed from it, and never to 0; an
@@ -44,8 +45,8 @@ nb_status nb_rtn_quantize(nb_context *context, const char *what, const nb_source
                           const nb_quantizer *quantizer, nb_packed **out, nb_rtn_stats *stats,
                           nb_error *error);
 
-/* One group of finite numbers, FLOAT or INT, by the textbook, for lessons and tests: scale and zero point of x[n], codes q
- * (signed; the bits of a FLOAT format), and the numbers that they stand for. Any output may be NULL. Nothing
+/* One group of finite numbers, FLOAT, TABLE or INT, by the textbook, for lessons and tests: scale and zero point of x[n], codes q
+ * (signed; the bits of a FLOAT or TABLE format), and the numbers that they stand for. Any output may be NULL. Nothing
  * is refused: a scale beyond f16 becomes 65504, a zero point outside the codes is returned as it is. */
 void nb_rtn_group(const float *x, size_t n, const nb_quantizer *quantizer, float *scale, int32_t *zero,
                   int32_t *codes, float *values);

@@ -10,12 +10,13 @@ static const nb_column field_columns[] = {{"sign", NB_COLUMN_LEFT},
                                           {"fraction", NB_COLUMN_LEFT},
                                           {"", NB_COLUMN_LEFT}};
 static const nb_column int_columns[] = {{"two's complement", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}};
+static const nb_column table_columns[] = {{"code", NB_COLUMN_LEFT}, {"", NB_COLUMN_LEFT}};
 static const nb_column fact_columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
 static void show_fields(const nb_anatomy *a, nb_items *out)
 {
-    bool is_int = a->format->kind == NB_FORMAT_INT;
-    nb_items_table(out, is_int ? int_columns : field_columns, is_int ? 2 : 4);
+    const bool is_table = a->format->kind == NB_FORMAT_TABLE, is_int = a->format->kind == NB_FORMAT_INT || is_table;
+    nb_items_table(out, is_table ? table_columns : is_int ? int_columns : field_columns, is_int ? 2 : 4);
     nb_items_row(out);
     if (is_int) {
         nb_items_cell(out, 0, NB_STRONG "%s" NB_END, a->fraction);
@@ -30,7 +31,7 @@ static void show_fields(const nb_anatomy *a, nb_items *out)
 /* "+1.1001100110 (binary) x 2^-4": what the fields mean. */
 static void show_reading(const nb_anatomy *a, nb_items *out)
 {
-    if (a->format->kind == NB_FORMAT_INT || !isfinite(a->value))
+    if (a->format->kind != NB_FORMAT_FLOAT || !isfinite(a->value))
         return;
     if (strcmp(a->kind, "zero") == 0) {
         nb_items_text(out, "Exponent and fraction all 0 is zero, with a sign.");
@@ -101,6 +102,11 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     show_fields(&anatomy, out);
     show_reading(&anatomy, out);
     show_facts(&anatomy, value, out);
+    if (format->kind == NB_FORMAT_TABLE)
+        nb_items_text(out,
+                      "Code %u of %s's table, whose levels lie from -1 to 1: a weight gets there divided by the largest "
+                      "of its group. " NB_COMMAND "range %s" NB_END "   lists them",
+                      anatomy.code, format->name, format->name);
     if (format->kind == NB_FORMAT_INT)
         nb_items_text(out,
                       "%s holds whole numbers: a weight gets there by a scale. " NB_COMMAND "range %s" NB_END,

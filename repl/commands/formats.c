@@ -18,7 +18,7 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         nb_items_row(out);
         nb_items_cell(out, 0, NB_STRONG "%s" NB_END, format->name);
         nb_items_cell(out, 1, "%u", format->bits);
-        nb_items_cell(out, 2, "%s", format->kind == NB_FORMAT_BLOCK ? "" : nb_general(range.max, 5).text);
+        nb_items_cell(out, 2, "%s", format->kind == NB_FORMAT_BLOCK || format->kind == NB_FORMAT_TABLE ? "" : nb_general(range.max, 5).text);
         nb_items_cell(out, 3, "%s", format->summary);
     }
     nb_items_text(out, "Look closer: " NB_COMMAND "range f16" NB_END "   " NB_COMMAND "bits 0.1 f16" NB_END);

@@ -15,7 +15,8 @@ static const nb_method *const methods[] = {
 enum { N_METHODS = sizeof methods / sizeof *methods };
 
 /* Of quantize, where no method is said. */
-static const char *const of_rounding[] = {"bits", "per", "activations", "scales", "convention", "tensor-type", "pure", "observer"};
+static const char *const of_rounding[] = {"bits", "per", "activations", "scales", "convention", "double", "outliers",
+                                          "tensor-type", "pure", "observer"};
 
 const nb_method *nb_method_at(size_t index)
 {

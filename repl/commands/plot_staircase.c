@@ -2,6 +2,7 @@
  * engine's own quantizing, or from a function of the learner's. */
 #include "repl/commands/plot.h"
 
+#include "formats/tables.h"
 #include "quant/affine.h"
 #include "repl/commands/figures.h"
 #include "repl/language/language.h"
@@ -100,6 +101,20 @@ static void climb_floats(const nb_format *format, stairs *s)
                               : "fine steps near 0, coarse ones far from it");
     snprintf(s->subline, sizeof s->subline, "%s%s", format->summary,
              format->needs_scale ? ", scaled so that the largest fits" : "");
+}
+
+/* A group whose largest number is the further end. */
+static void climb_table(const nb_format *format, stairs *s)
+{
+    const float absmax = (float)fmax(fabs(s->low), fabs(s->high));
+    for (size_t i = 0; i < N_POINTS; i++) {
+        uint8_t code;
+        const float x = point(s, i);
+        nb_table_encode(format, &x, 1, absmax, &code);
+        s->q[i] = (double)(format->levels[code] * absmax);
+    }
+    s->least_step = 0.01;
+    snprintf(s->subline, sizeof s->subline, "%s, times %s", format->summary, nb_general((double)absmax, 4).text);
 }
 
 enum { LOOKED_AT = 3 }; /* behind the ends, which then stay the first of the largest */
@@ -264,6 +279,9 @@ static nb_status climb(nb_notebook *notebook, const nb_call *call, const char *w
         return NB_OK;
     case NB_FORMAT_BLOCK:
         return climb_blocks(quantizer.format, s, error);
+    case NB_FORMAT_TABLE:
+        climb_table(quantizer.format, s);
+        return NB_OK;
     }
     return NB_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "repl/commands/calibrate.h"
 #include "repl/commands/method.h"
+#include "repl/commands/outliers.h"
 #include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
@@ -78,7 +79,8 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
         absmax || zeropoint ? nb_format_int((unsigned)nb_call_number(call, "bits", 8)) : nb_format_find(what);
     if (!format)
         return unknown_storage(what, error);
-    *out = (nb_quantizer){.format = format};
+    *out = nb_quantizer_of(format);
+    out->double_scales = nb_call_has(call, "double");
     if (format->kind == NB_FORMAT_INT) {
         if (!absmax && !zeropoint && nb_call_has(call, "bits") &&
             nb_call_number(call, "bits", 0) != format->bits)
@@ -87,8 +89,13 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
                            nb_call_text(call, "bits", ""));
         out->scheme = zeropoint ? NB_SCHEME_ZEROPOINT : NB_SCHEME_ABSMAX;
     } else {
-        static const char *const for_int[] = {"bits", "per", "scales", "convention"};
-        for (size_t i = 0; i < sizeof for_int / sizeof *for_int; i++) {
+        static const char *const for_int[] = {"bits", "scales", "convention", "per"};
+        const bool table = format->kind == NB_FORMAT_TABLE;
+        for (size_t i = 0; i < sizeof for_int / sizeof *for_int - (table ? 1 : 0); i++) {
+            if (nb_call_has(call, for_int[i]) && table)
+                return nb_fail(error, NB_ERR_ARGUMENT,
+                               "--%s is for absmax and zeropoint: %s has 4 bits and f32 scales, which --double shrinks",
+                               for_int[i], format->name);
             if (nb_call_has(call, for_int[i]) && format->kind == NB_FORMAT_BLOCK)
                 return nb_fail(error, NB_ERR_ARGUMENT,
                                "--%s is for absmax and zeropoint: %s has its scales in blocks of %u, always", for_int[i],
@@ -105,6 +112,8 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
     out->scales_f32 = strcmp(nb_call_text(call, "scales", "f16"), "f32") == 0;
     if (strcmp(nb_call_text(call, "convention", "divide"), "labonne") == 0)
         out->convention = NB_CONVENTION_LABONNE;
+    if (nb_call_has(call, "per"))
+        out->group = 0;
     nb_status status =
         nb_call_has(call, "per") ? nb_granularity_read(nb_call_text(call, "per", ""), out, error) : NB_OK;
     return status == NB_OK ? nb_quantizer_check(out, error) : status;
@@ -230,9 +239,9 @@ void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_q
         nb_items_text(out, "In high precision stay: %s.", scope->left);
     char activated[256];
     const nb_input *input = worst->input;
-    if (input && input->scaling != NB_INPUT_BLOCKS)
+    if (input && (input->scaling != NB_INPUT_BLOCKS || input->outliers))
         nb_items_text(out, "Activations: %s.", nb_input_describe(input, activated, sizeof activated));
-    if (q->format->kind != NB_FORMAT_FLOAT && q->activations == NB_ACTIVATIONS_F32)
+    if (q->format->kind != NB_FORMAT_FLOAT && !nb_quantizer_wants_int8(q))
         nb_items_text(
             out,
             "Weights only: they are decoded and multiplied in f32, which is slower than int8 activations.");
@@ -307,6 +316,23 @@ static nb_status quantize_alike(nb_notebook *notebook, const nb_call *call, cons
     return status;
 }
 
+/* The same with columns of outliers, as calibration finds them, in f16. */
+static nb_status quantize_outliers(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
+                                   const nb_quantizer *q, nb_tensor_loss *losses, nb_items *out, nb_error *error)
+{
+    const double threshold = nb_call_number(call, "outliers", 0);
+    const nb_calibration *calibration = NULL;
+    nb_activation_mode mode;
+    nb_status status = read_mode(call, &mode, error);
+    if (status == NB_OK)
+        status = nb_notebook_calibrate(notebook, "quantize", out, &calibration, error);
+    if (status == NB_OK)
+        status = nb_model_quantize_outliers(notebook->model, scope, q, mode, calibration, threshold, losses, error);
+    if (status == NB_OK)
+        nb_outliers_describe(notebook->model, scope, calibration, threshold, out);
+    return status;
+}
+
 static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
                                 const nb_quantizer *q, nb_items *out, nb_error *error)
 {
@@ -316,7 +342,8 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
         return nb_fail(error, NB_ERR_MEMORY, "no memory for what was lost");
     nb_status status = nb_quantize_begin(notebook, scope, &past, error);
     if (status == NB_OK)
-        status = quantize_alike(notebook, call, scope, q, losses, out, error);
+        status = nb_call_has(call, "outliers") ? quantize_outliers(notebook, call, scope, q, losses, out, error)
+                                               : quantize_alike(notebook, call, scope, q, losses, out, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         nb_quantize_report(notebook, scope, q, losses, &past, out);
@@ -411,8 +438,9 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_quantize = {
     .name = "quantize",
     .group = "Changing it",
-    .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N]\n"
+    .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N] [--outliers X]\n"
              "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
+             "quantize SCOPE nf4|fp4 [--per group:N] [--double]\n"
              "quantize SCOPE gptq [--bits N] [--per group:N] [--act-order] [--static-groups] [--damp D] [--trace]\n"
              "quantize SCOPE hqq [--bits N] [--per group:N] [--scheme absmax]\n"
              "quantize SCOPE awq|zeroquant [--bits N] [--per WHAT] [--format F] [--text FILE] [--tokens N]\n"
@@ -429,10 +457,17 @@ const nb_command nb_command_quantize = {
     .examples = {"quantize attention absmax --bits 4 --per group:32",
                  "quantize blk.0-3.ffn_* f8_e4m3", "quantize all gptq --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "
-              "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323; Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023",
+              "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323; Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023; nf4: Dettmers et al., QLoRA, arXiv 2305.14314",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
     .options =
-        {NB_QUANTIZER_OPTIONS_WITH("WHAT", "int8 f32 token static static:channel"), NB_OBSERVER_OPTION, NB_METHOD_OPTIONS,
+        {NB_QUANTIZER_OPTIONS_WITH("WHAT", "int8 f32 token static static:channel"), NB_OBSERVER_OPTION,
+         {.name = "outliers",
+          .kind = NB_WORD_NUMBER,
+          .value = "X",
+          .low = 0,
+          .high = 1e9,
+          .summary = "intN: columns whose activations reach X stay f16"},
+         NB_METHOD_OPTIONS,
          NB_RECIPE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,

@@ -29,6 +29,9 @@
          .value = "f16|f32",                                                                                 \
          .choices = "f16 f32",                                                                               \
          .summary = "how scales are stored; f16 unless said"},                                               \
+        {.name = "double",                                                                                   \
+         .kind = NB_WORD_FLAG,                                                                               \
+         .summary = "nf4 and fp4: quantize the scales too"},                                                 \
     {                                                                                                        \
         .name = "convention", .kind = NB_WORD_CHOICE, .value = "labonne", .choices = "divide labonne",       \
         .summary = "labonne: multiply by 127 / max, a zero point without 0"                                  \

@@ -2,6 +2,8 @@
 #include "repl/notebook.h"
 #include "repl/numbers.h"
 
+#include <math.h>
+
 static const nb_column columns[] = {{"", NB_COLUMN_LEFT}, {"", NB_COLUMN_FLOW}};
 
 static void add_row(nb_items *out, const char *name)
@@ -39,6 +41,29 @@ static nb_status show_block(const nb_format *format, nb_items *out)
     return NB_OK;
 }
 
+/* The levels from the lowest up, each with what becomes it. */
+static nb_status show_levels(const nb_format *format, nb_items *out)
+{
+    static const nb_column level_columns[] = {{"code", NB_COLUMN_LEFT},
+                                              {"level", NB_COLUMN_RIGHT},
+                                              {"is met from", NB_COLUMN_RIGHT},
+                                              {"to", NB_COLUMN_RIGHT}};
+    nb_anatomy now;
+    nb_items_text(out, NB_STRONG "%s" NB_END " · %s", format->name, format->summary);
+    nb_items_table(out, level_columns, 4);
+    for (double at = -1; !isnan(at); at = now.above) {
+        nb_anatomy_of(at, format, &now);
+        nb_items_row(out);
+        nb_items_cell(out, 0, NB_MUTED "%s" NB_END, now.fraction);
+        nb_items_cell(out, 1, NB_STRONG "%s" NB_END, nb_fixed(now.value, 5).text);
+        nb_items_cell(out, 2, "%s", nb_fixed(isnan(now.below) ? -1 : (now.value + now.below) / 2, 5).text);
+        nb_items_cell(out, 3, "%s", nb_fixed(isnan(now.above) ? 1 : (now.value + now.above) / 2, 5).text);
+    }
+    nb_items_text(out, "A weight is divided by the largest of its group, whose size is kept as an f32; --double keeps "
+                       "that in 8 bits too.   " NB_COMMAND "plot staircase %s" NB_END "   draws them", format->name);
+    return NB_OK;
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     (void)notebook;
@@ -48,6 +73,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         return status;
     if (format->kind == NB_FORMAT_BLOCK)
         return show_block(format, out);
+    if (format->kind == NB_FORMAT_TABLE)
+        return show_levels(format, out);
     nb_format_range range;
     nb_format_range_of(format, &range);
     nb_items_text(out, NB_STRONG "%s" NB_END " · %s", format->name, format->summary);
@@ -84,7 +111,7 @@ const nb_command nb_command_range = {
     .group = "Numbers",
     .usage = "range FORMAT",
     .summary = "what a format can say: its ends, and how finely",
-    .examples = {"range int4", "range f8_e4m3"},
+    .examples = {"range int4", "range f8_e4m3", "range nf4"},
     .source = "IEEE 754-2019; OCP 8-bit Floating Point Specification (OFP8), 2023",
     .arguments = {{"FORMAT", NB_WORD_FORMAT, false}},
     .run = run,

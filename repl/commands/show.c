@@ -1,5 +1,6 @@
 #include "repl/commands/table.h"
 #include "repl/describe.h"
+#include "repl/draft.h"
 #include "repl/notebook.h"
 #include "repl/numbers.h"
 
@@ -244,6 +245,45 @@ static nb_status show_int(const nb_tensor *tensor, nb_items *out, nb_error *erro
     return status;
 }
 
+/* The first codes of row 0, what they stand for, and the bytes in which bitsandbytes keeps them. */
+static nb_status show_table(const nb_tensor *tensor, nb_items *out, nb_error *error)
+{
+    const nb_packed *packed = tensor->packed;
+    const nb_format *format = tensor->quantizer.format;
+    const size_t n = nb_min_size(tensor->n_cols, EXAMPLES);
+    uint8_t *codes = nb_calloc(NB_ROWS, tensor->n_cols), pairs[EXAMPLES / 2];
+    float *scales = nb_calloc(NB_ROWS * packed->n_scales, sizeof *scales);
+    const bool fine = codes && scales;
+    if (fine) {
+        nb_packed_get_table(packed, 0, codes, scales);
+        nb_items_text(out, "How row 0 begins:");
+        nb_items_table(out, code_columns, 1 + n);
+        static const char *const names[] = {"code", "level", "stands for"};
+        for (size_t line = 0; line < 3; line++) {
+            nb_items_row(out);
+            nb_items_cell(out, 0, NB_MUTED "%s" NB_END, names[line]);
+            for (size_t i = 0; i < n; i++) {
+                const float level = format->levels[codes[i]];
+                if (line == 0)
+                    nb_items_cell(out, 1 + i, "%u", codes[i]);
+                else
+                    nb_items_cell(out, 1 + i, "%s", nb_fixed((double)(line == 1 ? level : level * scales[0]), 4).text);
+            }
+        }
+        nb_draft bytes = {0};
+        nb_table_pairs(format, codes, n, pairs);
+        for (size_t i = 0; i < (n + 1) / 2; i++)
+            nb_draft_addf(&bytes, " %02x", pairs[i]);
+        nb_items_text(out, "A code stands for level x scale; the scale of these is " NB_STRONG "%s" NB_END "%s.",
+                      nb_general((double)scales[0], 6).text,
+                      packed->scale_codes ? ", itself kept in 8 bits" : ", the largest size among them");
+        nb_items_text(out, "bitsandbytes keeps two codes to a byte, the first in its high half:%s", nb_draft_text(&bytes));
+        nb_draft_free(&bytes);
+    }
+    free(codes), free(scales);
+    return fine ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for the codes of %.80s", tensor->name);
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     const nb_tensor *tensor;
@@ -256,6 +296,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         return status;
     if (tensor->quantizer.format->kind == NB_FORMAT_INT)
         return show_int(tensor, out, error);
+    if (tensor->quantizer.format->kind == NB_FORMAT_TABLE)
+        return show_table(tensor, out, error);
     if (tensor->quantizer.format->needs_scale)
         nb_items_text(
             out,

@@ -25,6 +25,7 @@ const nb_command *const nb_commands[] = {
     &nb_command_imatrix,
     &nb_command_calibrate,
     &nb_command_activations,
+    &nb_command_outliers,
 
     &nb_command_generate,
     &nb_command_chat,

@@ -23,6 +23,7 @@ extern const nb_command nb_command_hist;
 extern const nb_command nb_command_history;
 extern const nb_command nb_command_imatrix;
 extern const nb_command nb_command_calibrate, nb_command_activations;
+extern const nb_command nb_command_outliers;
 extern const nb_command nb_command_import;
 extern const nb_command nb_command_info;
 extern const nb_command nb_command_inspect;

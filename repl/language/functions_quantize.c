@@ -153,7 +153,7 @@ static nb_status quantized(nb_application *call, nb_value *out, nb_error *error)
 
 enum { CODES, SCALES, ZERO_POINTS };
 
-/* What int formats hold: codes [rows, columns], scales and zero points [rows, groups]; one for the whole
+/* What int formats, nf4 and fp4 hold: codes [rows, columns], scales and zero points [rows, groups]; one for the whole
  * array where it shares one. */
 static nb_status copy_parts(const nb_packed *packed, const rows *r, int op, float *to, size_t n_each,
                             nb_error *error)
@@ -161,10 +161,13 @@ static nb_status copy_parts(const nb_packed *packed, const rows *r, int op, floa
     const size_t n_scales = nb_max_size(packed->n_scales, 1);
     uint8_t *codes = nb_calloc(NB_ROWS * r->n_cols, 1), *zeros = nb_calloc(NB_ROWS * n_scales, 1);
     float *scales = nb_calloc(NB_ROWS * n_scales, sizeof *scales);
-    const int middle = 1 << (packed->quantizer.format->bits - 1);
+    const bool table = packed->quantizer.format->kind == NB_FORMAT_TABLE;
+    const int middle = table ? 0 : 1 << (packed->quantizer.format->bits - 1);
     const bool has_zeros = packed->quantizer.scheme == NB_SCHEME_ZEROPOINT;
     for (size_t row = 0; codes && zeros && scales && row < r->n_rows; row++) {
-        if (row % NB_ROWS == 0)
+        if (row % NB_ROWS == 0 && table)
+            nb_packed_get_table(packed, row / NB_ROWS, codes, scales);
+        else if (row % NB_ROWS == 0)
             nb_packed_get_int(packed, row / NB_ROWS, codes, scales, zeros);
         const size_t in_group = row % NB_ROWS;
         for (size_t k = 0; k < n_each; k++)
@@ -185,10 +188,11 @@ static nb_status parts(nb_application *call, nb_value *out, nb_error *error)
     nb_array *made = NULL;
     const int op = call->row->op;
     nb_status status = pack(call, &r, &packed, error);
-    if (status == NB_OK && packed->quantizer.format->kind != NB_FORMAT_INT)
+    const nb_format_kind kind = status == NB_OK ? packed->quantizer.format->kind : NB_FORMAT_INT;
+    if (kind != NB_FORMAT_INT && (kind != NB_FORMAT_TABLE || op == ZERO_POINTS))
         status = nb_fail(error, NB_ERR_ARGUMENT,
-                         "%s are those of the int formats: %s(x, \"int4 absmax/group:32\")", call->row->name,
-                         call->row->name);
+                         "%s are those of the int formats%s: %s(x, \"int4 absmax/group:32\")", call->row->name,
+                         op == ZERO_POINTS ? "" : ", nf4 and fp4", call->row->name);
     const bool one = status == NB_OK && op != CODES && packed->quantizer.granularity == NB_PER_TENSOR;
     const size_t n_each = status != NB_OK ? 0 : op == CODES ? r.n_cols : nb_max_size(packed->n_scales, 1);
     size_t dims[NB_ARRAY_MAX_DIMS] = {r.n_rows, n_each};

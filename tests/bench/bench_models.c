@@ -1,13 +1,14 @@
 /* How fast whole models run, beside this machine's limits: random weights in the shapes of known models,
  * stored in several formats, decode and prefill on one and two threads.
  *
- *   bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4,q8_0,q4_0,q4_k] [--threads 1,2]
- *                [--repeats 5] [--prompt 512]
+ *   bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2]
+ *                [--threads 1,2] [--repeats 5] [--prompt 512]
  *
  * A share is of the bandwidth measured over a buffer as large as the weights (decode), or of the arithmetic
  * peak measured on the same threads (prefill): see core/eval/bench.h. Every number is a median. */
 #include "eval/bench.h"
 #include "nibble.h"
+#include "quant/transaction.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -19,17 +20,22 @@ typedef struct storage {
     const char *name;
     const nb_format *file; /* the format of the file that the model is loaded from */
     const char *quantizer; /* NULL: as it stands in the file */
+    size_t n_outliers;     /* columns of every matrix that stay f16 */
 } storage;
 
 static const storage storages[] = {
-    {"f32", &nb_format_f32, NULL},
-    {"f16", &nb_format_f16, NULL},
-    {"bf16", &nb_format_bf16, NULL},
-    {"int8", &nb_format_f16, "int8 absmax/channel"},
-    {"int4", &nb_format_f16, "int4 absmax/group:32"},
-    {"q8_0", &nb_format_f16, "q8_0"},
-    {"q4_0", &nb_format_f16, "q4_0"},
-    {"q4_k", &nb_format_f16, "q4_k"},
+    {"f32", &nb_format_f32, NULL, 0},
+    {"f16", &nb_format_f16, NULL, 0},
+    {"bf16", &nb_format_bf16, NULL, 0},
+    {"int8", &nb_format_f16, "int8 absmax/channel", 0},
+    /* as many as Dettmers et al., LLM.int8(), section 4.1, find in models of 6.7B to 13B: at most 7 */
+    {"int8+7", &nb_format_f16, "int8 absmax/channel", 7},
+    {"int4", &nb_format_f16, "int4 absmax/group:32", 0},
+    {"q8_0", &nb_format_f16, "q8_0", 0},
+    {"q4_0", &nb_format_f16, "q4_0", 0},
+    {"q4_k", &nb_format_f16, "q4_k", 0},
+    {"nf4", &nb_format_f16, "nf4", 0},
+    {"nf4x2", &nb_format_f16, "nf4, double", 0},
 };
 enum { N_STORAGES = sizeof storages / sizeof storages[0], MAX_THREAD_COUNTS = 8 };
 
@@ -55,22 +61,48 @@ static void on_signal(int number)
 
 /* ---- one model in one format on so many threads ---- */
 
-static nb_status store(nb_model *model, const char *text, nb_error *error)
+/* Outliers spread evenly over the columns: where they are makes no difference to the time. */
+static nb_status make_input(const nb_tensor *t, size_t n, nb_input **out, nb_error *error)
+{
+    uint32_t columns[16];
+    for (size_t i = 0; i < n; i++)
+        columns[i] = (uint32_t)((2 * i + 1) * t->n_cols / (2 * n));
+    *out = nb_input_create(t->n_cols);
+    return *out ? nb_input_set_outliers(*out, columns, n, error) : nb_fail(error, NB_ERR_MEMORY, "no memory for outliers");
+}
+
+static nb_status store_outliers(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer, size_t n,
+                                nb_error *error)
+{
+    nb_input **inputs = nb_calloc(scope->count, sizeof(nb_input *));
+    nb_status status = inputs ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for outliers");
+    for (size_t i = 0; status == NB_OK && i < scope->count; i++)
+        status = make_input(nb_model_tensor(model, scope->tensors[i]), n, &inputs[i], error);
+    if (status == NB_OK)
+        status = nb_change_quantize(model, scope, quantizer, 0, NULL, inputs, NULL, error);
+    for (size_t i = 0; inputs && i < scope->count; i++)
+        nb_input_destroy(&inputs[i]);
+    free(inputs);
+    return status;
+}
+
+static nb_status store(nb_model *model, const storage *s, nb_error *error)
 {
     nb_scope scope = {0};
     nb_quantizer quantizer;
-    nb_status status = nb_quantizer_parse(text, &quantizer, error);
+    nb_status status = nb_quantizer_parse(s->quantizer, &quantizer, error);
     if (status == NB_OK)
         status = nb_scope_resolve(model, "all,embeddings,head", false, &scope, error);
     if (status == NB_OK)
-        status = nb_model_quantize(model, &scope, &quantizer, NULL, error);
+        status = s->n_outliers > 0 ? store_outliers(model, &scope, &quantizer, s->n_outliers, error)
+                                   : nb_model_quantize(model, &scope, &quantizer, NULL, error);
     nb_scope_free(&scope);
     return status;
 }
 
 static void print_row(const char *shape, const char *format, const nb_bench *b)
 {
-    printf("%-6s %-5s %7u %9.1f MB %10.1f %6.1f %% of %6.1f GB/s %11.1f %6.1f %%\n", shape, format,
+    printf("%-6s %-6s %7u %9.1f MB %10.1f %6.1f %% of %6.1f GB/s %11.1f %6.1f %%\n", shape, format,
            (unsigned)b->n_threads, (double)b->decode_bytes * 1e-6, b->decode_rate, 100.0 * b->decode_share,
            b->bandwidth * 1e-9, b->prefill_rate, 100.0 * b->prefill_share);
     fflush(stdout);
@@ -84,7 +116,7 @@ static nb_status measure(nb_context *context, const char *path, const char *shap
     nb_bench result;
     nb_status status = nb_model_load(context, path, NULL, &model, error);
     if (status == NB_OK && s->quantizer)
-        status = store(model, s->quantizer, error);
+        status = store(model, s, error);
     if (status == NB_OK)
         status = nb_bench_model(model, bench, &result, error);
     nb_model_destroy(&model);
@@ -164,11 +196,11 @@ static nb_status run_shape(const options *o, const char *folder, const char *nam
         if (!listed(o->formats, s->name))
             continue;
         if (!fits_in_memory(&shape, s->file)) {
-            printf("%-6s %-5s skipped: it needs more memory than this machine has\n", name, s->name);
+            printf("%-6s %-6s skipped: it needs more memory than this machine has\n", name, s->name);
             continue;
         }
         if (!fits_in_blocks(&shape, s)) {
-            printf("%-6s %-5s skipped: its rows are no whole blocks of %u\n", name, s->name,
+            printf("%-6s %-6s skipped: its rows are no whole blocks of %u\n", name, s->name,
                    (unsigned)nb_format_find(s->name)->block_size);
             continue;
         }
@@ -204,7 +236,7 @@ static nb_status run_all(const options *o, const char *folder, nb_error *error)
         by_count[i] = o->bench;
     nb_cpu_name(cpu, sizeof cpu);
     printf("%s · %s\n\n", cpu, nb_kernels_best()->title);
-    printf("%-6s %-5s %7s %12s %10s %-27s %11s %8s\n", "model", "as", "threads", "weights", "decode t/s",
+    printf("%-6s %-6s %7s %12s %10s %-27s %11s %8s\n", "model", "as", "threads", "weights", "decode t/s",
            " share of bandwidth", "prefill t/s", "of peak");
     nb_status status = NB_OK;
     for (const char *word = o->models; status == NB_OK && *word;) {
@@ -264,13 +296,13 @@ static bool parse(int argc, char **argv, options *o)
 int main(int argc, char **argv)
 {
     options o = {.models = "15M,110M,1.1B",
-                 .formats = "f32,f16,bf16,int8,int4,q8_0,q4_0,q4_k",
+                 .formats = "f32,f16,bf16,int8,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2",
                  .threads = {1, 2},
                  .n_thread_counts = 2};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int4,q8_0,q4_0,q4_k]\n"
-                "             [--threads 1,2] [--repeats 5] [--prompt 512]\n");
+                "usage: bench-models [--models 15M,110M,1.1B] [--threads 1,2] [--repeats 5] [--prompt 512]\n"
+                "             [--formats f32,f16,bf16,int8,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2]\n");
         return 2;
     }
     const char *base = getenv("TMPDIR");

@@ -37,6 +37,13 @@ static void same_packed(const nb_packed *a, const nb_packed *b)
     assert_int_equal(a->row_group_bytes, b->row_group_bytes);
     assert_memory_equal(a->codes, b->codes, a->n_row_groups * a->row_group_bytes);
     assert_memory_equal(&a->tensor_scale, &b->tensor_scale, sizeof a->tensor_scale);
+    if (a->quantizer.format->kind == NB_FORMAT_TABLE) {
+        const size_t n_scales = a->n_row_groups * a->scale_stride, n_nested = nb_n_nested(a->n_rows * a->n_scales);
+        assert_memory_equal(a->scales, b->scales, (a->scale_codes ? n_nested : n_scales) * sizeof(float));
+        assert_true(!a->scale_codes == !b->scale_codes && a->scale_offset == b->scale_offset);
+        if (a->scale_codes)
+            assert_memory_equal(a->scale_codes, b->scale_codes, n_scales);
+    }
     if (a->quantizer.format->kind != NB_FORMAT_INT)
         return;
     assert_memory_equal(a->scales, b->scales, scale_bytes(a));
@@ -106,10 +113,11 @@ static void every_quantizer_comes_back(void **state)
 static void floats_come_back(void **state)
 {
     (void)state;
-    static const char *const formats[] = {"f32", "f16", "bf16", "f8_e4m3", "f8_e5m2"};
+    static const char *const formats[] = {"f32",     "f16",          "bf16",                   "f8_e4m3",
+                                          "f8_e5m2", "nf4", "nf4 group:64, double", "fp4 group:32, double"};
     const char *saved = temporary_path("saved.gguf");
     for (int stored = 0; stored < 3; stored++)
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < 8; i++) {
             nb_synthetic s = ragged_shape;
             s.format = nb_format_find(formats[stored]);
             s.tied = i % 2 == 1;

@@ -1,6 +1,7 @@
 /* The table of formats, its f32 row, and each row against its own claims. */
 #include "base/random.h"
 #include "formats/format.h"
+#include "formats/tables.h"
 #include "quant/rtn.h"
 
 #include "tests/formats/check_float.h"
@@ -12,7 +13,7 @@ static void table(void **state)
                                         "int7", "int6", "int5", "int4",    "int3",    "int2",
                                         "q8_0", "q5_1", "q5_0", "q4_1",    "q4_0",    "q6_k",
                                         "q5_k", "q4_k", "q3_k", "q2_k",    "iq4_nl",  "iq4_xs",
-                                        "mxfp4", "nvfp4", "tq2_0", "tq1_0"};
+                                        "mxfp4", "nvfp4", "tq2_0", "tq1_0", "nf4", "fp4"};
     assert_int_equal(nb_format_count(), sizeof names / sizeof *names);
     for (size_t i = 0; i < nb_format_count(); i++) {
         const nb_format *format = nb_format_at(i);
@@ -22,6 +23,8 @@ static void table(void **state)
         if (format->kind == NB_FORMAT_INT) {
             assert_ptr_equal(nb_format_int(format->bits), format);
             assert_true(format->max_finite == (1 << (format->bits - 1)) - 1);
+        } else if (format->kind == NB_FORMAT_TABLE) {
+            assert_true(format->levels && format->encode && format->decode && format->gguf_type < 0);
         } else if (format->kind == NB_FORMAT_BLOCK) {
             assert_true(format->encode_blocks && format->decode_row && format->gguf_type >= 0);
             size_t end = 0; /* the fields are the block, without a gap */
@@ -72,10 +75,10 @@ static void keeps_its_error_bound(void **state)
         x[i] = (float)nb_random_normal(&random);
     for (size_t f = 0; f < nb_format_count(); f++) {
         const nb_format *format = nb_format_at(f);
-        nb_quantizer q = {.format = format};
+        nb_quantizer q = nb_quantizer_of(format);
         if (format->kind == NB_FORMAT_INT)
-            q = (nb_quantizer){format, NB_SCHEME_ABSMAX, NB_PER_GROUP, GROUP, false, 0, 0};
-        size_t step = format->kind == NB_FORMAT_INT ? GROUP : N;
+            q = (nb_quantizer){format, NB_SCHEME_ABSMAX, NB_PER_GROUP, GROUP, false, 0, 0, false};
+        size_t step = format->kind == NB_FORMAT_INT ? GROUP : format->kind == NB_FORMAT_TABLE ? NB_TABLE_GROUP : N;
         static uint8_t blocks[2 * N];
         if (format->kind == NB_FORMAT_BLOCK) {
             format->encode_blocks(x, N, NULL, blocks);

@@ -49,6 +49,15 @@ static void refuses_what_makes_no_sense(void **state)
         {"f8_e4m3", NB_SCHEME_NONE, NB_PER_TENSOR, 0, 0, true, 0, "scales"},
         {"bf16", NB_SCHEME_NONE, NB_PER_TENSOR, 0, 0, false, NB_CONVENTION_LABONNE, "convention"},
         {"int9", NB_SCHEME_ABSMAX, NB_PER_TENSOR, 0, 0, false, 0, "format"},
+        {"nf4", NB_SCHEME_NONE, NB_PER_GROUP, 64, NB_ACTIVATIONS_F32, false, 0, NULL},
+        {"fp4", NB_SCHEME_NONE, NB_PER_GROUP, 4096, 0, false, 0, NULL},
+        {"nf4", NB_SCHEME_ABSMAX, NB_PER_GROUP, 64, 0, false, 0, "scheme"},
+        {"nf4", NB_SCHEME_NONE, NB_PER_TENSOR, 0, 0, false, 0, "group:64"},
+        {"nf4", NB_SCHEME_NONE, NB_PER_GROUP, 48, 0, false, 0, "48"},
+        {"fp4", NB_SCHEME_NONE, NB_PER_GROUP, 8192, 0, false, 0, "4096"},
+        {"nf4", NB_SCHEME_NONE, NB_PER_GROUP, 64, NB_ACTIVATIONS_INT8, false, 0, "int4"},
+        {"nf4", NB_SCHEME_NONE, NB_PER_GROUP, 64, 0, true, 0, "f32 always"},
+        {"nf4", NB_SCHEME_NONE, NB_PER_GROUP, 64, 0, false, NB_CONVENTION_LABONNE, "convention"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nb_quantizer q = {nb_format_find(cases[i].format),
@@ -57,7 +66,8 @@ static void refuses_what_makes_no_sense(void **state)
                           cases[i].group,
                           cases[i].scales_f32,
                           cases[i].activations,
-                          cases[i].convention};
+                          cases[i].convention,
+                          false};
         nb_error error = {""};
         nb_status status = nb_quantizer_check(&q, &error);
         assert_int_equal(status, cases[i].word ? NB_ERR_ARGUMENT : NB_OK);
@@ -91,17 +101,20 @@ static void text_there_and_back(void **state)
             for (int granularity = 0; granularity < 3; granularity++)
                 for (int g = -1; g < 4; g++)
                     for (int variant = 0; variant < 8; variant++) {
+                        const nb_format_kind kind = nb_format_at(f)->kind;
+                        const bool floats = kind == NB_FORMAT_FLOAT || kind == NB_FORMAT_TABLE;
                         nb_quantizer q = {nb_format_at(f),
                                           (nb_scheme)scheme,
                                           (nb_granularity)granularity,
                                           g < 0 ? 0 : groups[g],
                                           variant & 1,
-                                          variant & 2 && nb_format_at(f)->kind != NB_FORMAT_FLOAT
+                                          variant & 2 && !floats
                                               ? NB_ACTIVATIONS_F32
                                               : NB_ACTIVATIONS_DEFAULT,
-                                          variant & 4 ? NB_CONVENTION_LABONNE : NB_CONVENTION_DIVIDE};
+                                          variant & 4 && kind != NB_FORMAT_TABLE ? NB_CONVENTION_LABONNE : NB_CONVENTION_DIVIDE,
+                                          variant & 4 && kind == NB_FORMAT_TABLE};
                         if (nb_quantizer_check(&q, NULL) != NB_OK ||
-                            (variant & 2 && q.format->kind == NB_FORMAT_FLOAT))
+                            (variant & 2 && floats))
                             continue;
                         assert_in_range(n, 0, 1999);
                         nb_quantizer_describe(&q, texts[n], sizeof texts[n]);
@@ -111,7 +124,7 @@ static void text_there_and_back(void **state)
                         assert_true(nb_quantizer_equal(&q, &back));
                         all[n++] = q;
                     }
-    assert_int_equal(n, 5 + 16 * 2 + 7 * 2 * (2 + 4) * 8);
+    assert_int_equal(n, 5 + 16 * 2 + 7 * 2 * (2 + 4) * 8 + 2 * 3 * 2);
     assert_in_range(longest, 60, 79);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++) {
@@ -134,6 +147,13 @@ static void texts(void **state)
     q.convention = NB_CONVENTION_LABONNE;
     assert_string_equal(nb_quantizer_describe(&q, text, sizeof text),
                         "int8 zeropoint/channel, f32 activations, f32 scales, labonne");
+    q = nb_quantizer_of(nb_format_find("nf4"));
+    assert_string_equal(nb_quantizer_describe(&q, text, sizeof text), "nf4 group:64");
+    q.double_scales = true;
+    assert_string_equal(nb_quantizer_describe(&q, text, sizeof text), "nf4 group:64, double");
+    nb_quantizer alone;
+    assert_int_equal(nb_quantizer_parse("nf4, double", &alone, NULL), NB_OK);
+    assert_true(nb_quantizer_equal(&alone, &q));
     q = quantizer("f16", NB_SCHEME_NONE, NB_PER_TENSOR, 0);
     assert_string_equal(nb_quantizer_describe(&q, text, sizeof text), "f16");
     assert_string_equal(nb_quantizer_describe(&q, text, 3), "f1");
@@ -161,6 +181,10 @@ static void texts(void **state)
                                         "int4 absmax/tensor, f32",
                                         "int4 absmax/tensor, labonne, f32 scales",
                                         "f16 absmax/tensor",
+                                        "nf4 group:",
+                                        "nf4 group:63",
+                                        "nf4 absmax/group:64",
+                                        "int4 absmax/tensor, double",
                                         "f16, f32 scales",
                                         "f16, f32 activations, labonne",
                                         "averyveryverylongnameforaformat absmax/tensor"};
@@ -190,6 +214,11 @@ static void bits_per_weight(void **state)
     assert_true(nb_quantizer_bits_per_weight(&q, 16, 64) == 2 + 16 / 1024.0);
     q = quantizer("f8_e4m3", NB_SCHEME_NONE, NB_PER_TENSOR, 0);
     assert_true(nb_quantizer_bits_per_weight(&q, 16, 64) == 8 + 32 / 1024.0);
+    q = nb_quantizer_of(nb_format_find("nf4"));
+    assert_true(nb_quantizer_bits_per_weight(&q, 256, 256) == 4.5);
+    assert_true(nb_quantizer_bits_per_weight(&q, 4, 172) == 4 + 3 * 32 / 172.0);
+    q.double_scales = true; /* the paper's 0.127 bits, and one offset */
+    assert_true(nb_quantizer_bits_per_weight(&q, 512, 512) == 4 + 8 / 64.0 + 32 / (64 * 256.0) + 32 / (512 * 512.0));
     q = quantizer("bf16", NB_SCHEME_NONE, NB_PER_TENSOR, 0);
     assert_true(nb_quantizer_bits_per_weight(&q, 16, 64) == 16);
     assert_true(nb_quantizer_bits_per_weight(&q, 0, 0) == 16);

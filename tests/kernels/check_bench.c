@@ -49,6 +49,8 @@ static const bench_row rows[] = {
     {"matmul_nvfp4", "nvfp4"},
     {"matmul_tq2_0", "tq2_0"},
     {"matmul_q4_k_f32", "q4_k, f32 activations"},
+    {"matmul_nf4", "nf4"},
+    {"matmul_nf4", "nf4 group:64, double"},
 };
 
 typedef struct {
@@ -84,6 +86,11 @@ static void fill_weights(nb_check *check, nb_packed *w)
         memset(w->scales, 0x24, w->n_row_groups * w->record_stride);
         return;
     }
+    if (w->quantizer.format->kind == NB_FORMAT_TABLE) /* 0x3c3c3c3c is a small f32; a nested one, just as well */
+    {
+        memset(w->scales, 0x3c, (w->scale_codes ? nb_n_nested(w->n_rows * w->n_scales) : w->n_row_groups * w->scale_stride) * sizeof(float));
+        return;
+    }
     const size_t n_scales = w->scale_stride == 0 ? NB_ROWS : w->n_row_groups * w->scale_stride;
     for (size_t i = 0; i < n_scales; i++)
         ((uint16_t *)w->scales)[i] = nb_f16_from_f32(0.01f);
@@ -92,7 +99,7 @@ static void fill_weights(nb_check *check, nb_packed *w)
 static double time_tokens(nb_check *check, matmul_job *job, const float *x, size_t n_tokens)
 {
     const nb_quantizer *q = &job->w->quantizer;
-    const bool int8 = q->format->kind != NB_FORMAT_FLOAT && q->activations != NB_ACTIVATIONS_F32;
+    const bool int8 = nb_quantizer_wants_int8(q);
     (void)check;
     if (nb_acts_prepare(job->context, &job->acts, x, n_tokens, job->w->n_cols, job->w->n_cols, int8, NULL) !=
         NB_OK)
@@ -118,7 +125,7 @@ static void bench(nb_check *check, const bench_row *row, nb_context *context, si
         fill_weights(check, job.w);
         nb_check_fill(check, x, n_tokens * n_cols, NB_FILL_PLAIN);
         const bool int8 =
-            quantizer.format->kind != NB_FORMAT_FLOAT && quantizer.activations != NB_ACTIVATIONS_F32;
+            nb_quantizer_wants_int8(&quantizer);
         const double decode = (double)job.w->n_bytes / time_tokens(check, &job, x, 1);
         const double bandwidth = nb_measure_read_bandwidth(context, job.w->n_bytes);
         printf("%-38s %6.1f GB/s %3.0f%%", row->quantizer, decode / 1e9, 100 * decode / bandwidth);

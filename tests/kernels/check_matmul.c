@@ -28,9 +28,16 @@ static const variant variants[] = {
     {"matmul_int2_f32", "int2", NB_ACTIVATIONS_F32},   {"matmul_int3_f32", "int3", NB_ACTIVATIONS_F32},
     {"matmul_int4_f32", "int4", NB_ACTIVATIONS_F32},   {"matmul_int5_f32", "int5", NB_ACTIVATIONS_F32},
     {"matmul_int6_f32", "int6", NB_ACTIVATIONS_F32},   {"matmul_int7_f32", "int7", NB_ACTIVATIONS_F32},
-    {"matmul_int8_f32", "int8", NB_ACTIVATIONS_F32},
+    {"matmul_int8_f32", "int8", NB_ACTIVATIONS_F32},   {"matmul_nf4", "nf4", NB_ACTIVATIONS_F32},
+    {"matmul_fp4", "fp4", NB_ACTIVATIONS_F32},         {"matmul_f16_more", "f16", NB_ACTIVATIONS_F32},
 };
 enum { N_VARIANTS = sizeof variants / sizeof variants[0] };
+
+/* What y holds is added to. */
+static bool starts_from_y(const variant *v)
+{
+    return strcmp(v->name, "matmul_f16_more") == 0;
+}
 
 static nb_matmul_fn *kernel_of(const nb_kernels *kernels, const variant *v)
 {
@@ -38,6 +45,10 @@ static nb_matmul_fn *kernel_of(const nb_kernels *kernels, const variant *v)
                                     kernels->matmul_f8_e4m3, kernels->matmul_f8_e5m2};
     if (v < variants + 5)
         return floats[v - variants];
+    if (starts_from_y(v))
+        return kernels->matmul_f16_more;
+    if (nb_format_find(v->format)->kind == NB_FORMAT_TABLE)
+        return kernels->matmul_table;
     unsigned bits = (unsigned)(v->format[3] - '0');
     return v->activations == NB_ACTIVATIONS_F32 ? kernels->matmul_int_f32[bits] : kernels->matmul_int[bits];
 }
@@ -68,6 +79,10 @@ static matmul_case make_case(nb_check *check, const variant *v, size_t index)
         c.quantizer.granularity = (nb_granularity)(NB_PER_TENSOR + (int)nb_check_below(check, 3));
         c.quantizer.group = c.quantizer.granularity == NB_PER_GROUP ? PICK(check, groups) : 0;
         c.quantizer.scales_f32 = nb_check_below(check, 2);
+    } else if (c.quantizer.format->kind == NB_FORMAT_TABLE) {
+        c.quantizer.granularity = NB_PER_GROUP;
+        c.quantizer.group = PICK(check, groups);
+        c.quantizer.double_scales = nb_check_below(check, 2);
     } else {
         c.quantizer.granularity = NB_PER_TENSOR;
     }
@@ -114,6 +129,20 @@ static void fill_scales(nb_check *check, nb_packed *w, size_t n)
     }
 }
 
+/* f32 scales of every kind, or codes of them and their own scales. */
+static void fill_table_scales(nb_check *check, nb_packed *w)
+{
+    const size_t n_all = w->n_row_groups * w->scale_stride, n_nested = nb_n_nested(w->n_rows * w->n_scales);
+    const size_t n = w->quantizer.double_scales ? n_nested : n_all;
+    w->scales = nb_check_input(check, n * sizeof(float));
+    nb_check_fill(check, w->scales, n, nb_check_any_fill(check));
+    if (w->quantizer.double_scales) {
+        w->scale_codes = nb_check_input(check, n_all);
+        fill_bytes(check, w->scale_codes, n_all);
+        nb_check_fill(check, &w->scale_offset, 1, NB_FILL_PLAIN);
+    }
+}
+
 /* As nb_packed_create lays it out, but each buffer ends at an unreadable page. */
 static nb_packed make_weights(nb_check *check, const matmul_case *c)
 {
@@ -135,6 +164,10 @@ static nb_packed make_weights(nb_check *check, const matmul_case *c)
     fill_bytes(check, w.codes, n_bytes);
     if (c->extreme)
         memset(w.codes, nb_check_below(check, 2) ? 0xff : 0, n_bytes);
+    if (c->quantizer.format->kind == NB_FORMAT_TABLE) {
+        fill_table_scales(check, &w);
+        return w;
+    }
     size_t n_scales = w.scale_stride == 0 ? NB_ROWS : w.n_row_groups * w.scale_stride;
     w.scales = nb_check_input(check, n_scales * (w.quantizer.scales_f32 ? sizeof(float) : sizeof(uint16_t)));
     fill_scales(check, &w, n_scales);
@@ -225,6 +258,8 @@ static void run_case(nb_check *check, const variant *v, const matmul_case *c, nb
     /* a token alone gives the bits that it gives among others */
     size_t t = nb_check_below(check, c->n_tokens);
     nb_acts alone = nb_check_one_token(&got, t);
+    if (starts_from_y(v)) /* it is added once more */
+        kernel_of(check->reference, v)(&w, begin, end, &alone, (float *)y.want + t * y_stride, y_stride);
     kernel(&w, begin, end, &alone, (float *)y.got + t * y_stride, y_stride);
     nb_check_same(check, &y);
 }

@@ -112,7 +112,7 @@ static void int_codes_survive_packing(void **state)
                                         "zeropoint/tensor", "zeropoint/channel", "zeropoint/group:64"};
     static const size_t shapes[][2] = {{1, 1}, {5, 31}, {16, 32}, {17, 172}, {40, 65}};
     for (unsigned bits = 2; bits <= 8; bits++)
-        for (size_t kind = 0; kind < 6; kind++)
+        for (size_t kind = 0; kind < 7; kind++)
             for (size_t s = 0; s < 5; s++) {
                 char text[64];
                 snprintf(text, sizeof text, "int%u %s", bits, kinds[kind]);
@@ -222,6 +222,16 @@ static void fill_weights(nb_packed *packed)
     }
     nb_random random;
     nb_random_seed(&random, 5);
+    if (packed->quantizer.format->kind == NB_FORMAT_TABLE) {
+        for (size_t i = 0; i < packed->n_row_groups * packed->row_group_bytes; i++)
+            packed->codes[i] = (uint8_t)nb_random_u64(&random);
+        for (size_t i = 0; i < packed->n_row_groups * packed->scale_stride; i++)
+            packed->scale_codes[i] = (uint8_t)nb_random_u64(&random);
+        for (size_t i = 0; i < nb_n_nested(packed->n_rows * packed->n_scales); i++)
+            ((float *)packed->scales)[i] = (float)nb_random_normal(&random);
+        packed->scale_offset = 0.3f;
+        return;
+    }
     const size_t n = 64 / (packed->quantizer.format->bits / 8);
     for (size_t i = 0; i < packed->n_row_groups * packed->row_group_bytes; i += 64) {
         float values[64];
@@ -242,7 +252,8 @@ static void threads_and_batches_change_no_bit(void **state)
                                         "f8_e4m3",
                                         "int8 zeropoint/channel",
                                         "int4 absmax/group:32",
-                                        "int3 absmax/tensor, f32 activations"};
+                                        "int3 absmax/tensor, f32 activations",
+                                        "nf4 group:64, double"};
     float *x = nb_calloc(TOKENS * COLS, sizeof *x);
     float *want = nb_calloc(TOKENS * STRIDE, sizeof *want), *got = nb_calloc(TOKENS * STRIDE, sizeof *got);
     nb_random random;
@@ -253,8 +264,7 @@ static void threads_and_batches_change_no_bit(void **state)
         nb_packed *packed = pack_empty(kinds[kind], ROWS, COLS);
         fill_weights(packed);
         bool have_want = false;
-        const bool quantize = packed->quantizer.format->kind == NB_FORMAT_INT &&
-                              packed->quantizer.activations != NB_ACTIVATIONS_F32;
+        const bool quantize = nb_quantizer_wants_int8(&packed->quantizer);
         for (size_t level = 0; level < nb_kernels_count(); level++)
             for (unsigned n_threads = 1; n_threads <= 3; n_threads++) {
                 const nb_context_options options = {n_threads, nb_kernels_at(level)->name};

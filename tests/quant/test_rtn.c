@@ -341,9 +341,9 @@ static void refuses_with_the_place(void **state)
     enum { ROWS = 70, COLS = 48 };
     static float x[ROWS * COLS];
     const nb_source source = {&nb_format_f32, x, ROWS, COLS, NULL, NULL, NULL};
-    const nb_quantizer group = {nb_format_int(4), NB_SCHEME_ABSMAX, NB_PER_GROUP, 32, false, 0, 0},
-                       channel = {nb_format_int(8), NB_SCHEME_ZEROPOINT, NB_PER_CHANNEL, 0, false, 0, 0},
-                       tensor = {nb_format_int(2), NB_SCHEME_ABSMAX, NB_PER_TENSOR, 0, false, 0, 0},
+    const nb_quantizer group = {nb_format_int(4), NB_SCHEME_ABSMAX, NB_PER_GROUP, 32, false, 0, 0, false},
+                       channel = {nb_format_int(8), NB_SCHEME_ZEROPOINT, NB_PER_CHANNEL, 0, false, 0, 0, false},
+                       tensor = {nb_format_int(2), NB_SCHEME_ABSMAX, NB_PER_TENSOR, 0, false, 0, 0, false},
                        f16 = {.format = &nb_format_f16}, bf16 = {.format = &nb_format_bf16},
                        f8 = {.format = &nb_format_f8_e5m2}, f32 = {.format = &nb_format_f32};
     nb_context *context = context_of(3);
@@ -487,7 +487,8 @@ static void all_zero_and_tiny_groups(void **state)
                           0,
                           variant & 2,
                           0,
-                          variant & 4 ? NB_CONVENTION_LABONNE : NB_CONVENTION_DIVIDE};
+                          variant & 4 ? NB_CONVENTION_LABONNE : NB_CONVENTION_DIVIDE,
+                          false};
         float scale, values[4];
         int32_t zero, codes[4];
         nb_rtn_group(zeros, 4, &q, &scale, &zero, codes, values);
@@ -496,7 +497,7 @@ static void all_zero_and_tiny_groups(void **state)
             assert_true(codes[i] == 0 && values[i] == 0);
     }
     /* 3e-8 / 127 would be 0 as f16; the smallest scale keeps what can be kept. */
-    nb_quantizer q = {nb_format_int(8), NB_SCHEME_ABSMAX, NB_PER_TENSOR, 0, false, 0, 0};
+    nb_quantizer q = {nb_format_int(8), NB_SCHEME_ABSMAX, NB_PER_TENSOR, 0, false, 0, 0, false};
     const float tiny[3] = {1e-6f, -3e-7f, 1e-8f};
     float scale, values[3];
     int32_t codes[3];
@@ -541,7 +542,7 @@ static void counts_what_was_clipped(void **state)
     float x[64] = {0};
     x[0] = -1.5f; /* s = 3.0 / 15 = 0.2; z = -8 + 7.5 -> 0 (even); 1.5 / 0.2 + 0 = 8: one beyond 7 */
     x[1] = 1.5f;
-    nb_quantizer q = {nb_format_int(4), NB_SCHEME_ZEROPOINT, NB_PER_CHANNEL, 0, true, 0, 0};
+    nb_quantizer q = {nb_format_int(4), NB_SCHEME_ZEROPOINT, NB_PER_CHANNEL, 0, true, 0, 0, false};
     nb_source source = {&nb_format_f32, x, 1, 64, NULL, NULL, NULL};
     nb_context *context = context_of(1);
     nb_packed *packed;
@@ -587,7 +588,7 @@ static void progress_and_cancel(void **state)
     nb_context *context = context_of(2);
     for (int one_scale = 0; one_scale < 2; one_scale++) {
         nb_quantizer q = {
-            nb_format_int(4), NB_SCHEME_ABSMAX, one_scale ? NB_PER_TENSOR : NB_PER_CHANNEL, 0, false, 0, 0};
+            nb_format_int(4), NB_SCHEME_ABSMAX, one_scale ? NB_PER_TENSOR : NB_PER_CHANNEL, 0, false, 0, 0, false};
         watcher w = {.context = context};
         context->progress = watch;
         context->progress_user = &w;

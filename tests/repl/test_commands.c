@@ -25,6 +25,9 @@ typedef struct desk {
     char model[512];
 } desk;
 
+static const char calibration[] = "Once upon a time there was a lake, and by the lake there lived a man who had a boat and "
+                                  "a dog. Every day he took the dog out in the boat, and every day the dog jumped out.";
+
 static const nb_synthetic tiny = {.n_layers = 3,
                                   .n_embd = 64,
                                   .n_heads = 4,
@@ -302,6 +305,42 @@ static void test_quantizing(void **state)
     says(d, "restore all", "already");
     says(d, "quantize all int4; restore blk.0.attn_q", "1 tensor as in the file again");
     says(d, "quantize head bf16", "1 tensor ");
+}
+
+/* nf4 and fp4 wherever formats are spoken of, and outliers of LLM.int8(). */
+static void test_tables(void **state)
+{
+    desk *d = *state;
+    says(d, "range nf4", "0.69619");
+    says(d, "range fp4", "0.66667");
+    says(d, "bits 0.3 nf4", "Code 11 of nf4's table");
+    says(d, "codes([0.12, -0.5, 0.31, 0, -0.07, 0.25, -0.22, 0.44], \"nf4\")", "[10, 0, 13, 7, 5, 12, 3, 15]");
+    says(d, "scales([0.12, -0.5], \"nf4\")", "0.5");
+    refuses(d, "zero_points([0.12, -0.5], \"nf4\")", "int formats");
+    load(d);
+    says(d, "quantize attention nf4", "12 tensors · nf4 group:64 · ");
+    says(d, "show blk.0.attn_q", "bitsandbytes keeps two codes");
+    says(d, "quantize attention nf4 --double", "nf4 group:64, double");
+    says(d, "show blk.0.attn_q", ", itself kept");
+    says(d, "quantize attention fp4 --per group:32", "fp4 group:32");
+    says(d, "undo; undo; undo", "0 more to");
+    refuses(d, "quantize attention nf4 --per tensor", "group:64");
+    refuses(d, "quantize attention nf4 --per group:33", "33");
+    refuses(d, "quantize attention nf4 --bits 4", "has 4 bits");
+    refuses(d, "quantize attention nf4 --activations int8", "int4");
+    refuses(d, "quantize attention int4 --double", "nf4 and fp4");
+    const char *text = temporary_file("calibration.txt", calibration, sizeof calibration - 1);
+    char cell[700];
+    snprintf(cell, sizeof cell, "calibrate --text '%s'", text);
+    says(d, cell, "calibration.txt");
+    says(d, "outliers attention --threshold 1", "columns of activations");
+    says(d, "outliers --threshold 1000", "No activation reaches 1000");
+    says(d, "quantize attention int8 --outliers 2", "12 tensors · int8 absmax/tensor");
+    says(d, "activations attention token", "in f16");
+    refuses(d, "activations attention static", "static scales");
+    says(d, "undo; undo", "0 more to");
+    refuses(d, "quantize attention nf4 --outliers 2", "int8 --per channel");
+    refuses(d, "outliers --threshold 0", "above 0");
 }
 
 static void test_transforming(void **state)
@@ -728,6 +767,7 @@ int main(void)
         test(test_numbers),
         test(test_load_alone),
         test(test_quantizing),
+        test(test_tables),
         test(test_transforming),
         test(test_showing),
         cmocka_unit_test(test_error_digits),
