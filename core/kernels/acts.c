@@ -79,71 +79,73 @@ nb_status nb_acts_prepare(nb_context *context, nb_acts_buffer *buffer, const flo
 
 /* ---- one scale for all of a token ---- */
 
-/* A number in [-127, 127] plus this is its nearest integer plus this, ties to even: the sum has no bits below 1. */
+/* A number that is not huge plus this is its nearest integer plus this, ties to even: the sum has no bits below 1. */
 static const float magic = 12582912.0f;
-enum { MAGIC_BITS = 0x4b400000, INFINITY_BITS = 0x7f800000 };
-
-static inline int32_t absolute_bits(float x)
-{
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits & 0x7fffffff;
-}
+enum { MAGIC_BITS = 0x4b400000, INFINITY_BITS = 0x7f800000, HALF = NB_BLOCK / 2 };
 
 /* The bits of the largest |x|, which order as the values do, with infinity and NaN above all. */
 static int32_t largest_bits(const float *x, size_t n)
 {
     int32_t most = 0;
-    for (size_t i = 0; i < n; i++)
-        most = absolute_bits(x[i]) > most ? absolute_bits(x[i]) : most;
+    for (size_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
+    }
     return most;
 }
 
+/* Clamped as bits, which order as positive floats do; what is far below zero has the sign bit, and is less too. */
 static uint32_t fill_block(const float *restrict x, float scale, nb_act_block *restrict block)
 {
-    int32_t codes[NB_BLOCK], first = 0, second = 0;
-    uint32_t n_clipped = 0;
-    for (size_t i = 0; i < NB_BLOCK; i++) {
-        float q = x[i] / scale;
-        n_clipped += (q < 0.0f ? -q : q) > 127.5f;
-        q = q > 127.0f ? 127.0f : q;
-        q = q < -127.0f ? -127.0f : q;
-        q += magic;
-        memcpy(&codes[i], &q, sizeof q);
+    float shifted[NB_BLOCK];
+    int32_t codes[NB_BLOCK], n_clipped = 0, first = 0, second = 0;
+    for (int i = 0; i < NB_BLOCK; i++)
+        shifted[i] = x[i] / scale + magic;
+    memcpy(codes, shifted, sizeof codes);
+    for (int i = 0; i < NB_BLOCK; i++) {
+        const int32_t low = codes[i] < MAGIC_BITS - 127 ? MAGIC_BITS - 127 : codes[i];
+        const int32_t code = low > MAGIC_BITS + 127 ? MAGIC_BITS + 127 : low;
+        n_clipped += code != codes[i];
+        codes[i] = code - MAGIC_BITS;
     }
-    for (size_t i = 0; i < NB_BLOCK; i++)
-        block->q[i] = (int8_t)(codes[i] - MAGIC_BITS);
-    for (size_t i = 0; i < NB_BLOCK / 2; i++) {
-        first += codes[i] - MAGIC_BITS;
-        second += codes[NB_BLOCK / 2 + i] - MAGIC_BITS;
+    for (int i = 0; i < NB_BLOCK; i++)
+        block->q[i] = (int8_t)codes[i];
+    for (int i = 0; i < HALF; i++) {
+        first += codes[i];
+        second += codes[HALF + i];
     }
     block->scale = scale;
     block->minus_first = -first;
     block->minus_sum = -(first + second);
-    return n_clipped;
+    return (uint32_t)n_clipped;
 }
 
-/* One token; returns how many numbers were clipped. */
+/* *given for all of the token; NULL: its own amax / 127. Returns how many numbers were clipped. */
 static uint32_t quantize_scaled(const float *x, size_t n_cols, const float *given, nb_act_block *blocks)
 {
     static const uint32_t nan_bits = 0x7fc00000;
-    float own = 0.0f, nan;
+    float scale = 0.0f, nan;
     uint32_t n_clipped = 0;
     memcpy(&nan, &nan_bits, sizeof nan);
     const int32_t token_bits = given ? 0 : largest_bits(x, n_cols);
-    memcpy(&own, &token_bits, sizeof own);
-    own /= 127.0f;
+    memcpy(&scale, &token_bits, sizeof scale);
+    scale = given ? *given : scale / 127.0f;
     for (size_t b = 0; b * NB_BLOCK < n_cols; b++) {
-        const size_t n = nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK);
+        const size_t n = n_cols - b * NB_BLOCK < NB_BLOCK ? n_cols - b * NB_BLOCK : NB_BLOCK;
+        const float *at = x + b * NB_BLOCK;
         float padded[NB_BLOCK] = {0};
-        memcpy(padded, x + b * NB_BLOCK, n * sizeof *padded);
-        const float scale = given ? *given : own;
-        if (token_bits >= INFINITY_BITS || largest_bits(padded, NB_BLOCK) >= INFINITY_BITS)
+        if (n < NB_BLOCK) {
+            memcpy(padded, at, n * sizeof *padded);
+            at = padded;
+        }
+        if (token_bits >= INFINITY_BITS || (given && largest_bits(at, NB_BLOCK) >= INFINITY_BITS))
             blocks[b] = (nb_act_block){.scale = nan};
         else if (scale == 0.0f)
             blocks[b] = (nb_act_block){.scale = 0.0f};
         else
-            n_clipped += fill_block(padded, scale, &blocks[b]);
+            n_clipped += fill_block(at, scale, &blocks[b]);
     }
     return n_clipped;
 }

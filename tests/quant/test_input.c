@@ -201,7 +201,7 @@ static void check_scaled(const nb_acts *acts, const float *x, const float *given
             const float q = i < acts->n_cols && scale > 0.0f ? x[t * acts->n_cols + i] / scale : 0.0f;
             assert_true(block->scale == scale);
             assert_int_equal(block->q[i % NB_BLOCK], (int)fmaxf(-127.0f, fminf(127.0f, rintf(q))));
-            beyond += fabsf(q) > 127.5f;
+            beyond += fabsf(rintf(q)) > 127.0f;
         }
         for (size_t b = 0; b < acts->n_blocks; b++) {
             const nb_act_block *block = &acts->blocks[t * acts->n_blocks + b];
