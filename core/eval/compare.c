@@ -1,5 +1,6 @@
 /* The original and the stored weights over one text, side by side, a few positions' logits at a time. */
 #include "base/memory.h"
+#include "eval/divergence.h"
 #include "eval/lanes.h"
 #include "eval/perplexity.h"
 #include "math/math.h"
@@ -37,10 +38,9 @@ static size_t likeliest(const float *x, size_t n, float maximum)
     return n; /* NaN everywhere */
 }
 
-/* sum p (log p - log q) over the vocabulary, in f64 and 16 lanes, with p = exp(a - max) / sum by the f32 exp:
- * an error in p counts only times the difference of the logs. */
-static double kl_divergence(const nb_kernels *kernels, const float *a, const float *b, size_t n, float max_a,
-                            double log_sum_a, double log_sum_b, float *p)
+/* An error in p counts only times the difference of the logs. */
+double nb_kl_divergence(const nb_kernels *kernels, const float *a, const float *b, size_t n, float max_a,
+                        double log_sum_a, double log_sum_b, float *p)
 {
     double lanes[NB_LANES] = {0};
     const double shift = log_sum_a - log_sum_b;
@@ -69,7 +69,7 @@ static void compare_rows(void *user, size_t begin, size_t end, unsigned thread)
         d->losses_a[position] = (float)(log_sum_a - (double)a[target]);
         d->losses_b[position] = (float)(log_sum_b - (double)b[target]);
         d->kl[position] =
-            kl_divergence(kernels, a, b, n, max_a, log_sum_a, log_sum_b, d->probabilities + thread * n);
+            nb_kl_divergence(kernels, a, b, n, max_a, log_sum_a, log_sum_b, d->probabilities + thread * n);
         d->agrees[position] = likeliest(a, n, max_a) == likeliest(b, n, max_b);
     }
 }

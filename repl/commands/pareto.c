@@ -144,7 +144,25 @@ static nb_status add_all(ways *w, nb_error *error)
     return status == NB_OK ? add_integers(w, error) : status;
 }
 
-/* "q4_k_m, int4 absmax/group:32, q4_0 pure" */
+static nb_status add_file(ways *w, const char *typed, nb_error *error)
+{
+    char *path = NULL;
+    nb_recipe *recipe = NULL;
+    nb_status status = nb_notebook_path(w->notebook, typed, true, &path, error);
+    if (status == NB_OK)
+        status = nb_recipe_open(path, &recipe, error);
+    free(path);
+    return status == NB_OK ? add_way(w, recipe, true, error) : status;
+}
+
+static bool is_recipe_file(const char *name)
+{
+    static const char ending[] = ".recipe";
+    const size_t n = strlen(name), m = sizeof ending - 1;
+    return n > m && strcmp(name + n - m, ending) == 0;
+}
+
+/* "q4_k_m, int4 absmax/group:32, q4_0 pure, mine.recipe" */
 static nb_status add_listed(ways *w, const char *list, nb_error *error)
 {
     nb_status status = NB_OK;
@@ -167,7 +185,9 @@ static nb_status add_listed(ways *w, const char *list, nb_error *error)
         if (pure)
             *pure = 0;
         const nb_mixture *mixture = pure ? NULL : nb_mixture_find(what);
-        status = mixture ? add_mixture(w, mixture, true, error) : add_uniform(w, what, name, true, error);
+        status = mixture                ? add_mixture(w, mixture, true, error)
+                 : is_recipe_file(what) ? add_file(w, what, error)
+                                        : add_uniform(w, what, name, true, error);
     }
     return status == NB_OK && w->n == 0
                ? nb_fail(error, NB_ERR_ARGUMENT, "--of lists ways, parted by commas, such as \"q4_k_m, q4_0\"")
@@ -314,7 +334,7 @@ const nb_command nb_command_pareto = {
     .usage = "pareto [--of \"WAY, WAY, ...\"] [--all] [--text FILE] [--tokens N] [--png FILE] [--svg FILE]",
     .summary = "every format and recipe: size against what is lost",
     .details = "Stores the whole model, embeddings and head too, in each way in turn, measures, and puts it back. A way "
-               "is a recipe (q4_k_m), a format for every matrix (q4_k pure, f8_e4m3), or absmax and zeropoint "
+               "is a recipe (q4_k_m, mine.recipe), a format for every matrix (q4_k pure, f8_e4m3), or absmax and zeropoint "
                "(int4 absmax/group:32). Those on the front are the ones to choose from: nothing is smaller and better.",
     .examples = {"pareto", "pareto --of \"q4_0, q4_k_m, int4 absmax/group:32, q4_k pure\"",
                  "pareto --tokens 20480 --png front.png"},

@@ -254,13 +254,36 @@ static nb_status show(nb_notebook *notebook, const nb_recipe *recipe, nb_items *
 
 /* ---- save ---- */
 
+nb_status nb_recipe_store(const nb_notebook *notebook, const nb_recipe *recipe, const char *typed, const char *comment,
+                          nb_error *error)
+{
+    nb_writer *writer = NULL;
+    char *path = NULL, *text = nb_recipe_write(recipe), *line = comment ? nb_format_text("# %s\n", comment) : NULL;
+    nb_status status = text && (line || !comment) ? nb_notebook_path(notebook, typed, false, &path, error)
+                                                  : nb_fail(error, NB_ERR_MEMORY, "no memory for a recipe's text");
+    if (status == NB_OK)
+        status = nb_writer_open(path, &writer, error);
+    if (status == NB_OK) {
+        status = nb_writer_write(writer, text, strlen(text), error);
+        if (status == NB_OK && line)
+            status = nb_writer_write(writer, line, strlen(line), error);
+        if (status == NB_OK)
+            status = nb_writer_commit(&writer, error);
+        else
+            nb_writer_abort(&writer);
+    }
+    free(path);
+    free(text);
+    free(line);
+    return status;
+}
+
 /* How the model's matrices are stored now, as a recipe without a mixture. */
 static nb_status save(const nb_notebook *notebook, const char *typed, nb_items *out, nb_error *error)
 {
     const nb_model *model = notebook->model;
     nb_recipe *recipe = NULL;
-    nb_writer *writer = NULL;
-    char *path = NULL, *text = NULL, what[96];
+    char what[96];
     nb_status status = nb_recipe_create(typed, NULL, &recipe, error);
     for (size_t i = 0; status == NB_OK && i < nb_model_tensor_count(model); i++) {
         const nb_tensor *t = nb_model_tensor(model, i);
@@ -270,23 +293,10 @@ static nb_status save(const nb_notebook *notebook, const char *typed, nb_items *
     if (status == NB_OK && recipe->n_lines == 0)
         status = nb_fail(error, NB_ERR_STATE, "nothing is quantized, so there is no recipe to save");
     if (status == NB_OK)
-        status = nb_notebook_path(notebook, typed, false, &path, error);
-    if (status == NB_OK && !(text = nb_recipe_write(recipe)))
-        status = nb_fail(error, NB_ERR_MEMORY, "no memory for a recipe's text");
-    if (status == NB_OK)
-        status = nb_writer_open(path, &writer, error);
-    if (status == NB_OK) {
-        status = nb_writer_write(writer, text, strlen(text), error);
-        if (status == NB_OK)
-            status = nb_writer_commit(&writer, error);
-        else
-            nb_writer_abort(&writer);
-    }
+        status = nb_recipe_store(notebook, recipe, typed, NULL, error);
     if (status == NB_OK)
         nb_items_text(out, "%s · %zu tensors.   " NB_COMMAND "recipe apply %s" NB_END "   does the same to a model",
-                      nb_file_name(path), recipe->n_lines, typed);
-    free(path);
-    free(text);
+                      nb_file_name(typed), recipe->n_lines, typed);
     nb_recipe_destroy(&recipe);
     return status;
 }

@@ -30,4 +30,8 @@ nb_status nb_recipe_spread(const nb_notebook *notebook, const nb_recipe *recipe,
 nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *within,
                           const nb_call *call, nb_items *out, nb_error *error);
 
+/* Writes a recipe's text to the file that was typed, with a comment at its end (NULL: none). */
+nb_status nb_recipe_store(const nb_notebook *notebook, const nb_recipe *recipe, const char *typed, const char *comment,
+                          nb_error *error);
+
 #endif

@@ -18,6 +18,7 @@ const nb_command *const nb_commands[] = {
 
     &nb_command_quantize,
     &nb_command_recipe,
+    &nb_command_budget,
     &nb_command_transform,
     &nb_command_restore,
     &nb_command_undo,

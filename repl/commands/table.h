@@ -9,6 +9,7 @@ extern const size_t nb_n_commands;
 
 extern const nb_command nb_command_back;
 extern const nb_command nb_command_bits;
+extern const nb_command nb_command_budget;
 extern const nb_command nb_command_chat;
 extern const nb_command nb_command_check;
 extern const nb_command nb_command_compare;
