@@ -35,6 +35,7 @@
 #include "model/model.h"
 #include "model/scope.h"
 #include "quant/awq.h"
+#include "quant/budget.h"
 #include "quant/distill.h"
 #include "quant/front.h"
 #include "quant/gptq_model.h"

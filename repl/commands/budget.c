@@ -1,5 +1,3 @@
-#include "quant/budget.h"
-
 #include "repl/commands/figures.h"
 #include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
