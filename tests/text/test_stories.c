@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 enum { STORIES = 10000, QUIZZES = 3000 };
-static const uint64_t CHECKSUM = 0x84521958c879e1bd;
+static const uint64_t CHECKSUM = 0x1b99f25471c954f8;
 
 static nb_grammar *grammar;
 static nb_story *stories, *quizzes, *documents;
