@@ -710,7 +710,7 @@ static void test_completion(void **state)
     load(d);
     completes(d, "quantize a", "all attention");
     completes(d, "quantize attention,m", "attention,mlp");
-    completes(d, "quantize attention z", "zeropoint");
+    completes(d, "quantize attention z", "zeropoint zeroquant");
     completes(d, "quantize attention absmax --p", "--per --pure");
     completes(d, "quantize attention absmax --per c", "channel");
     completes(d, "quantize attention absmax --activations ", "f32 int8 static static:channel token");
