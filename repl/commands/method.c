@@ -63,16 +63,29 @@ nb_status nb_method_check_options(const nb_call *call, const nb_method *method, 
     return NB_OK;
 }
 
+/* A method chooses codes; what becomes of activations is set beside them. */
+static nb_status check_activations(const nb_call *call, nb_error *error)
+{
+    const char *activations = nb_call_text(call, "activations", NULL);
+    if (!activations || strcmp(activations, "f32") == 0 || strcmp(activations, "int8") == 0)
+        return NB_OK;
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "%s takes --activations int8 or f32; afterwards \"activations %.60s %.20s\" sets %.20s ones",
+                   call->arguments[1], call->arguments[0], activations, activations);
+}
+
 nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *out, nb_error *error)
 {
+    nb_status status = check_activations(call, error);
+    if (status != NB_OK)
+        return status;
     const char *format = nb_call_text(call, "format", NULL);
     if (format) {
         static const char *const others[] = {"bits", "per", "scheme", "scales"};
         for (size_t i = 0; i < sizeof others / sizeof *others; i++)
             if (nb_call_has(call, others[i]))
                 return nb_fail(error, NB_ERR_ARGUMENT, "--format says all of it: leave --%s out", others[i]);
-        nb_status status = nb_quantizer_read(format, call, out, error);
-        return status;
+        return nb_quantizer_read(format, call, out, error);
     }
     const bool absmax = strcmp(nb_call_text(call, "scheme", "zeropoint"), "absmax") == 0;
     const char *per = nb_call_text(call, "per", NULL), *activations = nb_call_text(call, "activations", NULL);
@@ -85,7 +98,7 @@ nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *
         out->activations = strcmp(activations, "f32") == 0 ? NB_ACTIVATIONS_F32 : NB_ACTIVATIONS_INT8;
     if (per) {
         out->group = 0;
-        nb_status status = nb_granularity_read(per, out, error);
+        status = nb_granularity_read(per, out, error);
         if (status != NB_OK)
             return status;
     }

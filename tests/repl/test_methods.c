@@ -1,0 +1,107 @@
+/* quantize SCOPE gptq and hqq: what they say, and that every other command knows what was made. */
+#include "nibble.h"
+#include "tests/support/cells.h"
+#include "tests/support/shapes.h"
+#include "tests/support/temporary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka wants the three standard headers first. */
+#include <cmocka.h>
+
+static const nb_synthetic tiny = {.n_layers = 2,
+                                  .n_embd = 64,
+                                  .n_heads = 4,
+                                  .n_kv_heads = 2,
+                                  .n_ff = 96,
+                                  .n_vocab = 300,
+                                  .n_ctx = 64,
+                                  .format = &nb_format_f16,
+                                  .seed = 5};
+
+static void load(cells *c)
+{
+    char cell[600];
+    nb_draft text = {0};
+    assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
+    for (int i = 0; i < 60; i++)
+        nb_draft_addf(&text, "The %d foxes ran %d miles over hill %d. ", i * 7 % 31, i * i % 53, i);
+    temporary_file("look.txt", nb_draft_text(&text), strlen(nb_draft_text(&text)));
+    nb_draft_free(&text);
+    snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
+    assert_int_equal(cells_run(c, cell), NB_OK);
+}
+
+static const char *with_text(const char *command)
+{
+    static char cell[600];
+    snprintf(cell, sizeof cell, "%s --text '%s'", command, temporary_path("look.txt"));
+    return cell;
+}
+
+static void gptq_is_told_everywhere(void **state)
+{
+    cells *c = *state;
+    load(c);
+    const uint64_t original = test_state(c->notebook->model);
+    says(c, with_text("quantize all gptq --bits 3 --per group:32 --tokens 512"), "14 tensors");
+    says(c, "layers blk.0", "GPTQ");
+    says(c, "info", "GPTQ from look.txt (512 tokens");
+    says(c, "show blk.1.ffn_down", "made by");
+    says(c, "undo", "quantize all gptq");
+    assert_true(test_state(c->notebook->model) == original);
+    says(c, with_text("quantize blk.0.ffn_up gptq --tokens 512 --format q4_0 --act-order --trace"), "moved, in steps");
+    says(c, "layers blk.0", "q4_0");
+    says(c, "undo", "Taken back");
+    says(c, with_text("quantize mlp gptq --tokens 512 --per channel --trace"), "round to nearest");
+    says(c, "undo", "Taken back");
+    /* few tokens are said */
+    says(c, with_text("quantize blk.0.ffn_down gptq --tokens 64 --per group:32"), "more columns than the text has tokens");
+    says(c, "undo", "Taken back");
+    assert_true(test_state(c->notebook->model) == original);
+}
+
+static void hqq_needs_no_text(void **state)
+{
+    cells *c = *state;
+    load(c);
+    says(c, "quantize all hqq --bits 3 --per group:32", "By HQQ");
+    says(c, "info", "HQQ without data");
+    says(c, "quantize all zeropoint --bits 3 --per group:32", "dB worse on average");
+    says(c, "help quantize", "quantize SCOPE hqq");
+}
+
+static void what_makes_no_sense_is_refused(void **state)
+{
+    cells *c = *state;
+    load(c);
+    const uint64_t original = test_state(c->notebook->model);
+    refuses(c, "quantize all gptq --text nowhere.txt", "nowhere.txt");
+    refuses(c, with_text("quantize all gptq --format f16"), "stands alone");
+    refuses(c, with_text("quantize embeddings gptq --per group:32"), "");
+    refuses(c, with_text("quantize all gptq --per group:32 --activations static"), "activations all static");
+    refuses(c, "quantize all absmax --damp 0.1", "quantize all gptq --damp");
+    refuses(c, "quantize all hqq --tokens 100", "hqq has no --tokens");
+    refuses(c, "quantize all hqq --per tensor", "--per group:64");
+    refuses(c, "quantize all gpqt", "did you mean gptq");
+    temporary_file("short.txt", "A fox.", 6);
+    char cell[600];
+    snprintf(cell, sizeof cell, "quantize all gptq --text '%s'", temporary_path("short.txt"));
+    refuses(c, cell, "tokens");
+    assert_true(test_state(c->notebook->model) == original);
+    assert_int_equal(nb_model_undo_depth(c->notebook->model), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(gptq_is_told_everywhere, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(hqq_needs_no_text, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(what_makes_no_sense_is_refused, cells_open, cells_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
