@@ -117,6 +117,7 @@ static float next_scale(const float *x, size_t n, float zero, const float *codes
     return below > 0 ? (float)(above / below) : 0;
 }
 
+/* Codes, what they stand for, and the mean square of what is lost: that is what a layer's output feels. */
 static float round_steps(const float *x, size_t n, const nb_affine *a, float *codes, float *w)
 {
     double sum = 0;
@@ -126,7 +127,7 @@ static float round_steps(const float *x, size_t n, const nb_affine *a, float *co
         code = code > lowest ? code : lowest;
         codes[i] = code < highest ? code : highest;
         w[i] = a->scale * (codes[i] - zero);
-        sum += fabs((double)(x[i] - w[i]));
+        sum += (double)(x[i] - w[i]) * (double)(x[i] - w[i]);
     }
     return (float)(sum / (double)n);
 }

@@ -62,14 +62,15 @@ static double mean_error(const nb_packed *packed, const float *w)
         nb_packed_decode_row(packed, r, row);
         for (size_t i = 0; i < packed->n_cols; i++) {
             assert_true(isfinite(row[i]));
-            sum += fabs((double)(row[i] - w[r * packed->n_cols + i]));
+            const double lost = (double)(row[i] - w[r * packed->n_cols + i]);
+            sum += lost * lost;
         }
     }
     free(row);
     return sum / (double)(packed->n_rows * packed->n_cols);
 }
 
-/* The mean error of round to nearest is where it begins: it only gets smaller, on every level the same, with any
+/* The mean squared error of round to nearest is where it begins: it only gets smaller, on every level the same, with any
  * number of threads. */
 static void it_is_nearer_than_round_to_nearest(void **state)
 {
