@@ -197,7 +197,7 @@ static nb_block_kind kind_of(const reader *r, const fence *f, const char **info)
     if (f->indent == 0 && (*info = info_after(f, "check")))
         return NB_BLOCK_CHECK;
     if (f->indent == 0 && info_after(f, "output") && follows_cell(r->document)) {
-        *info = "";
+        *info = f->info + f->n_info;
         return NB_BLOCK_OUTPUT;
     }
     return NB_BLOCK_PROSE;
@@ -250,7 +250,7 @@ static nb_status read_fenced(reader *r, const fence *opened)
     nb_block_kind kind = kind_of(r, opened, &info);
     if (kind == NB_BLOCK_PROSE)
         return read_prose_fence(r, opened);
-    size_t first = r->line, n_info = *info ? (size_t)(opened->info + opened->n_info - info) : 0;
+    size_t first = r->line, n_info = (size_t)(opened->info + opened->n_info - info);
     text_line line;
     nb_status status = open_block(r, kind, info, n_info);
     if (status != NB_OK)

@@ -227,6 +227,24 @@ static void test_every_prefix_comes_back(void **state)
     comes_back(lesson, sizeof lesson - 1);
 }
 
+/* A file's bytes end where they end: nothing stands after the last one. Seen by the address sanitizer. */
+static void test_nothing_after_the_end(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"~~~ nibble", "``` check s", "```nibble\n1\n```\n```output", "---\ntitle", "![a](b"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const size_t n = strlen(texts[i]);
+        char *bytes = malloc(n);
+        nb_document *document = NULL;
+        nb_error error;
+        assert_non_null(bytes);
+        memcpy(bytes, texts[i], n);
+        if (nb_document_parse(bytes, n, "x.md", &document, &error) == NB_OK)
+            nb_document_close(&document);
+        free(bytes);
+    }
+}
+
 static void test_newlines(void **state)
 {
     (void)state;
@@ -307,7 +325,7 @@ int main(void)
         cmocka_unit_test(test_check),    cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_newlines), cmocka_unit_test(test_every_prefix_comes_back),
         cmocka_unit_test(test_broken),   cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_file),     cmocka_unit_test(test_nothing_after_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
