@@ -275,7 +275,7 @@ static void storing_is_one_change(void **state)
     nb_context *context = test_context(NULL, 2);
     for (size_t a = 0; a < nb_architecture_count(); a++) {
         const nb_synthetic shape = test_shape_of(nb_architecture_at(a));
-        nb_model *model = test_model(context, &shape, &nb_format_f32), *back;
+        nb_model *model = test_model(context, &shape, &nb_format_f32), *back = NULL;
         float *before = test_probe(model, NB_WEIGHTS_CURRENT);
         const nb_outlier_options outliers = {16, 64, 3};
         assert_int_equal(nb_model_inject_outliers(model, &outliers, NULL, NULL), NB_OK);

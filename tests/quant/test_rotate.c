@@ -47,7 +47,7 @@ static void the_function_stays(void **state)
     nb_context *context = test_context(NULL, 2);
     for (size_t a = 0; a < nb_architecture_count(); a++) {
         const nb_synthetic shape = test_shape_of(nb_architecture_at(a));
-        nb_model *model = test_model(context, &shape, &nb_format_f32), *back;
+        nb_model *model = test_model(context, &shape, &nb_format_f32), *back = NULL;
         float *before = test_probe(model, NB_WEIGHTS_CURRENT);
         const uint64_t untouched = test_state(model);
         rotate(model, 7, NULL, NULL);
