@@ -100,7 +100,9 @@ nb_status nb_quantizer_of_words(const char *text, nb_quantizer *out, nb_error *e
     bool fine = *at != '\0';
     while (fine && *at)
         fine = take_word(&w, &at);
-    if (!fine || !(w.format || w.scheme))
+    const nb_format *format = w.format ? nb_format_find(w.format) : NULL;
+    const bool is_table = format && format->kind == NB_FORMAT_TABLE; /* "nf4 group:64": no scheme is to be added */
+    if (!fine || is_table || !(w.format || w.scheme))
         return nb_quantizer_parse(text, out, error); /* or it says what is wrong */
     char ordered[128];
     write_in_order(&w, ordered, sizeof ordered);

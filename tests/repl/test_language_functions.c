@@ -194,6 +194,7 @@ static void test_trade(void **state)
           "1");
     gives(c, "shape(scales(ones(4, 64), \"absmax group:32 int4\"))", "[4, 2]");
     gives(c, "all(quantized([1, 2.5], \"f32\") == [1, 2.5])", "1");
+    gives(c, "x = randn(64, seed=4)\nall(quantized(x, \"nf4 group:64\") == quantized(x, \"nf4\"))", "1");
     refuses(c, "codes([1, 2], \"int4 int8 absmax\")", "no quantizer");
     refuses(c, "codes([1, 2], \"int4 absmax channel tensor\")", "no quantizer");
     refuses(c, "codes([1, 2], \"int4 absmax/group:x\")", "no quantizer");
