@@ -395,7 +395,8 @@ static void take_windows(measuring *m, const nb_scored_text *text, size_t max_to
         m->sequences[m->n_sequences++] = (sequence){m->n_tokens, window_length(w)};
         m->longest = nb_max_size(m->longest, window_length(w));
         *to++ = w->before;
-        memcpy(to, text->leads + w->lead, w->n_lead * sizeof *to);
+        if (w->n_lead > 0)
+            memcpy(to, text->leads + w->lead, w->n_lead * sizeof *to);
         memcpy(to + w->n_lead, text->targets + w->begin, (w->end - w->begin - 1) * sizeof *to);
         m->n_tokens += window_length(w);
     }

@@ -33,6 +33,7 @@ typedef struct run {
     float *x, *target;    /* [n_tokens][n_embd]: what the original block reads and makes */
     float *y;             /* [tokens of a step][n_embd] */
     size_t *begins;       /* [n_sequences + 1] */
+    nb_sequences sequences; /* of the batch that the pass holds */
     size_t n_batches, layer;
 } run;
 
@@ -131,8 +132,8 @@ static nb_status round_block(run *r, const float *from, nb_error *error)
 
 static void answer(run *r, size_t batch, float *y)
 {
-    const nb_sequences sequences = batch_of(r, batch);
-    nb_pass_block_forward(r->pass, 0, &sequences, r->x + batch_at(r, batch), y);
+    r->sequences = batch_of(r, batch);
+    nb_pass_block_forward(r->pass, 0, &r->sequences, r->x + batch_at(r, batch), y);
 }
 
 static double error_of_all(run *r)

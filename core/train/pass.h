@@ -20,7 +20,7 @@ void nb_pass_losses(nb_pass *pass, const nb_sequences *sequences, double *losses
 /* One block alone, for what teaches blocks one by one. Of x[n_tokens][n_embd] to y, which the engine computes with the same
  * weights, bit for bit. */
 void nb_pass_block_forward(nb_pass *pass, size_t layer, const nb_sequences *sequences, const float *x, float *y);
-/* Of the same rows, after it: network->gradients += the block's, from dy[n_tokens][n_embd]. */
+/* Of the same rows, after it, while its `sequences` are still there: network->gradients += the block's, from dy[n_tokens][n_embd]. */
 void nb_pass_block_backward(nb_pass *pass, size_t layer, const float *dy);
 
 #endif
