@@ -138,11 +138,8 @@ static nb_status check(const nb_model *model, const nb_scope *scope, const nb_aw
 {
     nb_status status = nb_quantizer_check(&options->quantizer, error);
     for (size_t i = 0; status == NB_OK && i < scope->count; i++) {
-        const nb_tensor *t = &model->tensors[scope->tensors[i]];
         in_scope[scope->tensors[i]] = true;
-        status = t->is_vector ? nb_fail(error, NB_ERR_ARGUMENT,
-                                        "%s is a vector; vectors stay f32, they are too small to matter", t->name)
-                              : nb_change_check_source(model, t, error);
+        status = nb_change_check_matrix(model, &model->tensors[scope->tensors[i]], error);
     }
     return status == NB_OK ? nb_model_check(model, error) : status;
 }

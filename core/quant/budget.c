@@ -466,16 +466,13 @@ static nb_status check(const nb_model *model, const nb_scope *scope, const nb_qu
         bool any = false;
         for (size_t c = 0; c < n; c++)
             any = any || fits(t, &candidates[c]);
-        if (t->is_vector)
-            status = nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector; vectors stay f32, they are too small to matter",
-                             t->name);
-        else if (!any)
+        if (!t->is_vector && !any)
             status = nb_fail(error, NB_ERR_ARGUMENT,
                              "%s: rows of %zu numbers fit the blocks of none of these formats; add one such as int4 "
                              "absmax/group:32",
                              t->name, t->n_cols);
         else
-            status = nb_change_check_source(model, t, error);
+            status = nb_change_check_matrix(model, t, error);
     }
     if (status == NB_OK && (scope->count == 0 || n == 0))
         status = nb_fail(error, NB_ERR_ARGUMENT, "there is nothing to choose from");

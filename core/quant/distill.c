@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "model/session.h"
 #include "quant/calibration.h"
+#include "quant/made.h"
 #include "quant/rtn.h"
 #include "quant/transaction.h"
 #include "train/adamw.h"
@@ -24,8 +25,9 @@ typedef struct run {
     const nb_scope *scope;
     const nb_samples *samples;
     const nb_distill_options *options;
-    bool *in_scope;       /* [n_tensors] */
-    nb_packed **made;     /* [n_tensors] */
+    size_t *slot;         /* [n_tensors]: its place in the scope, from 1; 0: it is not in it */
+    nb_packed **made;     /* [scope's tensors] */
+    nb_input **inputs;    /* [scope's tensors] */
     nb_network *network;  /* one block */
     nb_pass *pass;
     pupil pupils[MATRICES];
@@ -71,7 +73,7 @@ static void name_pupils(run *r)
 
 static bool is_taught(const run *r, const pupil *p)
 {
-    return r->in_scope[p->tensor - r->model->tensors];
+    return r->slot[p->tensor - r->model->tensors] > 0;
 }
 
 /* The original's, in the network and as master. */
@@ -233,7 +235,8 @@ static nb_status teach_block(run *r, nb_distilled *out, nb_error *error)
     }
     for (size_t i = 0; status == NB_OK && i < MATRICES; i++)
         if (is_taught(r, &r->pupils[i]))
-            status = round_matrix(r, r->best, &r->pupils[i], &r->made[r->pupils[i].tensor - r->model->tensors], error);
+            status = round_matrix(r, r->best, &r->pupils[i], &r->made[r->slot[r->pupils[i].tensor - r->model->tensors] - 1],
+                                  error);
     return status;
 }
 
@@ -271,14 +274,11 @@ static nb_status check(run *r, nb_error *error)
     nb_status status = nb_quantizer_check(&r->options->quantizer, error);
     for (size_t i = 0; status == NB_OK && i < r->scope->count; i++) {
         const nb_tensor *t = &r->model->tensors[r->scope->tensors[i]];
-        r->in_scope[r->scope->tensors[i]] = true;
-        if (t->is_vector)
-            return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector; vectors stay f32, they are too small to matter",
-                           t->name);
-        if (nb_input_has_basis(t->input))
-            return nb_fail(error, NB_ERR_STATE, "%s is rotated, and blocks are taught as they were: undo takes that back",
-                           t->name);
-        status = nb_change_check_source(r->model, t, error);
+        r->slot[r->scope->tensors[i]] = i + 1;
+        status = nb_change_check_matrix(r->model, t, error);
+        if (status == NB_OK && nb_input_has_basis(t->input))
+            status = nb_fail(error, NB_ERR_STATE, "%s is rotated, and blocks are taught as they were: undo takes that back",
+                             t->name);
     }
     if (status == NB_OK && (r->model->frame.rope_freqs || (h->n_window > 0 && h->n_window < r->samples->length)))
         status = nb_fail(error, NB_ERR_UNSUPPORTED, "training has no code for a model with %s, so its blocks cannot be taught",
@@ -337,30 +337,16 @@ static nb_status embed(run *r, nb_error *error)
     return status;
 }
 
+/* What was taught, and the rest of the scope rounded; all of them with activations of one scale a token if wanted. */
 static nb_status store(run *r, const char *provenance, nb_tensor_loss *losses, nb_error *error)
 {
-    nb_transaction *tx = NULL;
-    nb_status status = nb_transaction_begin(r->model, "storing", r->scope->count, &tx, error);
-    for (size_t i = 0; status == NB_OK && i < r->scope->count; i++) {
-        const size_t index = r->scope->tensors[i];
-        nb_tensor *t = &r->model->tensors[index];
-        nb_change change = {.tensor = t,
-                            .quantizer = r->options->quantizer,
-                            .transforms = t->transforms,
-                            .measured = true,
-                            .loss = losses ? &losses[i] : NULL};
-        nb_input *input = NULL;
-        if (r->options->tokens)
-            status = nb_activation_input(r->model, index, NB_ACTIVATION_TOKENS, NULL, NB_OBSERVER_MINMAX, NULL, &input,
-                                         error);
-        if (status == NB_OK && input)
-            status = nb_model_keep_input(r->model, &input, &change.input, error);
-        if (status == NB_OK && r->made[index])
-            status = nb_transaction_make(tx, &r->made[index], provenance, &change.made, error);
-        if (status == NB_OK)
-            status = nb_transaction_replace(tx, &change, error);
-    }
-    return tx ? nb_transaction_end(&tx, status) : status;
+    const nb_adoption adoption = {
+        .made = r->made, .quantizer = r->options->quantizer, .inputs = r->inputs, .provenance = provenance};
+    nb_status status = NB_OK;
+    for (size_t i = 0; status == NB_OK && r->options->tokens && i < r->scope->count; i++)
+        status = nb_activation_input(r->model, r->scope->tensors[i], NB_ACTIVATION_TOKENS, NULL, NB_OBSERVER_MINMAX, NULL,
+                                     &r->inputs[i], error);
+    return status == NB_OK ? nb_model_adopt(r->model, r->scope, &adoption, losses, error) : status;
 }
 
 static nb_status teach(run *r, nb_distilled *blocks, nb_error *error)
@@ -383,21 +369,25 @@ nb_status nb_model_distill(nb_model *model, const nb_scope *scope, const nb_samp
     nb_distill_options own = *options;
     own.n_sequences = nb_max_size(1, nb_min_size(own.n_sequences, samples->n_sequences));
     run r = {.model = model, .scope = scope, .samples = samples, .options = &own};
-    r.in_scope = nb_calloc(model->n_tensors, sizeof *r.in_scope);
-    r.made = nb_calloc(model->n_tensors, sizeof *r.made);
+    r.slot = nb_calloc(model->n_tensors, sizeof *r.slot);
+    r.made = nb_calloc(scope->count, sizeof *r.made);
+    r.inputs = nb_calloc(scope->count, sizeof *r.inputs);
     char *provenance = nb_format_text("layer-by-layer distillation from %s (%zu tokens, %zu steps)", text_name,
                                       nb_samples_n_tokens(samples), own.n_steps);
-    nb_status status = r.in_scope && r.made && provenance
+    nb_status status = r.slot && r.made && r.inputs && provenance
                            ? NB_OK
                            : nb_fail(error, NB_ERR_MEMORY, "no memory to quantize %zu tensors", scope->count);
     if (status == NB_OK)
         status = teach(&r, blocks, error);
     if (status == NB_OK)
         status = store(&r, provenance, losses, error);
-    for (size_t i = 0; r.made && i < model->n_tensors; i++)
+    for (size_t i = 0; r.made && i < scope->count; i++)
         nb_packed_destroy(&r.made[i]);
+    for (size_t i = 0; r.inputs && i < scope->count; i++)
+        nb_input_destroy(&r.inputs[i]);
     free(r.made);
-    free(r.in_scope);
+    free(r.inputs);
+    free(r.slot);
     free(provenance);
     return status;
 }

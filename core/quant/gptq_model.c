@@ -66,15 +66,12 @@ static bool is_read(const nb_model *model, const nb_tensor *t)
 
 static nb_status check_tensor(const nb_model *model, const nb_tensor *t, nb_error *error)
 {
-    if (t->is_vector)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector; vectors stay f32, they are too small to matter",
-                       t->name);
-    if (!is_read(model, t))
+    if (!t->is_vector && !is_read(model, t))
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "%s: its rows are looked up and never multiplied, and GPTQ needs a product; quantize it with "
                        "absmax",
                        t->name);
-    return nb_change_check_source(model, t, error);
+    return nb_change_check_matrix(model, t, error);
 }
 
 static nb_status check(job *j, nb_error *error)

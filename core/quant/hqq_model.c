@@ -6,14 +6,6 @@
 
 #include <stdio.h>
 
-static nb_status check_tensor(const nb_model *model, const nb_tensor *t, nb_error *error)
-{
-    if (t->is_vector)
-        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector; vectors stay f32, they are too small to matter",
-                       t->name);
-    return nb_change_check_source(model, t, error);
-}
-
 /* One tensor, of its rows in its basis, which stays. */
 static nb_status replace(nb_model *model, nb_transaction *tx, nb_tensor *t, const nb_quantizer *quantizer,
                          const nb_hqq_options *options, nb_tensor_loss *loss, nb_error *error)
@@ -45,7 +37,7 @@ nb_status nb_model_hqq(nb_model *model, const nb_scope *scope, const nb_quantize
     nb_status status = scope->count ? nb_hqq_check(quantizer, error)
                                     : nb_fail(error, NB_ERR_ARGUMENT, "there is no tensor to change");
     for (size_t i = 0; status == NB_OK && i < scope->count; i++)
-        status = check_tensor(model, &model->tensors[scope->tensors[i]], error);
+        status = nb_change_check_matrix(model, &model->tensors[scope->tensors[i]], error);
     if (status == NB_OK)
         status = nb_transaction_begin(model, "quantizing", scope->count, &tx, error);
     for (size_t i = 0; status == NB_OK && i < scope->count; i++)

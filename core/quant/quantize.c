@@ -8,21 +8,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-static nb_status check_tensor(const nb_model *model, const nb_tensor *t, nb_error *error)
-{
-    if (t->is_vector)
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "%s is a vector; vectors stay f32, they are too small to matter", t->name);
-    return nb_change_check_source(model, t, error);
-}
-
 static nb_status check_scope(const nb_model *model, const nb_scope *scope, nb_error *error)
 {
     nb_status status = NB_OK;
     if (scope->count == 0)
         status = nb_fail(error, NB_ERR_ARGUMENT, "there is no tensor to change");
     for (size_t i = 0; status == NB_OK && i < scope->count; i++)
-        status = check_tensor(model, &model->tensors[scope->tensors[i]], error);
+        status = nb_change_check_matrix(model, &model->tensors[scope->tensors[i]], error);
     return status;
 }
 

@@ -464,6 +464,14 @@ nb_status nb_change_check_source(const nb_model *model, const nb_tensor *t, nb_e
                    t->name, model->path, nb_quantizer_describe(&t->quantizer, stored, sizeof stored));
 }
 
+nb_status nb_change_check_matrix(const nb_model *model, const nb_tensor *t, nb_error *error)
+{
+    if (t->is_vector)
+        return nb_fail(error, NB_ERR_ARGUMENT, "%s is a vector; vectors stay f32, they are too small to matter",
+                       t->name);
+    return nb_change_check_source(model, t, error);
+}
+
 nb_status nb_model_undo(nb_model *model, nb_error *error)
 {
     if (model->n_undo == 0)

@@ -21,6 +21,8 @@ typedef struct nb_change {
 
 /* Every change starts from the source: refuses a tensor that has none. */
 nb_status nb_change_check_source(const nb_model *model, const nb_tensor *tensor, nb_error *error);
+/* The same for what is to be stored otherwise: refuses vectors too. */
+nb_status nb_change_check_matrix(const nb_model *model, const nb_tensor *tensor, nb_error *error);
 
 /* The input of a tensor that is stored anew: a basis stays, what else was done with its activations belonged to the old
  * way. *out: the model's, or NULL. */

@@ -62,13 +62,11 @@ static nb_status adopt(nb_model *model, const char *scope_text, const char *quan
     nb_scope scope;
     assert_int_equal(nb_scope_resolve(model, scope_text, false, &scope, error), NB_OK);
     nb_packed *made[16];
-    const char *said[16];
     assert_true(scope.count <= 16);
-    for (size_t i = 0; i < scope.count; i++) {
+    for (size_t i = 0; i < scope.count; i++)
         made[i] = make_codes(model, scope.tensors[i], quantizer);
-        said[i] = provenance;
-    }
-    const nb_status status = nb_model_adopt(model, &scope, made, said, losses, error);
+    const nb_adoption adoption = {.made = made, .provenance = provenance};
+    const nb_status status = nb_model_adopt(model, &scope, &adoption, losses, error);
     for (size_t i = 0; i < scope.count; i++)
         assert_null(made[i]);
     nb_scope_free(&scope);
@@ -148,8 +146,8 @@ static void what_does_not_fit_is_refused(void **state)
     assert_int_equal(nb_scope_resolve(model, "blk.0.attn_q,blk.0.ffn_up", false, &scope, &error), NB_OK);
     nb_packed *made[2] = {make_codes(model, scope.tensors[0], "int8 absmax/channel"),
                           make_codes(model, scope.tensors[0], "int8 absmax/channel")};
-    const char *said[2] = {provenance, provenance};
-    assert_int_equal(nb_model_adopt(model, &scope, made, said, NULL, &error), NB_ERR_ARGUMENT);
+    const nb_adoption adoption = {.made = made, .provenance = provenance};
+    assert_int_equal(nb_model_adopt(model, &scope, &adoption, NULL, &error), NB_ERR_ARGUMENT);
     assert_string_equal(error.text, "blk.0.ffn_up is 96 x 64, and what was made of it 64 x 64");
     assert_true(!made[0] && !made[1]);
     assert_true(test_state(model) == original);
