@@ -1,5 +1,6 @@
 #include "files/name_index.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 
 #include <stdint.h>
@@ -16,12 +17,9 @@ struct nb_name_index {
     size_t mask; /* the table's length is a power of two, at least twice the names */
 };
 
-/* FNV-1a, 64 bits. */
 static uint64_t hash(nb_string name)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < name.n_bytes; i++)
-        h = (h ^ (uint8_t)name.text[i]) * 0x100000001b3u;
+    const uint64_t h = nb_digest_add(NB_DIGEST_OF_NOTHING, name.text, name.n_bytes);
     return h ^ (h >> 32);
 }
 

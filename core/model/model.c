@@ -162,7 +162,7 @@ static nb_status pack_all(nb_model *model, nb_error *error)
 
 /* ---- life ---- */
 
-void nb_made_destroy(nb_made **made)
+static void destroy_made(nb_made **made)
 {
     if (!*made)
         return;
@@ -180,7 +180,7 @@ void nb_undo_step_free(nb_undo_step *step)
         free(step->simulated[i]);
     free(step->simulated);
     for (size_t i = 0; i < step->n_adopted; i++)
-        nb_made_destroy(&step->adopted[i]);
+        destroy_made(&step->adopted[i]);
     free(step->adopted);
     *step = (nb_undo_step){0};
 }

@@ -29,7 +29,6 @@ typedef struct nb_undo_step {
     size_t n_adopted;
 } nb_undo_step;
 void nb_undo_step_free(nb_undo_step *step);
-void nb_made_destroy(nb_made **made);
 
 /* x->f32 is what all of these tensors are about to multiply. */
 typedef void nb_observe_fn(void *observer, nb_tensor *const *tensors, size_t n_tensors, const nb_acts *x);

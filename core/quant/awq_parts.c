@@ -79,7 +79,8 @@ size_t nb_awq_parts_of(const nb_awq_run *r, nb_awq_part *groups)
     return n;
 }
 
-size_t nb_awq_scale_of(const nb_awq_part *g, size_t c)
+/* Which of the factors column c has. */
+static size_t scale_of(const nb_awq_part *g, size_t c)
 {
     return g->per_head ? c / g->per_head / g->heads_per_kv * g->per_head + c % g->per_head : c;
 }
@@ -286,7 +287,7 @@ static nb_status lose(void *user, const float *scales, double *loss, nb_error *e
     problem *p = user;
     nb_awq_run *r = p->run;
     for (size_t c = 0; c < p->group->n_cols; c++)
-        p->columns[c] = scales[nb_awq_scale_of(p->group, c)];
+        p->columns[c] = scales[scale_of(p->group, c)];
     nb_status status = put_candidates(p, error);
     if (status == NB_OK)
         status = (p->group->norm ? run_with_norm : run_alone)(p, error);
@@ -304,7 +305,7 @@ static void average_input(const nb_awq_run *r, const nb_awq_part *g, double *sum
     memset(sums, 0, g->n_scales * sizeof *sums);
     for (size_t t = 0; t < r->n_tokens; t++)
         for (size_t c = 0; c < g->n_cols; c++)
-            sums[nb_awq_scale_of(g, c)] += fabs((double)g->x[t * g->n_cols + c]);
+            sums[scale_of(g, c)] += fabs((double)g->x[t * g->n_cols + c]);
     for (size_t i = 0; i < g->n_scales; i++)
         means[i] = (float)(sums[i] / (double)(r->n_tokens * (g->n_cols / g->n_scales)));
 }
@@ -327,7 +328,7 @@ static void average_weights(const nb_awq_run *r, const nb_awq_part *g, float *ro
                 for (size_t c = first; c < end; c++)
                     largest = fabsf(row[c]) > largest ? fabsf(row[c]) : largest;
                 for (size_t c = first; c < end; c++)
-                    sums[nb_awq_scale_of(g, c)] += fabs((double)row[c]) / ((double)largest + 1e-6);
+                    sums[scale_of(g, c)] += fabs((double)row[c]) / ((double)largest + 1e-6);
             }
         }
         n_rows += g->readers[i]->n_rows;
@@ -387,7 +388,7 @@ nb_status nb_awq_search_part(nb_awq_run *r, const nb_awq_part *g, nb_awq_group *
             status = nb_awq_search(x_mean, r->options->duo ? w_mean : NULL, g->n_scales, lose, &p, scales,
                                    &out->choice, error);
         for (size_t c = 0; c < n; c++)
-            p.columns[c] = scales[nb_awq_scale_of(g, c)];
+            p.columns[c] = scales[scale_of(g, c)];
         if (status == NB_OK)
             status = fold(r, g, scales, p.columns, inverses, error);
     }

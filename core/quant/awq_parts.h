@@ -51,8 +51,6 @@ typedef struct nb_awq_run {
 
 /* The groups of block r->layer that hold a matrix of the scope, and their number. */
 size_t nb_awq_parts_of(const nb_awq_run *run, nb_awq_part *parts);
-/* Which of the factors column c has. */
-size_t nb_awq_scale_of(const nb_awq_part *part, size_t column);
 /* Runs block r->layer as it is before it is quantized, and keeps what flows through it. */
 nb_status nb_awq_look(nb_awq_run *run, nb_error *error);
 /* Finds a group's factors, and adds them to the rewrite. */

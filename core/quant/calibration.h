@@ -45,8 +45,6 @@ size_t nb_calibration_n_tokens(const nb_calibration *calibration);
 const nb_calibration_entry *nb_calibration_find(const nb_calibration *calibration, size_t tensor);
 /* NB_OK if it was made with this model as it is transformed now; else a sentence. */
 nb_status nb_calibration_check(const nb_calibration *calibration, const nb_model *model, nb_error *error);
-/* Of the model's shape, sources, transforms and bases. */
-uint64_t nb_calibration_model_digest(const nb_model *model);
 /* "calibration.txt, 4,096 tokens" */
 char *nb_calibration_describe(const nb_calibration *calibration, char *text, size_t size);
 

@@ -3,6 +3,7 @@
  * in it too. */
 #include "quant/quantize.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "files/layout.h"
@@ -98,12 +99,13 @@ static nb_status make_model(nb_context *context, nb_model **out, nb_error *error
 
 /* ---- the hash ---- */
 
-/* FNV-1a, 64 bits, over little-endian bytes. */
+/* Little-endian, so that it is the same on every machine. */
 static uint64_t hash_u32(uint64_t hash, uint32_t value)
 {
+    uint8_t bytes[4];
     for (int i = 0; i < 4; i++)
-        hash = (hash ^ (value >> 8 * i & 0xff)) * UINT64_C(0x100000001b3);
-    return hash;
+        bytes[i] = (uint8_t)(value >> 8 * i);
+    return nb_digest_add(hash, bytes, sizeof bytes);
 }
 
 static uint64_t hash_floats(uint64_t hash, const float *values, size_t n)
@@ -174,7 +176,7 @@ nb_status nb_fingerprint(nb_context *context, char text[17], nb_error *error)
     nb_model *model = NULL;
     nb_session *session = NULL;
     nb_scope scope = {0};
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = NB_DIGEST_OF_NOTHING;
     nb_progress_fn *progress = context->progress;
     context->progress = NULL; /* too short to be worth a line */
     nb_status status = make_model(context, &model, error);

@@ -315,13 +315,6 @@ static bool keep_factor(const factoring *f, nb_gptq_solver *s)
     return true;
 }
 
-size_t nb_gptq_solver_n_bytes(const nb_gptq_solver *s)
-{
-    return (s->step_at[nb_div_up(s->n, NB_GPTQ_STEP)] + s->block_at[nb_div_up(s->n, s->block)] +
-            s->n * (NB_GPTQ_STEP + 1)) *
-           sizeof(float);
-}
-
 /* ---- all of it ---- */
 
 static bool create_factoring(nb_context *context, size_t n, factoring *f)

@@ -42,7 +42,6 @@ typedef struct nb_gptq_solver {
 nb_status nb_gptq_solver_create(nb_context *context, const char *what, const float *hessian, size_t n, size_t block,
                                 const nb_gptq_options *options, nb_gptq_solver **out, nb_error *error);
 void nb_gptq_solver_destroy(nb_gptq_solver **solver);
-size_t nb_gptq_solver_n_bytes(const nb_gptq_solver *solver);
 
 /* The matrix of step or block `index` whose n_columns columns begin at column `first`, and whose rows are the columns
  * [begin, begin + n_rows): as the engine multiplies it. */

@@ -6,7 +6,7 @@
 
 typedef struct wanted {
     const char *format, *scheme, *granularity; /* static, or into `granularity_text` */
-    bool f32_activations, f32_scales, labonne;
+    bool f32_activations, f32_scales, labonne, twice;
     char granularity_text[24];
 } wanted;
 
@@ -56,6 +56,8 @@ static bool take_word(wanted *w, const char **at)
     }
     if (is_word(word, n, "labonne"))
         return set_flag(&w->labonne);
+    if (is_word(word, n, "double"))
+        return set_flag(&w->twice);
     if (is_word(word, n, "absmax"))
         return set_once(&w->scheme, "absmax");
     if (is_word(word, n, "zeropoint"))
@@ -79,18 +81,16 @@ static bool take_word(wanted *w, const char **at)
 /* In the order that nb_quantizer_parse reads; what goes unsaid is what `quantize` takes then. */
 static void write_in_order(const wanted *w, char *text, size_t size)
 {
-    const char *format = w->format ? w->format : "int8";
-    const bool scaled = w->scheme || w->granularity || nb_format_find(format)->kind == NB_FORMAT_INT;
-    snprintf(text, size, "%s%s%s%s%s%s%s%s", format, scaled ? " " : "",
-             w->scheme ? w->scheme
-             : scaled  ? "absmax"
-                       : "",
-             scaled ? "/" : "",
-             w->granularity ? w->granularity
-             : scaled       ? "tensor"
-                            : "",
+    const char *format = w->format ? w->format : "int8", *scheme = w->scheme, *granularity = w->granularity;
+    const nb_format_kind kind = nb_format_find(format)->kind;
+    if (kind == NB_FORMAT_INT || (kind != NB_FORMAT_TABLE && (scheme || granularity))) {
+        scheme = scheme ? scheme : "absmax";
+        granularity = granularity ? granularity : "tensor";
+    }
+    snprintf(text, size, "%s%s%s%s%s%s%s%s%s", format, scheme || granularity ? " " : "", scheme ? scheme : "",
+             scheme && granularity ? "/" : "", granularity ? granularity : "",
              w->f32_activations ? ", f32 activations" : "", w->f32_scales ? ", f32 scales" : "",
-             w->labonne ? ", labonne" : "");
+             w->labonne ? ", labonne" : "", w->twice ? ", double" : "");
 }
 
 nb_status nb_quantizer_of_words(const char *text, nb_quantizer *out, nb_error *error)
@@ -100,9 +100,7 @@ nb_status nb_quantizer_of_words(const char *text, nb_quantizer *out, nb_error *e
     bool fine = *at != '\0';
     while (fine && *at)
         fine = take_word(&w, &at);
-    const nb_format *format = w.format ? nb_format_find(w.format) : NULL;
-    const bool is_table = format && format->kind == NB_FORMAT_TABLE; /* "nf4 group:64": no scheme is to be added */
-    if (!fine || is_table || !(w.format || w.scheme))
+    if (!fine || !(w.format || w.scheme))
         return nb_quantizer_parse(text, out, error); /* or it says what is wrong */
     char ordered[128];
     write_in_order(&w, ordered, sizeof ordered);

@@ -220,22 +220,16 @@ static void a_scope_is_kept(void **state)
     nb_context_destroy(&context);
 }
 
+static void scale_a_block(nb_model *model)
+{
+    scale(model, "blk.0", "int4 zeropoint/group:32", false, NULL, NULL);
+}
+
 static void bits_are_the_same_everywhere(void **state)
 {
     (void)state;
     const nb_synthetic shape = test_shape_of(&nb_architecture_qwen2);
-    uint64_t first = 0;
-    for (size_t level = 0; level < nb_kernels_count(); level++) {
-        for (unsigned threads = 1; test_level(level) && threads <= 2; threads++) {
-            nb_context *context = test_context(test_level(level), threads);
-            nb_model *model = test_model(context, &shape, &nb_format_f16);
-            scale(model, "blk.0", "int4 zeropoint/group:32", false, NULL, NULL);
-            first = first ? first : test_state(model);
-            assert_int_equal(test_state(model), first);
-            nb_model_destroy(&model);
-            nb_context_destroy(&context);
-        }
-    }
+    test_same_everywhere(&shape, &nb_format_f16, 2, scale_a_block);
 }
 
 /* ---- stored ---- */
@@ -346,15 +340,6 @@ static void other_formats_are_scaled_alone(void **state)
 
 /* ---- trouble ---- */
 
-static long stop_after;
-static void stop_later(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
-{
-    (void)what, (void)unit;
-    assert_true(done <= total);
-    if (--stop_after == 0)
-        atomic_store(&((nb_context *)user)->cancel, true);
-}
-
 static void trouble_changes_nothing(void **state)
 {
     (void)state;
@@ -364,13 +349,11 @@ static void trouble_changes_nothing(void **state)
     nb_model *model = test_model(context, &shape, &nb_format_f32);
     test_quantize(model, "blk.0.ffn_*", "int8 absmax/channel");
     const uint64_t before = test_state(model);
-    context->progress_user = context;
     for (long n = 1; n < 1500; n += n < 5 ? 1 : 97) {
-        stop_after = n;
-        context->progress = stop_later;
+        test_cancel_after(context, n);
         const nb_status status = n % 2 ? try_scale(model, "all", "int4 absmax/channel", false, NULL, NULL, &error)
                                        : try_awq(model, "all", "int4 absmax/channel", NULL, &error);
-        context->progress = NULL;
+        test_cancel_after(context, 0);
         if (status == NB_OK) {
             assert_true(n > 300);
             assert_int_equal(nb_model_undo(model, NULL), NB_OK);
@@ -380,7 +363,6 @@ static void trouble_changes_nothing(void **state)
         assert_int_equal(status, NB_ERR_CANCELLED);
         assert_int_equal(test_state(model), before);
     }
-    atomic_store(&context->cancel, false);
     nb_status status = NB_ERR_MEMORY;
     nb_scope scope;
     nb_awq_group groups[8];

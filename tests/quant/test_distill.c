@@ -139,32 +139,17 @@ static void blocks_learn(void **state)
     nb_context_destroy(&context);
 }
 
+static void distill_a_block(nb_model *model)
+{
+    distill(model, "blk.1", "int4 absmax/group:32", 4, NULL);
+    assert_false(test_tensor(model, "blk.0.attn_q")->changed);
+}
+
 static void bits_are_the_same_everywhere(void **state)
 {
     (void)state;
     const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
-    uint64_t first = 0;
-    for (size_t level = 0; level < nb_kernels_count(); level++) {
-        for (unsigned threads = 1; test_level(level) && threads <= 2; threads++) {
-            nb_context *context = test_context(test_level(level), threads);
-            nb_model *model = test_model(context, &shape, &nb_format_f32);
-            distill(model, "blk.1", "int4 absmax/group:32", 4, NULL);
-            first = first ? first : test_state(model);
-            assert_int_equal(test_state(model), first);
-            assert_false(test_tensor(model, "blk.0.attn_q")->changed);
-            nb_model_destroy(&model);
-            nb_context_destroy(&context);
-        }
-    }
-}
-
-static long stop_after;
-static void stop_later(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
-{
-    (void)what, (void)unit;
-    assert_true(done <= total);
-    if (--stop_after == 0)
-        atomic_store(&((nb_context *)user)->cancel, true);
+    test_same_everywhere(&shape, &nb_format_f32, 2, distill_a_block);
 }
 
 static void trouble_changes_nothing(void **state)
@@ -175,13 +160,10 @@ static void trouble_changes_nothing(void **state)
     const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
     nb_model *model = test_model(context, &shape, &nb_format_f32);
     const uint64_t before = test_state(model);
-    context->progress_user = context;
     for (long n = 1; n < 30; n += 3) {
-        stop_after = n;
-        context->progress = stop_later;
+        test_cancel_after(context, n);
         const nb_status status = try_distill(model, "mlp", "int4 absmax/channel", 5, NULL, &error);
-        context->progress = NULL;
-        atomic_store(&context->cancel, false);
+        test_cancel_after(context, 0);
         if (status == NB_OK)
             assert_int_equal(nb_model_undo(model, NULL), NB_OK);
         else

@@ -154,23 +154,17 @@ static void readers_of_one_input_share_it(void **state)
     nb_context_destroy(&context);
 }
 
+static void rotate_and_quantize(nb_model *model)
+{
+    rotate(model, 5, NULL, NULL);
+    test_quantize(model, "attention", "int8 absmax/channel");
+}
+
 static void bits_are_the_same_everywhere(void **state)
 {
     (void)state;
     const nb_synthetic shape = test_shape_of(&nb_architecture_qwen3);
-    uint64_t first = 0;
-    for (size_t level = 0; level < nb_kernels_count(); level++) {
-        for (unsigned threads = 1; test_level(level) && threads <= 2; threads++) {
-            nb_context *context = test_context(test_level(level), threads);
-            nb_model *model = test_model(context, &shape, &nb_format_f16);
-            rotate(model, 5, NULL, NULL);
-            test_quantize(model, "attention", "int8 absmax/channel");
-            first = first ? first : test_state(model);
-            assert_int_equal(test_state(model), first);
-            nb_model_destroy(&model);
-            nb_context_destroy(&context);
-        }
-    }
+    test_same_everywhere(&shape, &nb_format_f16, 2, rotate_and_quantize);
 }
 
 /* AWQ and SmoothQuant go with it: factors before the rotation. */

@@ -154,22 +154,16 @@ static void comes_before_or_after_quantizing(void **state)
     nb_context_destroy(&context);
 }
 
+static void smooth_all(nb_model *model)
+{
+    smooth(model, 0.5, NULL);
+}
+
 static void bits_are_the_same_everywhere(void **state)
 {
     (void)state;
     const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
-    uint64_t first = 0;
-    for (size_t level = 0; level < nb_kernels_count(); level++) {
-        for (unsigned threads = 1; test_level(level) && threads <= 3; threads++) {
-            nb_context *context = test_context(test_level(level), threads);
-            nb_model *model = test_model(context, &shape, &nb_format_f16);
-            smooth(model, 0.5, NULL);
-            first = first ? first : test_state(model);
-            assert_int_equal(test_state(model), first);
-            nb_model_destroy(&model);
-            nb_context_destroy(&context);
-        }
-    }
+    test_same_everywhere(&shape, &nb_format_f16, 3, smooth_all);
 }
 
 static void failing_memory_changes_nothing(void **state)

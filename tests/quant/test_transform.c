@@ -350,15 +350,6 @@ static void undo_restores_every_bit(void **state)
     nb_context_destroy(&context);
 }
 
-static long stop_after;
-static void stop_later(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
-{
-    (void)what, (void)unit;
-    assert_true(done <= total);
-    if (--stop_after == 0)
-        atomic_store(&((nb_context *)user)->cancel, true);
-}
-
 static void a_stopped_one_changes_nothing(void **state)
 {
     (void)state;
@@ -367,14 +358,12 @@ static void a_stopped_one_changes_nothing(void **state)
     nb_model *model = test_model(context, &small, &nb_format_f32);
     test_quantize(model, "mlp", "int6 absmax/channel");
     const uint64_t before = test_state(model);
-    context->progress_user = context;
     nb_status status = NB_ERR_CANCELLED;
     long n = 0;
     while (status != NB_OK) {
-        stop_after = ++n;
-        context->progress = stop_later;
+        test_cancel_after(context, ++n);
         status = nb_model_inject_outliers(model, &options, NULL, NULL);
-        context->progress = NULL;
+        test_cancel_after(context, 0);
         assert_true(status == NB_OK || status == NB_ERR_CANCELLED);
         if (status != NB_OK)
             assert_int_equal(test_state(model), before);

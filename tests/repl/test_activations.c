@@ -13,36 +13,10 @@
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
 
-static const nb_synthetic tiny = {.n_layers = 2,
-                                  .n_embd = 64,
-                                  .n_heads = 4,
-                                  .n_kv_heads = 2,
-                                  .n_ff = 96,
-                                  .n_vocab = 300,
-                                  .n_ctx = 64,
-                                  .format = &nb_format_f16,
-                                  .seed = 5};
-
-static const char *text(void)
-{
-    static char words[4000];
-    for (size_t i = 0; i + 1 < sizeof words; i++)
-        words[i] = i % 7 == 6 ? ' ' : (char)('a' + (i * i + i / 11) % 26);
-    return temporary_file("seen.txt", words, sizeof words - 1);
-}
-
-static void load(cells *c)
-{
-    char cell[600];
-    assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
-    snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
-    assert_int_equal(cells_run(c, cell), NB_OK);
-}
-
 static void calibrate(cells *c)
 {
     char cell[600];
-    snprintf(cell, sizeof cell, "calibrate --text '%s' --tokens 640", text());
+    snprintf(cell, sizeof cell, "calibrate --text '%s' --tokens 640", cells_text());
     says(c, cell, "9 inputs of matrices · seen.txt, 640 tokens in 10 sequences");
 }
 
@@ -50,7 +24,7 @@ static void test_nothing_without_a_text(void **state)
 {
     cells *c = *state;
     refuses(c, "calibrate", "load");
-    load(c);
+    cells_load_tiny(c);
     refuses(c, "calibrate", "--text");
     refuses(c, "quantize all absmax --activations static", "--text");
     gives(c, "bits(blk.0.attn_q)", "16");
@@ -59,7 +33,7 @@ static void test_nothing_without_a_text(void **state)
 static void test_it_shows_what_flows(void **state)
 {
     cells *c = *state;
-    load(c);
+    cells_load_tiny(c);
     calibrate(c);
     says(c, "activations", "blk.0.attn_k, attn_v, attn_q");
     says(c, "activations", "entropy");
@@ -72,7 +46,7 @@ static void test_it_shows_what_flows(void **state)
 static void test_modes(void **state)
 {
     cells *c = *state;
-    load(c);
+    cells_load_tiny(c);
     calibrate(c);
     says(c, "quantize all absmax --per channel --activations static --observer percentile",
          "static activations (percentile of seen.txt, 640 tokens)");
@@ -93,7 +67,7 @@ static void test_modes(void **state)
 static void test_transforms(void **state)
 {
     cells *c = *state;
-    load(c);
+    cells_load_tiny(c);
     calibrate(c);
     says(c, "quantize attention absmax --activations static", "Activations: static");
     refuses(c, "transform inject-outliers --channels 2", "restore it first");
@@ -105,7 +79,7 @@ static void test_files(void **state)
 {
     cells *c = *state;
     char cell[600];
-    load(c);
+    cells_load_tiny(c);
     calibrate(c);
     snprintf(cell, sizeof cell, "calibrate --tokens 320 --save '%s'", temporary_path("kept.calibration"));
     says(c, cell, "kept.calibration");

@@ -3,8 +3,8 @@
 #include "repl/complete.h"
 #include "repl/language/language.h"
 #include "repl/notebook.h"
-#include "repl/render.h"
 #include "repl/settings.h"
+#include "tests/support/cells.h"
 #include "tests/support/shapes.h"
 #include "tests/support/temporary.h"
 
@@ -16,14 +16,6 @@
 #include <string.h>
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
-
-typedef struct desk {
-    nb_notebook *notebook;
-    nb_screen screen;
-    nb_draft shown; /* of the last cell */
-    nb_error error;
-    char model[512];
-} desk;
 
 static const char calibration[] = "Once upon a time there was a lake, and by the lake there lived a man who had a boat and "
                                   "a dog. Every day he took the dog out in the boat, and every day the dog jumped out.";
@@ -38,70 +30,19 @@ static const nb_synthetic tiny = {.n_layers = 3,
                                   .format = &nb_format_f16,
                                   .seed = 5};
 
-static int open_desk(void **state)
+static const char *model; /* the file */
+
+static int open_cells(void **state)
 {
-    desk *d = calloc(1, sizeof *d);
-    assert_non_null(d);
-    nb_context_options options = {.n_threads = 2};
-    assert_int_equal(nb_notebook_create(&options, &d->notebook, &d->error), NB_OK);
-    d->screen = (nb_screen){
-        .out = stdout, .utf8 = true, .columns = 80, .at_line_start = true, .picture = NB_PICTURE_NONE};
-    snprintf(d->model, sizeof d->model, "%s", temporary_path("tiny.gguf"));
-    assert_int_equal(nb_synthetic_write(d->model, &tiny, &d->error), NB_OK);
-    *state = d;
-    return 0;
+    model = temporary_path("tiny.gguf");
+    assert_int_equal(nb_synthetic_write(model, &tiny, NULL), NB_OK);
+    return cells_open(state);
 }
 
-static int close_desk(void **state)
-{
-    desk *d = *state;
-    nb_notebook_destroy(&d->notebook);
-    nb_screen_free(&d->screen);
-    nb_draft_free(&d->shown);
-    free(d);
-    return 0;
-}
-
-static void take(void *user, const nb_items *items, unsigned cell)
-{
-    desk *d = user;
-    nb_render_items(&d->screen, items, cell, &d->shown);
-}
-
-static nb_status run(desk *d, const char *cell)
-{
-    nb_draft_free(&d->shown);
-    d->error.text[0] = '\0';
-    nb_status status = nb_notebook_run(d->notebook, cell, strlen(cell), take, d, &d->error);
-    assert_int_equal(status == NB_OK, d->error.text[0] == '\0');
-    return status;
-}
-
-/* The cell must succeed and say this. */
-static void says(desk *d, const char *cell, const char *part)
-{
-    nb_status status = run(d, cell);
-    if (status != NB_OK || !strstr(nb_draft_text(&d->shown), part))
-        print_error("%s\n%s%s\n", cell, nb_draft_text(&d->shown), d->error.text);
-    assert_int_equal(status, NB_OK);
-    assert_non_null(strstr(nb_draft_text(&d->shown), part));
-}
-
-/* The cell must fail with a sentence that holds this. */
-static void refuses(desk *d, const char *cell, const char *part)
-{
-    nb_status status = run(d, cell);
-    if (status == NB_OK || !strstr(d->error.text, part))
-        print_error("%s\n%s%s\n", cell, nb_draft_text(&d->shown), d->error.text);
-    assert_int_not_equal(status, NB_OK);
-    assert_non_null(strstr(d->error.text, part));
-    assert_null(strchr(d->error.text, '\n'));
-}
-
-static void load(desk *d)
+static void load(cells *d)
 {
     char cell[600];
-    snprintf(cell, sizeof cell, "load '%s'", d->model);
+    snprintf(cell, sizeof cell, "load '%s'", model);
     says(d, cell, "llama · 3 layers, 64 wide, 4 heads, 128 tokens");
 }
 
@@ -157,8 +98,8 @@ static void test_examples_read(void **state)
 
 static void test_help(void **state)
 {
-    desk *d = *state;
-    run(d, "help");
+    cells *d = *state;
+    cells_run(d, "help");
     size_t lines = 0;
     for (const char *c = nb_draft_text(&d->shown); *c; c++)
         lines += *c == '\n';
@@ -187,7 +128,7 @@ static void test_help(void **state)
 
 static void test_typos(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     refuses(d, "quantise mlp gptq", "no command \"quantise\": did you mean quantize?");
     refuses(d, "frobnicate", "help lists the commands");
     refuses(d, "no\"such\nthing\"", "no command \"nosuch thing\"");
@@ -205,15 +146,15 @@ static void test_typos(void **state)
     says(d, "bits = 4; bits * 2", "8");
     says(d, "range(3)", "[0, 1, 2]");
     char cell[600];
-    snprintf(cell, sizeof cell, "load '%.*stniy.gguf'", (int)(strlen(d->model) - strlen("tiny.gguf")),
-             d->model);
+    snprintf(cell, sizeof cell, "load '%.*stniy.gguf'", (int)(strlen(model) - strlen("tiny.gguf")),
+             model);
     refuses(d, cell, "did you mean");
     says(d, "info", "shape"); /* and the model is still there */
 }
 
 static void test_bad_values(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     load(d);
     refuses(d, "quantize", "quantize wants SCOPE");
     refuses(d, "quantize mlp", "quantize wants WHAT");
@@ -246,19 +187,19 @@ static void test_bad_values(void **state)
 
 static void test_needs_a_model(void **state)
 {
-    desk *d = *state;
-    static const char *const cells[] = {
+    cells *d = *state;
+    static const char *const typed[] = {
         "info", "layers",     "show x", "hist x",  "quantize all absmax", "restore all", "transform x",
         "undo", "generate x", "chat x", "ppl",    "compare", "save x.gguf"};
-    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
-        refuses(d, cells[i], "none is loaded yet");
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++)
+        refuses(d, typed[i], "none is loaded yet");
 }
 
 /* ---- what they do ---- */
 
 static void test_numbers(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     says(d, "bits 0.1 f16", "01011     1001100110");
     says(d, "bits 0.1 f16", "0.0999755859375");
     says(d, "bits 0.1", "0.100000001490116119384765625");
@@ -269,14 +210,14 @@ static void test_numbers(void **state)
     says(d, "range int4", "-8 to 7");
     says(d, "range f16", "65504");
     says(d, "range f8_e5m2", "57344");
-    run(d, "formats");
+    cells_run(d, "formats");
     for (size_t i = 0; i < nb_format_count(); i++)
         assert_non_null(strstr(nb_draft_text(&d->shown), nb_format_at(i)->name));
 }
 
 static void test_load_alone(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     says(d, "load", "GGUF");
     refuses(d, "load /nowhere/at/all.gguf", "no file");
     load(d);
@@ -286,7 +227,7 @@ static void test_load_alone(void **state)
 
 static void test_quantizing(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     load(d);
     uint64_t before = nb_model_n_bytes(d->notebook->model);
     says(d, "quantize attention absmax --bits 4 --per group:32", "12 tensors · int4 absmax/group:32 · ");
@@ -310,12 +251,14 @@ static void test_quantizing(void **state)
 /* nf4 and fp4 wherever formats are spoken of, and outliers of LLM.int8(). */
 static void test_tables(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     says(d, "range nf4", "0.69619");
     says(d, "range fp4", "0.66667");
     says(d, "bits 0.3 nf4", "Code 11 of nf4's table");
     says(d, "codes([0.12, -0.5, 0.31, 0, -0.07, 0.25, -0.22, 0.44], \"nf4\")", "[10, 0, 13, 7, 5, 12, 3, 15]");
     says(d, "scales([0.12, -0.5], \"nf4\")", "0.5");
+    says(d, "scales([0.12, -0.5], \"double, group:64 nf4\")", "0.5");
+    refuses(d, "scales([0.12, -0.5], \"nf4 absmax\")", "absmax");
     refuses(d, "zero_points([0.12, -0.5], \"nf4\")", "int formats");
     load(d);
     says(d, "quantize attention nf4", "12 tensors · nf4 group:64 · ");
@@ -345,7 +288,7 @@ static void test_tables(void **state)
 
 static void test_transforming(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     load(d);
     says(d, "transform inject-outliers --channels 5 --gain 64 --seed 2", "5 channels: what the norm makes");
     says(d, "transform inject-outliers --channels 5 --gain 64 --seed 2", "unquantized model's logits move by 0.000");
@@ -367,7 +310,7 @@ static void test_transforming(void **state)
 /* Both conventions are explained where a scale is shown. */
 static void test_showing(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     load(d);
     says(d, "show blk.0.attn_q", "64 x 64");
     says(d, "show output_norm", "never quantized");
@@ -407,7 +350,7 @@ static void test_error_digits(void **state)
 
 static void test_documents(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     char cell[600];
     load(d);
     static const char text[] = "a kite flew\n<|endoftext|>\nit came back\n<|endoftext|>\n";
@@ -420,7 +363,7 @@ static void test_documents(void **state)
 /* Every way in which the model can be stored, and the model as it was afterwards. */
 static void test_pareto(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     char cell[600];
     load(d);
     static const char text[] = "a kite flew\n<|endoftext|>\nit came back\n<|endoftext|>\n";
@@ -452,7 +395,7 @@ static void test_pareto(void **state)
 
 static void test_quiz(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     char cell[600];
     load(d);
     refuses(d, "quiz", "quiz --text FILE");
@@ -478,14 +421,14 @@ static void test_quiz(void **state)
     refuses(d, cell, "document 1, from line 1, has no tab");
     atomic_store(&d->notebook->context->cancel, true);
     snprintf(cell, sizeof cell, "quiz '%s'", path);
-    assert_int_equal(run(d, cell), NB_ERR_CANCELLED);
+    assert_int_equal(cells_run(d, cell), NB_ERR_CANCELLED);
     says(d, cell, "of 3 questions");
 }
 
 /* No screen is wider than 80 columns. */
 static void test_width(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     load(d);
     const char *text =
         temporary_file("text.txt", "Once upon a time there was a kite. It flew and flew.\n", 52);
@@ -497,7 +440,7 @@ static void test_width(void **state)
     snprintf(ppl, sizeof ppl, "ppl --text '%s'", text);
     snprintf(compare, sizeof compare, "compare --text '%s' --write 8", text);
     snprintf(ladder, sizeof ladder, "ladder mlp absmax --per group:32 --from 3 --text '%s'", text);
-    const char *const cells[] = {ladder,
+    const char *const typed[] = {ladder,
                                  "quantize attention zeropoint --bits 4 --per group:32 --activations f32",
                                  "quantize mlp absmax --bits 2",
                                  "layers",
@@ -518,8 +461,8 @@ static void test_width(void **state)
                                  "set",
                                  "load",
                                  "undo"};
-    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
-        assert_int_equal(run(d, cells[i]), NB_OK);
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+        assert_int_equal(cells_run(d, typed[i]), NB_OK);
         assert_true(d->shown.n_bytes > 0);
         check_width(nb_draft_text(&d->shown));
     }
@@ -528,7 +471,7 @@ static void test_width(void **state)
 /* The synthetic model says nonsense, but a conversation grows by it. */
 static void test_chat(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     char first[2048];
     load(d);
     refuses(d, "chat Hello", "came without a chat template");
@@ -553,7 +496,7 @@ static void test_chat(void **state)
 
 static void test_text(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     char cell[600];
     char first[2048];
     load(d);
@@ -581,32 +524,32 @@ static void test_text(void **state)
 /* What was asked to stop stops, and leaves everything as it was. */
 static void test_cancel(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     load(d);
     uint64_t before = nb_model_n_bytes(d->notebook->model);
-    static const char *const cells[] = {"quantize all absmax --bits 4", "generate x --tokens 50", "layers"};
-    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+    static const char *const typed[] = {"quantize all absmax --bits 4", "generate x --tokens 50", "layers"};
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
         atomic_store(&d->notebook->context->cancel, true);
-        assert_int_equal(run(d, cells[i]), NB_ERR_CANCELLED);
+        assert_int_equal(cells_run(d, typed[i]), NB_ERR_CANCELLED);
         assert_int_equal(nb_model_n_bytes(d->notebook->model), before);
         assert_int_equal(nb_model_undo_depth(d->notebook->model), 0);
-        assert_int_equal(run(d, "info"), NB_OK);
+        assert_int_equal(cells_run(d, "info"), NB_OK);
     }
     char cell[600];
-    snprintf(cell, sizeof cell, "load '%s'", d->model);
+    snprintf(cell, sizeof cell, "load '%s'", model);
     atomic_store(&d->notebook->context->cancel, true);
-    assert_int_equal(run(d, cell), NB_ERR_CANCELLED);
-    assert_int_equal(run(d, "info"), NB_OK);
+    assert_int_equal(cells_run(d, cell), NB_ERR_CANCELLED);
+    assert_int_equal(cells_run(d, "info"), NB_OK);
 }
 
 static void test_save(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     char cell[1200];
     char saved[512];
     snprintf(saved, sizeof saved, "%s", temporary_path("saved.gguf"));
     load(d);
-    snprintf(cell, sizeof cell, "save '%s'", d->model);
+    snprintf(cell, sizeof cell, "save '%s'", model);
     refuses(d, cell, "--force");
     says(d, "quantize all absmax --bits 5 --per group:32; quantize head f8_e5m2; generate Once --tokens 8",
          "Once");
@@ -622,8 +565,8 @@ static void test_save(void **state)
 
 static void test_settings(void **state)
 {
-    desk *d = *state;
-    run(d, "set");
+    cells *d = *state;
+    cells_run(d, "set");
     for (size_t i = 0; i < nb_setting_count(); i++)
         assert_non_null(strstr(nb_draft_text(&d->shown), nb_setting_at(i)->name));
     says(d, "set threads 1", "threads is 1");
@@ -637,15 +580,15 @@ static void test_settings(void **state)
 
 static void test_history_and_leaving(void **state)
 {
-    desk *d = *state;
-    run(d, "bits 1");
-    run(d, "nonsense here");
-    run(d, "range f16\nrange bf16");
+    cells *d = *state;
+    cells_run(d, "bits 1");
+    cells_run(d, "nonsense here");
+    cells_run(d, "range f16\nrange bf16");
     says(d, "history", "nonsense here");
     says(d, "history --last 3", "range bf16");
     assert_null(strstr(nb_draft_text(&d->shown), "nonsense"));
     assert_int_equal(nb_notebook_next(d->notebook), 6);
-    run(d, "exit; bits 1");
+    cells_run(d, "exit; bits 1");
     assert_true(d->notebook->leave);
     assert_int_equal(d->shown.n_bytes, 0);
 }
@@ -653,7 +596,7 @@ static void test_history_and_leaving(void **state)
 /* A cell stops at its first mistake; what came before it stands. */
 static void test_several_commands(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     refuses(d, "bits 1 f16; nonsense; bits 2 f16", "nothing is called \"nonsense\"");
     assert_non_null(strstr(nb_draft_text(&d->shown), "1 in f16 is 1"));
     assert_null(strstr(nb_draft_text(&d->shown), "2 in f16"));
@@ -661,9 +604,9 @@ static void test_several_commands(void **state)
 
 static void test_confined(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     char folder[512];
-    snprintf(folder, sizeof folder, "%.*s", (int)(strlen(d->model) - strlen("/tiny.gguf")), d->model);
+    snprintf(folder, sizeof folder, "%.*s", (int)(strlen(model) - strlen("/tiny.gguf")), model);
     d->notebook->confined = true;
     d->notebook->folder = folder;
     refuses(d, "load /etc/passwd", "its own folder");
@@ -676,7 +619,7 @@ static void test_confined(void **state)
 
 /* ---- the Tab key ---- */
 
-static void completes(desk *d, const char *text, const char *names)
+static void completes(cells *d, const char *text, const char *names)
 {
     nb_choices choices;
     char joined[1024] = "";
@@ -691,7 +634,7 @@ static void completes(desk *d, const char *text, const char *names)
 
 static void test_completion(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     completes(d, "qua", "quantize");
     completes(d, "quant", "quantize");
     completes(d, "quanti", "quantize");
@@ -719,41 +662,41 @@ static void test_completion(void **state)
     completes(d, "show blk.1.ffn_d", "blk.1.ffn_down");
     completes(d, "show blk.1.ffn_down ", "");
     char cell[600], found[600];
-    snprintf(cell, sizeof cell, "load %.*s", (int)strlen(d->model) - 6, d->model);
-    snprintf(found, sizeof found, "%s", d->model);
+    snprintf(cell, sizeof cell, "load %.*s", (int)strlen(model) - 6, model);
+    snprintf(found, sizeof found, "%s", model);
     completes(d, cell, found);
     temporary_file("with blank.gguf", "x", 1);
-    snprintf(cell, sizeof cell, "load %.*swith", (int)(strlen(d->model) - strlen("tiny.gguf")), d->model);
-    snprintf(found, sizeof found, "\"%.*swith blank.gguf", (int)(strlen(d->model) - strlen("tiny.gguf")),
-             d->model);
+    snprintf(cell, sizeof cell, "load %.*swith", (int)(strlen(model) - strlen("tiny.gguf")), model);
+    snprintf(found, sizeof found, "\"%.*swith blank.gguf", (int)(strlen(model) - strlen("tiny.gguf")),
+             model);
     completes(d, cell, found);
 }
 
 /* Allocations that fail anywhere in a cell are survived: a sentence, and the notebook goes on. */
 static void test_memory(void **state)
 {
-    desk *d = *state;
+    cells *d = *state;
     load(d);
-    static const char *const cells[] = {"quantize attention absmax --bits 4",
+    static const char *const typed[] = {"quantize attention absmax --bits 4",
                                         "layers",
                                         "show blk.0.attn_q",
                                         "help",
                                         "bits 0.1 f16",
                                         "info",
                                         "generate Once --tokens 2"};
-    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
         nb_status status = NB_ERR_MEMORY;
         for (long n = 1; status != NB_OK && n < 3000; n += 1 + n / 8) {
             nb_memory_fail_after(n);
-            status = nb_notebook_run(d->notebook, cells[i], strlen(cells[i]), NULL, NULL, &d->error);
+            status = nb_notebook_run(d->notebook, typed[i], strlen(typed[i]), NULL, NULL, &d->error);
             nb_memory_fail_after(0);
             assert_true(status == NB_OK || status == NB_ERR_MEMORY);
         }
-        assert_int_equal(run(d, "info"), NB_OK);
+        assert_int_equal(cells_run(d, "info"), NB_OK);
     }
 }
 
-#define test(function) cmocka_unit_test_setup_teardown(function, open_desk, close_desk)
+#define test(function) cmocka_unit_test_setup_teardown(function, open_cells, cells_close)
 
 int main(void)
 {

@@ -13,27 +13,14 @@
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
 
-static const nb_synthetic tiny = {.n_layers = 2,
-                                  .n_embd = 64,
-                                  .n_heads = 4,
-                                  .n_kv_heads = 2,
-                                  .n_ff = 96,
-                                  .n_vocab = 300,
-                                  .n_ctx = 64,
-                                  .format = &nb_format_f16,
-                                  .seed = 5};
-
 static void load(cells *c)
 {
-    char cell[600];
     nb_draft text = {0};
-    assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
     for (int i = 0; i < 60; i++)
         nb_draft_addf(&text, "The %d foxes ran %d miles over hill %d. ", i * 7 % 31, i * i % 53, i);
     temporary_file("look.txt", nb_draft_text(&text), strlen(nb_draft_text(&text)));
     nb_draft_free(&text);
-    snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
-    assert_int_equal(cells_run(c, cell), NB_OK);
+    cells_load_tiny(c);
 }
 
 static const char *with_text(const char *command)

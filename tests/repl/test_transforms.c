@@ -13,37 +13,11 @@
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
 
-static const nb_synthetic tiny = {.n_layers = 2,
-                                  .n_embd = 64,
-                                  .n_heads = 4,
-                                  .n_kv_heads = 2,
-                                  .n_ff = 96,
-                                  .n_vocab = 300,
-                                  .n_ctx = 64,
-                                  .format = &nb_format_f16,
-                                  .seed = 5};
-
-static const char *text(void)
-{
-    static char words[4000];
-    for (size_t i = 0; i + 1 < sizeof words; i++)
-        words[i] = i % 7 == 6 ? ' ' : (char)('a' + (i * i + i / 11) % 26);
-    return temporary_file("seen.txt", words, sizeof words - 1);
-}
-
-static void load(cells *c)
-{
-    char cell[600];
-    assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
-    snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
-    assert_int_equal(cells_run(c, cell), NB_OK);
-}
-
 /* The command with the text that it reads. */
 static const char *with_text(const char *command)
 {
     static char cell[700];
-    snprintf(cell, sizeof cell, "%s --text '%s' --tokens 320", command, text());
+    snprintf(cell, sizeof cell, "%s --text '%s' --tokens 320", command, cells_text());
     return cell;
 }
 
@@ -51,7 +25,7 @@ static void test_transforms_tell_what_they_did(void **state)
 {
     cells *c = *state;
     refuses(c, "transform smooth", "load");
-    load(c);
+    cells_load_tiny(c);
     refuses(c, "transform smooth", "--text");
     refuses(c, with_text("transform smoth"), "did you mean smooth?");
     refuses(c, with_text("transform smooth --alpha 2"), "from 0 to 1");
@@ -71,7 +45,7 @@ static void test_transforms_tell_what_they_did(void **state)
 static void test_methods_are_chosen_by_name(void **state)
 {
     cells *c = *state;
-    load(c);
+    cells_load_tiny(c);
     refuses(c, with_text("quantize all awk"), "did you mean awq?");
     refuses(c, with_text("quantize all awq --steps 3"), "awq has no --steps");
     refuses(c, with_text("quantize all absmax"), "for methods that do more than round");

@@ -1,8 +1,12 @@
 #include "tests/support/cells.h"
 
+#include "nibble.h"
+#include "tests/support/temporary.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 /* cmocka wants the three standard headers first. */
@@ -41,6 +45,31 @@ static void take(void *user, const nb_items *items, unsigned cell)
         nb_draft_free(&c->value);
         nb_draft_add(&c->value, items->items[i].text);
     }
+}
+
+void cells_load_tiny(cells *c)
+{
+    static const nb_synthetic tiny = {.n_layers = 2,
+                                      .n_embd = 64,
+                                      .n_heads = 4,
+                                      .n_kv_heads = 2,
+                                      .n_ff = 96,
+                                      .n_vocab = 300,
+                                      .n_ctx = 64,
+                                      .format = &nb_format_f16,
+                                      .seed = 5};
+    char cell[600];
+    assert_int_equal(nb_synthetic_write(temporary_path("tiny.gguf"), &tiny, &c->error), NB_OK);
+    snprintf(cell, sizeof cell, "load '%s'", temporary_path("tiny.gguf"));
+    assert_int_equal(cells_run(c, cell), NB_OK);
+}
+
+const char *cells_text(void)
+{
+    static char words[4000];
+    for (size_t i = 0; i + 1 < sizeof words; i++)
+        words[i] = i % 7 == 6 ? ' ' : (char)('a' + (i * i + i / 11) % 26);
+    return temporary_file("seen.txt", words, sizeof words - 1);
 }
 
 nb_status cells_run(cells *c, const char *cell)

@@ -17,6 +17,11 @@ typedef struct cells {
 int cells_open(void **state);
 int cells_close(void **state);
 
+/* Loads a random model of two layers, 64 wide. */
+void cells_load_tiny(cells *c);
+/* The name of a file of 4,000 letters and spaces, the same ones every time. */
+const char *cells_text(void);
+
 nb_status cells_run(cells *c, const char *cell);
 /* The cell must succeed, and its last value read exactly so. */
 void gives(cells *c, const char *cell, const char *value);

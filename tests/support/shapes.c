@@ -160,3 +160,41 @@ uint64_t test_state(nb_model *model)
     free(logits);
     return hash;
 }
+
+void test_same_everywhere(const nb_synthetic *shape, const nb_format *format, unsigned n_threads,
+                          void (*change)(nb_model *model))
+{
+    uint64_t first = 0;
+    for (size_t level = 0; level < nb_kernels_count(); level++) {
+        for (unsigned threads = 1; test_level(level) && threads <= n_threads; threads++) {
+            nb_context *context = test_context(test_level(level), threads);
+            nb_model *model = test_model(context, shape, format);
+            change(model);
+            first = first ? first : test_state(model);
+            assert_int_equal(test_state(model), first);
+            nb_model_destroy(&model);
+            nb_context_destroy(&context);
+        }
+    }
+}
+
+/* ---- Ctrl-C ---- */
+
+static long reports_left;
+
+static void count_down(void *user, const char *what, uint64_t done, uint64_t total, const char *unit)
+{
+    (void)what, (void)unit;
+    assert_true(done <= total);
+    if (--reports_left == 0)
+        atomic_store(&((nb_context *)user)->cancel, true);
+}
+
+void test_cancel_after(nb_context *context, long n)
+{
+    reports_left = n;
+    context->progress = n ? count_down : NULL;
+    context->progress_user = context;
+    if (!n)
+        atomic_store(&context->cancel, false);
+}

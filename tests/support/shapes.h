@@ -27,8 +27,14 @@ void test_quantize(nb_model *model, const char *scope, const char *quantizer);
 /* All logits of the tokens, from a fresh session: allocated, [n][n_vocab]. */
 float *test_logits(nb_model *model, nb_weights weights, const int32_t *tokens, size_t n);
 
+/* The nth report of progress from now on cancels what runs in this context, as Ctrl-C would; 0: none does. */
+void test_cancel_after(nb_context *context, long n);
+
 /* A hash of everything that a change may touch: how tensors are stored, their numbers, and what the model
  * computes. */
 uint64_t test_state(nb_model *model);
+/* What `change` makes of the shape's model must have one such hash on every CPU level, and with 1 to n_threads threads. */
+void test_same_everywhere(const nb_synthetic *shape, const nb_format *format, unsigned n_threads,
+                          void (*change)(nb_model *model));
 
 #endif
