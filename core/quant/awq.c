@@ -34,7 +34,7 @@ static nb_status make_room(nb_awq_run *r, nb_error *error)
     made = (r->losses = nb_calloc(r->n_tokens, sizeof *r->losses)) && made;
     if (!made)
         return nb_fail(error, NB_ERR_MEMORY, "no memory to look at %zu tokens; give --tokens fewer", r->n_tokens);
-    return nb_session_create_within(r->model, NB_WEIGHTS_ORIGINAL, r->samples->length, SIZE_MAX / 2, &r->session,
+    return nb_session_create_within(r->model, NB_WEIGHTS_ORIGINAL, r->samples->longest, SIZE_MAX / 2, &r->session,
                                     error);
 }
 
@@ -122,8 +122,8 @@ static nb_status search_blocks(nb_awq_run *r, nb_awq_group *groups, size_t *n_gr
 {
     nb_status status = NB_OK;
     for (size_t i = 0; i < r->samples->n_sequences; i++)
-        nb_session_embed(r->session, r->samples->tokens + i * r->samples->length, r->samples->length,
-                         r->x + i * r->samples->length * r->n_embd);
+        nb_session_embed(r->session, r->samples->tokens + r->samples->begins[i], nb_samples_length(r->samples, i),
+                         r->x + r->samples->begins[i] * r->n_embd);
     for (r->layer = 0; status == NB_OK && r->layer < r->model->hparams.n_layers; r->layer++) {
         status = search_block(r, groups, n_groups, error);
         float *next = r->end;

@@ -101,14 +101,14 @@ static void look(void *observer, nb_tensor *const *tensors, size_t n_tensors, co
 static nb_status run_part(nb_awq_run *r, nb_status (*part)(nb_session *, size_t, nb_error *), const float *from, float *to,
                           nb_error *error)
 {
-    const size_t length = r->samples->length, n = length * r->n_embd;
     nb_status status = NB_OK;
     for (size_t i = 0; status == NB_OK && i < r->samples->n_sequences; i++) {
-        r->first_token = i * length;
-        nb_session_put_rows(r->session, from + i * n, length);
+        r->first_token = r->samples->begins[i];
+        const size_t length = nb_samples_length(r->samples, i), at = r->first_token * r->n_embd;
+        nb_session_put_rows(r->session, from + at, length);
         status = part(r->session, r->layer, error);
         if (status == NB_OK)
-            memcpy(to + i * n, r->session->x, n * sizeof *to);
+            memcpy(to + at, r->session->x, length * r->n_embd * sizeof *to);
         if (status == NB_OK)
             status = nb_context_tick(r->model->context, "searching factors", r->layer, r->model->hparams.n_layers,
                                      "blocks", error);

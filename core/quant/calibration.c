@@ -331,13 +331,13 @@ static nb_status read_all(collector *c, const nb_samples *samples)
 {
     nb_model *model = c->model;
     nb_session *session = NULL;
-    nb_status status = nb_session_create(model, NB_WEIGHTS_ORIGINAL, samples->length, &session, c->error);
+    nb_status status = nb_session_create(model, NB_WEIGHTS_ORIGINAL, samples->longest, &session, c->error);
     model->observe = observe;
     model->observer = c;
     for (size_t i = 0; i < samples->n_sequences && status == NB_OK; i++) {
-        status = read_sequence(c, session, samples->tokens + i * samples->length, samples->length, i == 0);
+        status = read_sequence(c, session, samples->tokens + samples->begins[i], nb_samples_length(samples, i), i == 0);
         if (status == NB_OK)
-            status = nb_context_tick(model->context, "calibrating", (i + 1) * samples->length,
+            status = nb_context_tick(model->context, "calibrating", samples->begins[i + 1],
                                      nb_samples_n_tokens(samples), "tokens", c->error);
     }
     model->observe = NULL;
@@ -391,7 +391,7 @@ nb_status nb_calibration_collect(nb_model *model, const char *text, size_t n_byt
     if (status == NB_OK) {
         made->text_digest = nb_digest_add(NB_DIGEST_OF_NOTHING, text, n_bytes);
         made->n_sequences = samples.n_sequences;
-        made->length = samples.length;
+        made->n_tokens = nb_samples_n_tokens(&samples);
         made->model_digest = model_digest(model);
         status = collect(model, &samples, made, error);
     }
@@ -423,11 +423,6 @@ void nb_calibration_destroy(nb_calibration **calibration)
 
 /* ---- asking ---- */
 
-size_t nb_calibration_n_tokens(const nb_calibration *calibration)
-{
-    return calibration->n_sequences * calibration->length;
-}
-
 const nb_calibration_entry *nb_calibration_find(const nb_calibration *calibration, size_t tensor)
 {
     for (size_t i = 0; i < calibration->n_entries; i++)
@@ -450,7 +445,7 @@ nb_status nb_calibration_check(const nb_calibration *calibration, const nb_model
 char *nb_calibration_describe(const nb_calibration *calibration, char *text, size_t size)
 {
     char count[32];
-    nb_print_count(count, sizeof count, nb_calibration_n_tokens(calibration));
+    nb_print_count(count, sizeof count, calibration->n_tokens);
     snprintf(text, size, "%.80s, %s tokens", calibration->text, count);
     return text;
 }

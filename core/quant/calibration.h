@@ -29,7 +29,7 @@ typedef struct nb_calibration {
     size_t n_entries;
     char *text;           /* its file's name */
     uint64_t text_digest; /* of its bytes (FNV-1a) */
-    size_t n_sequences, length;
+    size_t n_sequences, n_tokens;
     uint64_t model_digest; /* of the model's shape, transforms and bases: another one needs another calibration */
 } nb_calibration;
 
@@ -40,7 +40,6 @@ enum { NB_CALIBRATION_TOKENS = 4096, NB_CALIBRATION_ROWS = 32 };
 nb_status nb_calibration_collect(nb_model *model, const char *text, size_t n_bytes, const char *text_name,
                                  size_t max_tokens, nb_calibration **out, nb_error *error);
 void nb_calibration_destroy(nb_calibration **calibration);
-size_t nb_calibration_n_tokens(const nb_calibration *calibration);
 /* NULL if the tensor multiplies nothing (embeddings alone). */
 const nb_calibration_entry *nb_calibration_find(const nb_calibration *calibration, size_t tensor);
 /* NB_OK if it was made with this model as it is transformed now; else a sentence. */

@@ -1,7 +1,7 @@
 /* Calibrations in files: GGUF with keys and tensors of nibble's own.
  *
  *   nibble.calibration.version  u32   1
- *   nibble.calibration.text, .text_digest, .model_digest, .sequences, .length, .entries
+ *   nibble.calibration.text, .text_digest, .model_digest, .sequences, .tokens, .entries
  *   nibble.calibration.I.tensors      names of the tensors that read entry I, with spaces between
  *   I.range     F64 {6}: low, high, the moving average's low and high, a bin's width, tokens
  *   I.bins      F64 {2048}: counts
@@ -41,7 +41,7 @@ static nb_status add_keys(const nb_calibration *c, const nb_model *model, nb_ggu
     } numbers[] = {{KEY("text_digest"), c->text_digest},
                    {KEY("model_digest"), c->model_digest},
                    {KEY("sequences"), c->n_sequences},
-                   {KEY("length"), c->length},
+                   {KEY("tokens"), c->n_tokens},
                    {KEY("entries"), c->n_entries}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && status == NB_OK; i++)
         status = nb_gguf_add_u64(w, numbers[i].key, numbers[i].value, error);
@@ -119,7 +119,7 @@ static nb_status damaged(const nb_gguf *g, const char *what, nb_error *error)
 
 static nb_status read_keys(const nb_gguf *g, nb_calibration *c, uint64_t *n_entries, nb_error *error)
 {
-    uint64_t version, sequences, length;
+    uint64_t version, sequences, n_tokens;
     char text[256];
     nb_string name;
     if (!nb_gguf_u64(g, KEY("version"), &version))
@@ -129,11 +129,11 @@ static nb_status read_keys(const nb_gguf *g, nb_calibration *c, uint64_t *n_entr
                        g->path, version, VERSION);
     if (!nb_gguf_string(g, KEY("text"), &name) || !nb_gguf_u64(g, KEY("text_digest"), &c->text_digest) ||
         !nb_gguf_u64(g, KEY("model_digest"), &c->model_digest) || !nb_gguf_u64(g, KEY("sequences"), &sequences) ||
-        !nb_gguf_u64(g, KEY("length"), &length) || !nb_gguf_u64(g, KEY("entries"), n_entries) ||
-        *n_entries > g->n_tensors || sequences > UINT32_MAX || length > UINT32_MAX)
+        !nb_gguf_u64(g, KEY("tokens"), &n_tokens) || !nb_gguf_u64(g, KEY("entries"), n_entries) ||
+        *n_entries > g->n_tensors || sequences > UINT32_MAX || n_tokens > UINT32_MAX)
         return damaged(g, "a key", error);
     c->n_sequences = (size_t)sequences;
-    c->length = (size_t)length;
+    c->n_tokens = (size_t)n_tokens;
     c->text = nb_strdup(nb_string_show(name, text, sizeof text));
     return c->text ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "%s: no memory to load it", g->path);
 }

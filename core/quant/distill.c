@@ -47,15 +47,28 @@ static size_t batch_size(const run *r, size_t batch)
     return nb_min_size(r->options->n_sequences, r->samples->n_sequences - first);
 }
 
-static nb_sequences batch_of(const run *r, size_t batch)
+static size_t batch_begin(const run *r, size_t batch)
 {
-    const size_t n = batch_size(r, batch);
-    return (nb_sequences){.n_sequences = n, .n_tokens = n * r->samples->length, .begins = r->begins};
+    return r->samples->begins[nb_min_size(batch * r->options->n_sequences, r->samples->n_sequences)];
 }
 
+static nb_sequences batch_of(const run *r, size_t batch)
+{
+    const size_t *begins = r->samples->begins + batch * r->options->n_sequences, n = batch_size(r, batch);
+    for (size_t i = 0; i <= n; i++)
+        r->begins[i] = begins[i] - begins[0];
+    return (nb_sequences){.n_sequences = n, .n_tokens = r->begins[n], .begins = r->begins};
+}
+
+/* Of its numbers, among those of all tokens. */
 static size_t batch_at(const run *r, size_t batch)
 {
-    return batch * r->options->n_sequences * r->samples->length * r->model->hparams.n_embd;
+    return batch_begin(r, batch) * r->model->hparams.n_embd;
+}
+
+static size_t batch_numbers(const run *r, size_t batch)
+{
+    return batch_at(r, batch + 1) - batch_at(r, batch);
 }
 
 /* ---- the block's weights ---- */
@@ -145,7 +158,7 @@ static double error_of_all(run *r)
     for (size_t b = 0; b < r->n_batches; b++) {
         const float *target = r->target + batch_at(r, b);
         answer(r, b, r->y);
-        for (size_t i = 0; i < batch_size(r, b) * r->samples->length * n_embd; i++)
+        for (size_t i = 0; i < batch_numbers(r, b); i++)
             sum += ((double)r->y[i] - (double)target[i]) * ((double)r->y[i] - (double)target[i]);
     }
     return sum / (double)(nb_samples_n_tokens(r->samples) * n_embd);
@@ -154,7 +167,7 @@ static double error_of_all(run *r)
 /* Gradients of the mean square error of one batch; those of what is not taught are dropped. */
 static void find_gradients(run *r, size_t batch)
 {
-    const size_t n = batch_size(r, batch) * r->samples->length * r->model->hparams.n_embd;
+    const size_t n = batch_numbers(r, batch);
     const float *target = r->target + batch_at(r, batch), weight = 2.0f / (float)n;
     answer(r, batch, r->y);
     for (size_t i = 0; i < n; i++)
@@ -280,7 +293,7 @@ static nb_status check(run *r, nb_error *error)
             status = nb_fail(error, NB_ERR_STATE, "%s is rotated, and blocks are taught as they were: undo takes that back",
                              t->name);
     }
-    if (status == NB_OK && (r->model->frame.rope_freqs || (h->n_window > 0 && h->n_window < r->samples->length)))
+    if (status == NB_OK && (r->model->frame.rope_freqs || (h->n_window > 0 && h->n_window < r->samples->longest)))
         status = nb_fail(error, NB_ERR_UNSUPPORTED, "training has no code for a model with %s, so its blocks cannot be taught",
                          r->model->frame.rope_freqs ? "RoPE factors" : "a window");
     return status == NB_OK ? nb_model_check(r->model, error) : status;
@@ -292,9 +305,9 @@ static nb_status make_room(run *r, nb_error *error)
     h.n_layers = 1;
     h.n_vocab = 1;
     h.tied = true;
-    h.n_ctx = (uint32_t)r->samples->length;
+    h.n_ctx = (uint32_t)r->samples->longest;
     nb_status status = nb_network_create(r->model->context, &h, &r->network, error);
-    const size_t n_step = r->options->n_sequences * r->samples->length, n_all = nb_samples_n_tokens(r->samples);
+    const size_t n_step = r->options->n_sequences * r->samples->longest, n_all = nb_samples_n_tokens(r->samples);
     if (status == NB_OK)
         status = nb_pass_create(r->network, n_step, &r->pass, error);
     if (status != NB_OK)
@@ -308,8 +321,6 @@ static nb_status make_room(run *r, nb_error *error)
     r->begins = nb_calloc(r->options->n_sequences + 1, sizeof *r->begins);
     if (!r->master || !r->best || !r->x || !r->target || !r->y || !r->begins)
         return nb_fail(error, NB_ERR_MEMORY, "no memory to teach blocks on %zu tokens; give --tokens fewer", n_all);
-    for (size_t i = 0; i <= r->options->n_sequences; i++)
-        r->begins[i] = i * r->samples->length;
     return NB_OK;
 }
 
@@ -328,11 +339,11 @@ static void free_room(run *r)
 static nb_status embed(run *r, nb_error *error)
 {
     nb_session *session = NULL;
-    const size_t length = r->samples->length;
-    nb_status status = nb_session_create_within(r->model, NB_WEIGHTS_ORIGINAL, length, SIZE_MAX / 2, &session, error);
+    nb_status status = nb_session_create_within(r->model, NB_WEIGHTS_ORIGINAL, r->samples->longest, SIZE_MAX / 2,
+                                                &session, error);
     for (size_t i = 0; status == NB_OK && i < r->samples->n_sequences; i++)
-        nb_session_embed(session, r->samples->tokens + i * length, length,
-                         r->x + i * length * r->model->hparams.n_embd);
+        nb_session_embed(session, r->samples->tokens + r->samples->begins[i], nb_samples_length(r->samples, i),
+                         r->x + r->samples->begins[i] * r->model->hparams.n_embd);
     nb_session_destroy(&session);
     return status;
 }

@@ -115,7 +115,7 @@ static nb_status collect(job *j, const nb_tensor *t, const nb_input *basis, nb_h
     collector c = {.basis = basis, .n_cols = t->n_cols};
     nb_status status = nb_hessian_create(j->model->context, t->n_cols, &c.hessian, error);
     if (status == NB_OK && basis) {
-        c.rows = nb_aligned_calloc(j->run->samples->length, t->n_cols * sizeof *c.rows);
+        c.rows = nb_aligned_calloc(j->run->samples->longest, t->n_cols * sizeof *c.rows);
         if (!c.rows)
             status = nb_fail(error, NB_ERR_MEMORY, "%s: no memory for its activations", t->name);
     }

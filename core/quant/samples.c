@@ -1,7 +1,7 @@
 #include "quant/samples.h"
 
 #include "base/memory.h"
-#include "text/tokenizer.h"
+#include "eval/scoring.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,57 +9,69 @@
 void nb_samples_free(nb_samples *samples)
 {
     free(samples->tokens);
+    free(samples->begins);
     *samples = (nb_samples){0};
 }
 
 size_t nb_samples_n_tokens(const nb_samples *samples)
 {
-    return samples->n_sequences * samples->length;
+    return samples->n_sequences ? samples->begins[samples->n_sequences] : 0;
 }
 
-static nb_status take(const nb_model *model, const nb_tokens *tokens, size_t max_tokens, nb_samples *out, nb_error *error)
+size_t nb_samples_length(const nb_samples *samples, size_t sequence)
 {
-    const nb_tokenizer *tokenizer = nb_model_tokenizer(model);
-    const int32_t bos = nb_tokenizer_adds_bos(tokenizer) ? nb_tokenizer_bos(tokenizer) : -1;
-    if (tokens->count < NB_SAMPLE_LEAST)
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "a text of %zu tokens shows too little of what flows through the model: give %d at least, better "
-                       "thousands",
-                       tokens->count, NB_SAMPLE_LEAST);
-    for (size_t i = 0; i < tokens->count; i++)
-        if (tokens->ids[i] < 0 || (uint32_t)tokens->ids[i] >= model->hparams.n_vocab)
-            return nb_fail(error, NB_ERR_ARGUMENT,
-                           "token %d of the text is none of the model's: the tokenizer is another model's",
-                           tokens->ids[i]);
-    const size_t longest = nb_min_size(nb_min_size(model->hparams.n_ctx, NB_SAMPLE_LENGTH), tokens->count);
-    out->length = max_tokens ? nb_max_size(nb_min_size(longest, max_tokens), nb_min_size(longest, NB_SAMPLE_LEAST))
-                             : longest;
-    const size_t most = tokens->count / out->length;
-    out->n_sequences = max_tokens ? nb_max_size(1, nb_min_size(most, max_tokens / out->length)) : most;
-    out->tokens = nb_calloc(out->n_sequences, out->length * sizeof *out->tokens);
-    if (!out->tokens)
-        return nb_fail(error, NB_ERR_MEMORY, "no memory for %zu tokens", nb_samples_n_tokens(out));
-    for (size_t i = 0; i < out->n_sequences; i++) {
-        int32_t *sequence = out->tokens + i * out->length;
-        memcpy(sequence, tokens->ids + i * most / out->n_sequences * out->length, out->length * sizeof *sequence);
-        if (bos >= 0)
-            sequence[0] = bos;
+    return samples->begins[sequence + 1] - samples->begins[sequence];
+}
+
+/* What the model reads of a window: what stands before it, and its targets but the last. */
+static size_t length_of(const nb_window *window)
+{
+    return window->end - window->begin;
+}
+
+static void add(nb_samples *samples, const nb_scored_text *text, const nb_window *window)
+{
+    const size_t begin = samples->begins[samples->n_sequences++], n = length_of(window);
+    samples->tokens[begin] = window->before;
+    memcpy(samples->tokens + begin + 1, text->targets + window->begin, (n - 1) * sizeof *samples->tokens);
+    samples->begins[samples->n_sequences] = begin + n;
+    samples->longest = nb_max_size(samples->longest, n);
+}
+
+/* Each window before which less than its share of `most` tokens was taken. One with BOS alone shows nothing. */
+static void take(const nb_scored_text *text, size_t most, nb_samples *out)
+{
+    for (size_t i = 0; i < text->n_windows; i++) {
+        const nb_window *window = &text->windows[i];
+        const size_t taken = out->begins[out->n_sequences], n = length_of(window);
+        if (n > 1 && taken + n <= most && taken * text->n_targets <= most * window->begin)
+            add(out, text, window);
     }
-    return NB_OK;
 }
 
-nb_status nb_samples_create(const nb_model *model, const char *text, size_t n_bytes, size_t max_tokens, nb_samples *out,
-                            nb_error *error)
+nb_status nb_samples_create(const nb_model *model, const char *text, size_t n_bytes, size_t max_tokens,
+                            nb_samples *out, nb_error *error)
 {
+    const size_t longest = nb_min_size(nb_model_hparams(model)->n_ctx, NB_SAMPLE_LENGTH);
+    const size_t wanted = max_tokens ? nb_max_size(max_tokens, NB_SAMPLE_LEAST) : longest;
+    const nb_reading reading = {.window = nb_min_size(longest, wanted)};
+    nb_scored_text scored;
     *out = (nb_samples){0};
-    if (!nb_model_tokenizer(model))
-        return nb_fail(error, NB_ERR_STATE, "%s came without a tokenizer, so it cannot read text",
-                       nb_model_name(model));
-    nb_tokens tokens = {0};
-    nb_status status = nb_tokenizer_encode(nb_model_tokenizer(model), text, n_bytes, true, false, &tokens, error);
-    if (status == NB_OK)
-        status = take(model, &tokens, max_tokens, out, error);
-    nb_tokens_free(&tokens);
+    nb_status status = nb_scored_text_create(model, text, n_bytes, &reading, &scored, error);
+    if (status != NB_OK)
+        return status;
+    out->tokens = nb_calloc(scored.n_targets, sizeof *out->tokens);
+    out->begins = nb_calloc(scored.n_windows + 1, sizeof *out->begins);
+    if (!out->tokens || !out->begins)
+        status = nb_fail(error, NB_ERR_MEMORY, "no memory for %zu tokens", scored.n_targets);
+    else
+        take(&scored, max_tokens ? nb_min_size(wanted, scored.n_targets) : scored.n_targets, out);
+    if (status == NB_OK && nb_samples_n_tokens(out) < NB_SAMPLE_LEAST)
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "a text of %zu tokens shows too little of what flows through the model: give %d at least, "
+                         "better thousands",
+                         nb_samples_n_tokens(out), NB_SAMPLE_LEAST);
+    nb_scored_text_free(&scored);
     if (status != NB_OK)
         nb_samples_free(out);
     return status;
@@ -79,14 +91,14 @@ nb_status nb_samples_read(nb_model *model, const nb_samples *samples, nb_observe
                           nb_error *error)
 {
     nb_session *session = NULL;
-    nb_status status = nb_session_create(model, NB_WEIGHTS_ORIGINAL, samples->length, &session, error);
+    nb_status status = nb_session_create(model, NB_WEIGHTS_ORIGINAL, samples->longest, &session, error);
     model->observe = observe;
     model->observer = observer;
     for (size_t i = 0; status == NB_OK && i < samples->n_sequences; i++) {
-        status = feed(session, samples->tokens + i * samples->length, samples->length, error);
+        status = feed(session, samples->tokens + samples->begins[i], nb_samples_length(samples, i), error);
         if (status == NB_OK)
-            status = nb_context_tick(model->context, "looking", (i + 1) * samples->length,
-                                     nb_samples_n_tokens(samples), "tokens", error);
+            status = nb_context_tick(model->context, "looking", samples->begins[i + 1], nb_samples_n_tokens(samples),
+                                     "tokens", error);
     }
     model->observe = NULL;
     model->observer = NULL;

@@ -10,7 +10,7 @@ struct nb_walk {
     nb_model *model;
     const nb_samples *samples;
     nb_session *session;
-    float *hidden; /* [n_sequences][length][n_embd] */
+    float *hidden; /* [n_tokens][n_embd] */
     size_t layer;
 };
 
@@ -26,12 +26,12 @@ void nb_walk_destroy(nb_walk **walk)
 
 static float *rows_of(const nb_walk *w, size_t sequence)
 {
-    return w->hidden + sequence * w->samples->length * w->model->hparams.n_embd;
+    return w->hidden + w->samples->begins[sequence] * w->model->hparams.n_embd;
 }
 
-static size_t row_bytes(const nb_walk *w)
+static size_t length_of(const nb_walk *w, size_t sequence)
 {
-    return w->samples->length * w->model->hparams.n_embd * sizeof(float);
+    return nb_samples_length(w->samples, sequence);
 }
 
 static nb_status embed(nb_walk *w, nb_error *error)
@@ -42,7 +42,7 @@ static nb_status embed(nb_walk *w, nb_error *error)
             return nb_fail(error, NB_ERR_ARGUMENT, "token %d is none of the model's %u", w->samples->tokens[i],
                            w->model->hparams.n_vocab);
     for (size_t i = 0; i < w->samples->n_sequences; i++)
-        nb_session_embed(w->session, w->samples->tokens + i * w->samples->length, w->samples->length, rows_of(w, i));
+        nb_session_embed(w->session, w->samples->tokens + w->samples->begins[i], length_of(w, i), rows_of(w, i));
     return NB_OK;
 }
 
@@ -69,8 +69,8 @@ nb_status nb_walk_create(nb_model *model, const nb_samples *samples, nb_walk **o
         status = nb_fail(error, NB_ERR_MEMORY, "no memory for the hidden state of %zu tokens; take fewer",
                          nb_samples_n_tokens(samples));
     if (status == NB_OK)
-        status = nb_session_create_within(model, NB_WEIGHTS_CURRENT, samples->length,
-                                          scratch_for(model, samples->length), &w->session, error);
+        status = nb_session_create_within(model, NB_WEIGHTS_CURRENT, samples->longest,
+                                          scratch_for(model, samples->longest), &w->session, error);
     if (status == NB_OK)
         status = embed(w, error);
     if (status == NB_OK)
@@ -87,13 +87,13 @@ nb_status nb_walk_look(nb_walk *w, const nb_tensor *reader, nb_walk_fn *fn, void
     size_t stride = w->model->hparams.n_embd;
     nb_status status = NB_OK;
     for (size_t i = 0; status == NB_OK && i < w->samples->n_sequences; i++) {
-        nb_session_put_rows(w->session, rows_of(w, i), w->samples->length);
+        nb_session_put_rows(w->session, rows_of(w, i), length_of(w, i));
         if (w->layer < w->model->hparams.n_layers)
             status = nb_block_reach(w->session, w->layer, reader, &x, &stride, error);
         else
-            nb_session_norm(w->session, frame->output_norm, frame->output_norm_bias, 0, w->samples->length);
+            nb_session_norm(w->session, frame->output_norm, frame->output_norm_bias, 0, length_of(w, i));
         if (status == NB_OK)
-            status = fn(user, x, w->samples->length, stride, error);
+            status = fn(user, x, length_of(w, i), stride, error);
         if (status == NB_OK)
             status = nb_context_tick(w->model->context, "looking", i + 1, w->samples->n_sequences, "sequences", error);
     }
@@ -104,10 +104,10 @@ nb_status nb_walk_advance(nb_walk *w, nb_error *error)
 {
     nb_status status = NB_OK;
     for (size_t i = 0; status == NB_OK && i < w->samples->n_sequences; i++) {
-        nb_session_put_rows(w->session, rows_of(w, i), w->samples->length);
+        nb_session_put_rows(w->session, rows_of(w, i), length_of(w, i));
         status = nb_block_run(w->session, w->layer, NB_LOGITS_ALL, error);
         if (status == NB_OK)
-            memcpy(rows_of(w, i), w->session->x, row_bytes(w));
+            memcpy(rows_of(w, i), w->session->x, length_of(w, i) * w->model->hparams.n_embd * sizeof(float));
         if (status == NB_OK)
             status = nb_context_tick(w->model->context, "going on", i + 1, w->samples->n_sequences, "sequences", error);
     }

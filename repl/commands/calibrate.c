@@ -93,7 +93,7 @@ static nb_status describe(const nb_notebook *notebook, const nb_calibration *c, 
     nb_draft text = {0};
     nb_draft_add_written(&text, name);
     nb_items_text(out, "%zu inputs of matrices · %s, %s tokens in %s sequences", c->n_entries, nb_draft_text(&text),
-                  nb_count(nb_calibration_n_tokens(c)).text, nb_count(c->n_sequences).text);
+                  nb_count(c->n_tokens).text, nb_count(c->n_sequences).text);
     nb_draft_free(&text);
     if (farthest)
         nb_items_text(out, "Farthest from its fellows: a channel into %s, %s times the median one; %s of the inputs have one "

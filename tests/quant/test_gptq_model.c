@@ -31,9 +31,13 @@ static const nb_synthetic small = {.n_layers = 2,
 
 static nb_samples make_samples(const nb_model *model)
 {
-    nb_samples samples = {.tokens = calloc(LENGTH * N_SEQUENCES, sizeof(int32_t)), .length = LENGTH,
+    nb_samples samples = {.tokens = calloc(LENGTH * N_SEQUENCES, sizeof(int32_t)),
+                          .begins = calloc(N_SEQUENCES + 1, sizeof(size_t)),
+                          .longest = LENGTH,
                           .n_sequences = N_SEQUENCES};
-    assert_non_null(samples.tokens);
+    assert_true(samples.tokens && samples.begins);
+    for (size_t i = 0; i <= N_SEQUENCES; i++)
+        samples.begins[i] = i * LENGTH;
     for (size_t i = 0; i < LENGTH * N_SEQUENCES; i++)
         samples.tokens[i] = (int32_t)((i * i * 31 + 7 * i) % nb_model_hparams(model)->n_vocab);
     return samples;

@@ -75,18 +75,19 @@ static void the_function_stays(void **state)
 /* What flows into attention of the first block, from a text of many tokens. */
 static void largest_activations(nb_model *model, const char *name, float *largest, size_t n_cols)
 {
-    const nb_samples samples = test_samples(model, 0);
+    nb_samples samples = test_samples(model, 0);
     const size_t index = (size_t)nb_model_find_tensor(model, name);
-    float *x = calloc(samples.length * n_cols, sizeof *x);
+    float *x = calloc(samples.longest * n_cols, sizeof *x);
     memset(largest, 0, n_cols * sizeof *largest);
     for (size_t s = 0; s < samples.n_sequences; s++) {
-        assert_int_equal(nb_activations_collect(model, index, samples.tokens + s * samples.length, samples.length, x, NULL),
+        assert_int_equal(nb_activations_collect(model, index, samples.tokens + samples.begins[s],
+                                                nb_samples_length(&samples, s), x, NULL),
                          NB_OK);
-        for (size_t i = 0; i < samples.length * n_cols; i++)
+        for (size_t i = 0; i < nb_samples_length(&samples, s) * n_cols; i++)
             largest[i % n_cols] = fmaxf(largest[i % n_cols], fabsf(x[i]));
     }
     free(x);
-    free(samples.tokens);
+    nb_samples_free(&samples);
 }
 
 static void largest_weights(const nb_model *model, const char *const *names, size_t n_names, float *largest, size_t n_cols)
@@ -208,7 +209,7 @@ static void nonsense_is_refused(void **state)
     assert_int_equal(nb_samples_create(model, "short", 5, 0, &samples, &error), NB_ERR_ARGUMENT);
     assert_non_null(strstr(error.text, "too little"));
     samples = test_samples(model, 0);
-    assert_int_equal(samples.length, 40);
+    assert_int_equal(samples.longest, 40);
     assert_true(samples.n_sequences > 10);
     const double alphas[] = {-0.1, 1.1, (double)NAN};
     for (size_t i = 0; i < 3; i++) {
