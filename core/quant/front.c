@@ -33,19 +33,33 @@ static nb_status measure_way(nb_model *model, const char *text, size_t n_bytes, 
     return NB_OK;
 }
 
+/* However far the way came: the caller's model must not stay as one of them. */
+static nb_status take_back(nb_model *model, size_t depth, nb_error *error)
+{
+    nb_status status = NB_OK;
+    while (status == NB_OK && nb_model_undo_depth(model) > depth)
+        status = nb_model_undo(model, error);
+    return status;
+}
+
+static nb_status store(nb_model *model, const nb_way *way, const nb_importance *importance, nb_error *error)
+{
+    return way->store ? way->store(way->user, error)
+                      : nb_model_quantize_each(model, way->scope, way->quantizers, importance, NULL, error);
+}
+
 nb_status nb_front_measure(nb_model *model, const nb_way *ways, size_t n, const nb_importance *importance,
                            const char *text, size_t n_bytes, size_t max_tokens, nb_perplexity *original,
                            nb_way_cost *costs, nb_error *error)
 {
+    const size_t depth = nb_model_undo_depth(model);
     nb_status status =
         nb_perplexity_measure(model, NB_WEIGHTS_CURRENT, text, n_bytes, max_tokens, original, error);
     for (size_t i = 0; i < n && status == NB_OK; i++) {
-        status = nb_model_quantize_each(model, ways[i].scope, ways[i].quantizers, importance, NULL, error);
-        if (status != NB_OK)
-            break;
-        status = measure_way(model, text, n_bytes, max_tokens, original, &costs[i], error);
-        /* Back before anything else: the caller's model must not stay as one of the ways. */
-        nb_status undone = nb_model_undo(model, status == NB_OK ? error : NULL);
+        status = store(model, &ways[i], importance, error);
+        if (status == NB_OK)
+            status = measure_way(model, text, n_bytes, max_tokens, original, &costs[i], error);
+        const nb_status undone = take_back(model, depth, status == NB_OK ? error : NULL);
         status = status == NB_OK ? undone : status;
     }
     if (status == NB_OK)

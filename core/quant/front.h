@@ -10,6 +10,9 @@ typedef struct nb_way {
     const char *name;
     const nb_scope *scope;
     const nb_quantizer *quantizers; /* one for each tensor of the scope */
+    /* NULL: rounded, as `scope` and `quantizers` say. Else this does it, in as many undo steps as it takes. */
+    nb_status (*store)(void *user, nb_error *error);
+    void *user;
 } nb_way;
 
 typedef struct nb_way_cost {

@@ -2,6 +2,7 @@
 #include "repl/commands/ppl.h"
 #include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
+#include "repl/commands/typed_way.h"
 #include "repl/describe.h"
 #include "repl/draft.h"
 #include "repl/numbers.h"
@@ -12,13 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char EVERY_MATRIX[] = "all,embeddings,head";
 enum { MAX_WAYS = 160, MOST_ROWS = 16 /* of a table on a screen of 24 lines */ };
 
-/* Ways to store the model, as recipes, and what each came to. */
+/* Ways to store the model, as recipes or as they were typed, and what each came to. */
 typedef struct ways {
-    const nb_notebook *notebook;
+    nb_notebook *notebook;
+    const char *scope_text; /* NULL: every matrix, or what a recipe says */
+    nb_scope scope;         /* if there is a text */
     size_t n;
     nb_recipe *recipes[MAX_WAYS];
+    nb_typed_way *typed[MAX_WAYS];
+    char *typed_names[MAX_WAYS];
     nb_scope scopes[MAX_WAYS];
     nb_quantizer *quantizers[MAX_WAYS];
     nb_way list[MAX_WAYS];
@@ -30,9 +36,12 @@ static void ways_free(ways *w)
 {
     for (size_t i = 0; i < w->n; i++) {
         nb_recipe_destroy(&w->recipes[i]);
+        nb_typed_way_destroy(&w->typed[i]);
+        free(w->typed_names[i]);
         free(w->scopes[i].tensors);
         free(w->quantizers[i]);
     }
+    nb_scope_free(&w->scope);
     nb_draft_free(&w->left_out);
     free(w);
 }
@@ -41,7 +50,7 @@ static void ways_free(ways *w)
 
 static bool same_way(const ways *w, size_t a, size_t b)
 {
-    if (w->scopes[a].count != w->scopes[b].count)
+    if (w->typed[b] || w->scopes[a].count != w->scopes[b].count)
         return false;
     for (size_t i = 0; i < w->scopes[a].count; i++)
         if (w->scopes[a].tensors[i] != w->scopes[b].tensors[i] ||
@@ -61,6 +70,11 @@ static bool fits(const ways *w, size_t i)
     return true;
 }
 
+static nb_status no_room(nb_error *error)
+{
+    return nb_fail(error, NB_ERR_ARGUMENT, "a front has room for %d ways to store a model", MAX_WAYS);
+}
+
 /* Takes the recipe over. One that comes to what another one does is dropped; so is one that the model's shapes do not
  * allow, by name, if it was not `asked` for. */
 static nb_status add_way(ways *w, nb_recipe *recipe, bool asked, nb_error *error)
@@ -68,16 +82,16 @@ static nb_status add_way(ways *w, nb_recipe *recipe, bool asked, nb_error *error
     const size_t i = w->n;
     if (i == MAX_WAYS) {
         nb_recipe_destroy(&recipe);
-        return nb_fail(error, NB_ERR_ARGUMENT, "a front has room for %d ways to store a model", MAX_WAYS);
+        return no_room(error);
     }
-    nb_status status =
-        nb_recipe_spread(w->notebook, recipe, NULL, &w->scopes[i], &w->quantizers[i], error);
+    nb_status status = nb_recipe_spread(w->notebook, recipe, w->scope_text ? &w->scope : NULL, &w->scopes[i],
+                                        &w->quantizers[i], error);
     const bool left = status == NB_OK && !asked && !fits(w, i);
     bool same = false;
     for (size_t other = 0; other < i && status == NB_OK && !same; other++)
         same = same_way(w, other, i);
     w->recipes[i] = recipe;
-    w->list[i] = (nb_way){recipe->name, &w->scopes[i], w->quantizers[i]};
+    w->list[i] = (nb_way){.name = recipe->name, .scope = &w->scopes[i], .quantizers = w->quantizers[i]};
     if (status == NB_OK && !same && !left) {
         w->n++;
         return NB_OK;
@@ -92,14 +106,31 @@ static nb_status add_way(ways *w, nb_recipe *recipe, bool asked, nb_error *error
     return status;
 }
 
+/* "gptq --bits 3", as `quantize SCOPE` takes it. */
+static nb_status add_typed(ways *w, const char *typed, nb_error *error)
+{
+    const size_t i = w->n;
+    if (i == MAX_WAYS)
+        return no_room(error);
+    nb_status status = nb_typed_way_create(w->notebook, w->scope_text ? w->scope_text : EVERY_MATRIX, typed,
+                                           &w->typed[i], error);
+    if (status == NB_OK && !(w->typed_names[i] = nb_strdup(typed)))
+        status = nb_fail(error, NB_ERR_MEMORY, "no memory for a way to store the model");
+    if (status != NB_OK) {
+        nb_typed_way_destroy(&w->typed[i]);
+        return status;
+    }
+    w->list[w->n++] = (nb_way){.name = w->typed_names[i], .store = nb_typed_way_store, .user = w->typed[i]};
+    return NB_OK;
+}
+
 /* Every matrix in one format: weights, embeddings and head. */
 static nb_status add_uniform(ways *w, const char *quantizer, const char *name, bool asked, nb_error *error)
 {
-    static const char *const scopes[] = {"all", "embeddings", "head"};
     nb_recipe *recipe = NULL;
     nb_status status = nb_recipe_create(name, NULL, &recipe, error);
-    for (size_t i = 0; i < sizeof scopes / sizeof *scopes && status == NB_OK; i++)
-        status = nb_recipe_add(recipe, scopes[i], quantizer, error);
+    if (status == NB_OK)
+        status = nb_recipe_add(recipe, EVERY_MATRIX, quantizer, error);
     if (status == NB_OK)
         return add_way(w, recipe, asked, error);
     nb_recipe_destroy(&recipe);
@@ -187,6 +218,7 @@ static nb_status add_listed(ways *w, const char *list, nb_error *error)
         const nb_mixture *mixture = pure ? NULL : nb_mixture_find(what);
         status = mixture                ? add_mixture(w, mixture, true, error)
                  : is_recipe_file(what) ? add_file(w, what, error)
+                 : nb_is_typed_way(what) ? add_typed(w, what, error)
                                         : add_uniform(w, what, name, true, error);
     }
     return status == NB_OK && w->n == 0
@@ -251,13 +283,25 @@ static void show_table(const ways *w, bool all, const nb_perplexity *original, c
         nb_items_text(out, "Left out, since rows of this model do not fit their blocks: %s.", w->left_out.text);
 }
 
-/* "int4 g32" for "int4 absmax/group:32": a name beside a point has little room. */
+/* "int4 g32" for "int4 absmax/group:32", "gptq 3 g64" for "gptq --bits 3 --per group:64": a name beside a point has
+ * little room. */
 static void shorten(const char *name, char *text, size_t size)
 {
-    const char *slash = strstr(name, " absmax/"), *end = slash ? slash + 8 : name;
-    const char *group = strstr(end, "group:");
-    snprintf(text, size, "%.*s%s%.*s%s%s", slash ? (int)(slash - name) : 0, name, slash ? " " : "",
-             group ? (int)(group - end) : (int)strlen(end), end, group ? "g" : "", group ? group + 6 : "");
+    static const char *const shorter[][2] = {
+        {" absmax/", " "}, {" zeropoint/", " zp "}, {" --bits", ""}, {" --per", ""}, {"group:", "g"}, {"--", ""}};
+    enum { N_SHORTER = sizeof shorter / sizeof *shorter };
+    size_t n = 0;
+    while (*name && n + 4 < size) {
+        size_t i = 0;
+        while (i < N_SHORTER && strncmp(name, shorter[i][0], strlen(shorter[i][0])) != 0)
+            i++;
+        if (i < N_SHORTER)
+            n += (size_t)snprintf(text + n, size - n, "%s", shorter[i][1]);
+        else
+            text[n++] = *name;
+        name += i < N_SHORTER ? strlen(shorter[i][0]) : 1;
+    }
+    text[n] = '\0';
 }
 
 static nb_status draw(const ways *w, const nb_perplexity *original, const char *text_name, const nb_call *call,
@@ -316,7 +360,10 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (!w)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a list of formats");
     w->notebook = notebook;
-    nb_status status = listed ? add_listed(w, listed, error) : add_all(w, error);
+    w->scope_text = nb_call_text(call, "scope", NULL);
+    nb_status status = w->scope_text ? nb_scope_resolve(notebook->model, w->scope_text, false, &w->scope, error) : NB_OK;
+    if (status == NB_OK)
+        status = listed ? add_listed(w, listed, error) : add_all(w, error);
     if (status == NB_OK)
         status = nb_measure_ways(notebook, call, w->list, w->n, &original, w->costs, &text_name, error);
     if (status == NB_OK) {
@@ -331,17 +378,22 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_pareto = {
     .name = "pareto",
     .group = "Measuring",
-    .usage = "pareto [--of \"WAY, WAY, ...\"] [--all] [--text FILE] [--tokens N] [--png FILE] [--svg FILE]",
+    .usage = "pareto [--of \"WAY, WAY, ...\"] [--scope SCOPE] [--all] [--text FILE] [--tokens N] [--png FILE]\n"
+             "       [--svg FILE]",
     .summary = "every format and recipe: size against what is lost",
     .details = "Stores the whole model, embeddings and head too, in each way in turn, measures, and puts it back. A way "
                "is a recipe (q4_k_m, mine.recipe), a format for every matrix (q4_k pure, f8_e4m3), or absmax and zeropoint "
-               "(int4 absmax/group:32). Those on the front are the ones to choose from: nothing is smaller and better.",
+               "(int4 absmax/group:32), or what quantize SCOPE takes (gptq --bits 3 --per group:64). Those on the front are the ones to choose from: nothing is smaller and better.",
     .examples = {"pareto", "pareto --of \"q4_0, q4_k_m, int4 absmax/group:32, q4_k pure\"",
-                 "pareto --tokens 20480 --png front.png"},
+                 "pareto --scope all --of \"int3 zeropoint/group:64, gptq --bits 3 --per group:64\""},
     .options = {{.name = "of",
                  .kind = NB_WORD_TEXT,
                  .value = "WAYS",
                  .summary = "these only, parted by commas"},
+                {.name = "scope",
+                 .kind = NB_WORD_SCOPE,
+                 .value = "SCOPE",
+                 .summary = "which matrices; every one unless said"},
                 {.name = "all", .kind = NB_WORD_FLAG, .summary = "in the table also those that are not on the front"},
                 NB_WAYS_TEXT_OPTIONS,
                 NB_FIGURE_OPTIONS},

@@ -83,7 +83,7 @@ static nb_status split(parts *p, const nb_model *model, const nb_scope *scope, c
         p->n_bytes[part] += nb_tensor_n_bytes(tensor);
     }
     for (size_t i = 0; i < p->n; i++)
-        p->ways[i] = (nb_way){p->names[i], &p->scopes[i], p->quantizers};
+        p->ways[i] = (nb_way){.name = p->names[i], .scope = &p->scopes[i], .quantizers = p->quantizers};
     return NB_OK;
 }
 

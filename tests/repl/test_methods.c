@@ -83,12 +83,36 @@ static void what_makes_no_sense_is_refused(void **state)
     assert_int_equal(nb_model_undo_depth(c->notebook->model), 0);
 }
 
+/* Methods beside formats on one front; the model and what `undo` knows stay as they were. */
+static void a_front_takes_methods(void **state)
+{
+    cells *c = *state;
+    char cell[1200];
+    load(c);
+    says(c, "quantize blk.0 absmax --bits 8", "7 tensors");
+    const uint64_t before = test_state(c->notebook->model);
+    snprintf(cell, sizeof cell,
+             "pareto --scope mlp --text '%s' --tokens 200 --of \"int3 zeropoint/group:32, hqq --bits 3 --per group:32, "
+             "gptq --bits 3 --per group:32 --text '%s' --tokens 512\"",
+             temporary_path("look.txt"), temporary_path("look.txt"));
+    says(c, cell, "gptq --bits 3 --per group:32");
+    assert_true(test_state(c->notebook->model) == before);
+    says(c, "undo", "quantize blk.0 absmax");
+    snprintf(cell, sizeof cell, "pareto --scope mlp --text '%s' --tokens 200 --of \"gptq --bitz 3\"",
+             temporary_path("look.txt"));
+    refuses(c, cell, "--bits");
+    snprintf(cell, sizeof cell, "pareto --text '%s' --tokens 200 --of \"q8_0, hqq --bits 9\"", temporary_path("look.txt"));
+    refuses(c, cell, "from 2 to 8");
+    refuses(c, "undo", "nothing to undo");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gptq_is_told_everywhere, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(hqq_needs_no_text, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(what_makes_no_sense_is_refused, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(a_front_takes_methods, cells_open, cells_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
