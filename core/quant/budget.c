@@ -517,10 +517,8 @@ nb_status nb_budget_measure(nb_model *model, const nb_scope *scope, const nb_qua
     if (status == NB_OK)
         status = measure(&m, error);
     free_room(&m);
-    if (nb_model_undo_depth(model) > depth) {
-        nb_status undone = nb_model_undo(model, status == NB_OK ? error : NULL);
-        status = status == NB_OK ? undone : status;
-    }
+    const nb_status undone = nb_model_take_back(model, depth, status == NB_OK ? error : NULL);
+    status = status == NB_OK ? undone : status;
     if (status != NB_OK)
         nb_budget_free(out);
     return status;

@@ -33,15 +33,6 @@ static nb_status measure_way(nb_model *model, const char *text, size_t n_bytes, 
     return NB_OK;
 }
 
-/* However far the way came: the caller's model must not stay as one of them. */
-static nb_status take_back(nb_model *model, size_t depth, nb_error *error)
-{
-    nb_status status = NB_OK;
-    while (status == NB_OK && nb_model_undo_depth(model) > depth)
-        status = nb_model_undo(model, error);
-    return status;
-}
-
 static nb_status store(nb_model *model, const nb_way *way, const nb_importance *importance, nb_error *error)
 {
     return way->store ? way->store(way->user, error)
@@ -59,7 +50,8 @@ nb_status nb_front_measure(nb_model *model, const nb_way *ways, size_t n, const 
         status = store(model, &ways[i], importance, error);
         if (status == NB_OK)
             status = measure_way(model, text, n_bytes, max_tokens, original, &costs[i], error);
-        const nb_status undone = take_back(model, depth, status == NB_OK ? error : NULL);
+        /* however far the way came: the caller's model must not stay as one of them */
+        const nb_status undone = nb_model_take_back(model, depth, status == NB_OK ? error : NULL);
         status = status == NB_OK ? undone : status;
     }
     if (status == NB_OK)

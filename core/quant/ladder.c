@@ -61,6 +61,7 @@ nb_status nb_ladder_climb(nb_model *model, const nb_scope *scope, const nb_quant
                           nb_perplexity *original, nb_error *error)
 {
     climb c = {.model = model, .scope = scope, .text = text, .n_bytes = n_bytes, .max_tokens = max_tokens};
+    const size_t depth = nb_model_undo_depth(model);
     nb_status status = NB_OK;
     *original = (nb_perplexity){0};
     for (size_t i = 0; i < n && status == NB_OK; i++) {
@@ -70,7 +71,7 @@ nb_status nb_ladder_climb(nb_model *model, const nb_scope *scope, const nb_quant
             break;
         status = measure_rung(&c, &quantizers[i], &rung, original, error);
         /* Back before anything else: the caller's model must not stay on a rung. */
-        nb_status undone = nb_model_undo(model, status == NB_OK ? error : NULL);
+        nb_status undone = nb_model_take_back(model, depth, status == NB_OK ? error : NULL);
         if (status == NB_OK)
             status = undone;
         if (status == NB_OK)

@@ -134,3 +134,20 @@ nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *err
     free(changes);
     return status;
 }
+
+nb_status nb_model_take_back(nb_model *model, size_t depth, nb_error *error)
+{
+    nb_context *context = model->context;
+    nb_progress_fn *progress = context->progress;
+    nb_status status = NB_OK;
+    bool stopped = false;
+    while ((status == NB_OK || status == NB_ERR_CANCELLED) && nb_model_undo_depth(model) > depth) {
+        status = nb_model_undo(model, error);
+        if (status == NB_ERR_CANCELLED) {
+            stopped = true;
+            context->progress = NULL; /* somebody waits: the rest goes without reports */
+        }
+    }
+    context->progress = progress;
+    return status == NB_OK && stopped ? nb_fail(error, NB_ERR_CANCELLED, "stopped") : status;
+}

@@ -27,6 +27,9 @@ nb_status nb_model_quantize_each(nb_model *model, const nb_scope *scope, const n
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error);
 /* Takes the last quantize, restore or transform back, by replaying from the sources. NB_ERR_STATE if there is none. */
 nb_status nb_model_undo(nb_model *model, nb_error *error);
+/* For a call that takes its own steps back, until `depth` of them are left: a wish to stop does not stop this, and is
+ * answered with NB_ERR_CANCELLED once the model is back. */
+nb_status nb_model_take_back(nb_model *model, size_t depth, nb_error *error);
 size_t nb_model_undo_depth(const nb_model *model);
 
 /* A fixed forward pass over a small random model with every format in it: 16 hex digits that must be equal
