@@ -4,9 +4,9 @@
 #include "repl/notebook.h"
 #include "repl/describe.h"
 #include "repl/draft.h"
+#include "repl/language/quantizer_words.h"
 #include "repl/numbers.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,26 +32,20 @@ typedef struct plan {
 
 /* ---- what to choose from ---- */
 
-/* "q4_k, int4 absmax/group:32" */
+/* "q4_k, int4 absmax/group:32, nf4, double" */
 static nb_status read_candidates(plan *p, const char *list, nb_error *error)
 {
-    nb_status status = NB_OK;
-    while (status == NB_OK && *(list += strspn(list, ", "))) {
-        char name[96];
-        size_t n = strcspn(list, ",");
-        if (n >= sizeof name || p->n_candidates == MOST_CANDIDATES)
-            return nb_fail(error, NB_ERR_ARGUMENT, "--of lists up to %d formats, parted by commas, such as \"q3_k, q4_k\"",
-                           MOST_CANDIDATES);
-        memcpy(name, list, n);
-        list += n;
-        while (n && isspace((unsigned char)name[n - 1]))
-            n--;
-        name[n] = 0;
-        status = nb_quantizer_parse(name, &p->candidates[p->n_candidates++], error);
+    char item[NB_LISTED_BYTES];
+    nb_status status = nb_quantizer_list_next(&list, item, error);
+    while (status == NB_OK && *item && p->n_candidates < MOST_CANDIDATES) {
+        status = nb_quantizer_of_words(item, &p->candidates[p->n_candidates++], error);
+        if (status == NB_OK)
+            status = nb_quantizer_list_next(&list, item, error);
     }
-    return status == NB_OK && p->n_candidates == 0
-               ? nb_fail(error, NB_ERR_ARGUMENT, "--of lists formats, parted by commas, such as \"q3_k, q4_k\"")
-               : status;
+    if (status == NB_OK && (*item || p->n_candidates == 0))
+        status = nb_fail(error, NB_ERR_ARGUMENT, "--of lists 1 to %d formats, parted by commas, such as \"q3_k, q4_k\"",
+                         MOST_CANDIDATES);
+    return status;
 }
 
 /* ---- what was chosen ---- */
@@ -90,17 +84,21 @@ static nb_status list_kinds(plan *p, nb_error *error)
     return NB_OK;
 }
 
-/* "int4 g32" for "int4 absmax/group:32". */
+/* "int4 g32" for "int4 absmax/group:32", "nf4 g64, double". */
 static void add_short(nb_draft *out, const nb_quantizer *q)
 {
+    char full[96];
     nb_draft_add(out, q->format->name);
-    if (q->format->kind != NB_FORMAT_INT)
-        return;
-    nb_draft_add(out, q->scheme == NB_SCHEME_ZEROPOINT ? " z" : " ");
+    if (q->format->kind == NB_FORMAT_INT)
+        nb_draft_add(out, q->scheme == NB_SCHEME_ZEROPOINT ? " z" : " ");
+    else if (q->granularity == NB_PER_GROUP)
+        nb_draft_add(out, " ");
     if (q->granularity == NB_PER_GROUP)
         nb_draft_addf(out, "g%u", q->group);
-    else
+    else if (q->format->kind == NB_FORMAT_INT)
         nb_draft_add(out, q->granularity == NB_PER_CHANNEL ? "channel" : "tensor");
+    const char *options = strchr(nb_quantizer_describe(q, full, sizeof full), ',');
+    nb_draft_add(out, options ? options : "");
 }
 
 /* "0-1, 4": the layers of a kind that get candidate c. Whether there are any. */
@@ -288,6 +286,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     plan p = {.notebook = notebook};
     if (!nb_call_has(call, "bpw"))
         return nb_fail(error, NB_ERR_ARGUMENT, "budget needs the bits that a weight may take: budget %s --bpw 4.25", scope);
+    if (file && !nb_is_recipe_file(file))
+        return nb_fail(error, NB_ERR_ARGUMENT, "--save writes a file that ends in .recipe, not \"%.160s\"", file);
     nb_status status = read_candidates(&p, nb_call_text(call, "of", DEFAULT_CANDIDATES), error);
     if (status == NB_OK)
         status = measure(&p, notebook, call, scope, error);
@@ -337,7 +337,8 @@ const nb_command nb_command_budget = {
                 {.name = "of",
                  .kind = NB_WORD_TEXT,
                  .value = "FORMATS",
-                 .summary = "choose from these, parted by commas; int2 to int6, k-quants, iq4_xs and q8_0 unless said"},
+                 .summary = "choose from these, parted by commas (nf4, double is one); int2 to int6, k-quants, iq4_xs and "
+                            "q8_0 unless said"},
                 {.name = "text",
                  .letter = 'f',
                  .kind = NB_WORD_FILE,

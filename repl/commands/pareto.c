@@ -5,9 +5,9 @@
 #include "repl/commands/typed_way.h"
 #include "repl/describe.h"
 #include "repl/draft.h"
+#include "repl/language/quantizer_words.h"
 #include "repl/numbers.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,40 +186,43 @@ static nb_status add_file(ways *w, const char *typed, nb_error *error)
     return status == NB_OK ? add_way(w, recipe, true, error) : status;
 }
 
-static bool is_recipe_file(const char *name)
+/* "q4_0 pure" is the format where "q4_0" is the recipe; its other words may stand behind. False if it is not pure. */
+static bool take_pure(char *what)
 {
-    static const char ending[] = ".recipe";
-    const size_t n = strlen(name), m = sizeof ending - 1;
-    return n > m && strcmp(name + n - m, ending) == 0;
+    static const char word[] = " pure";
+    char *pure = strstr(what, word);
+    if (!pure || (pure[sizeof word - 1] && pure[sizeof word - 1] != ','))
+        return false;
+    memmove(pure, pure + sizeof word - 1, strlen(pure + sizeof word - 1) + 1);
+    return true;
+}
+
+static nb_status add_named(ways *w, const char *name, nb_error *error)
+{
+    char what[NB_LISTED_BYTES];
+    nb_quantizer quantizer;
+    snprintf(what, sizeof what, "%s", name);
+    const nb_mixture *mixture = take_pure(what) ? NULL : nb_mixture_find(what);
+    if (mixture)
+        return add_mixture(w, mixture, true, error);
+    if (nb_is_recipe_file(what))
+        return add_file(w, what, error);
+    if (nb_is_typed_way(what))
+        return add_typed(w, what, error);
+    nb_status status = nb_quantizer_of_words(what, &quantizer, error);
+    return status == NB_OK ? add_uniform(w, nb_quantizer_describe(&quantizer, what, sizeof what), name, true, error)
+                           : status;
 }
 
 /* "q4_k_m, int4 absmax/group:32, q4_0 pure, mine.recipe" */
 static nb_status add_listed(ways *w, const char *list, nb_error *error)
 {
-    nb_status status = NB_OK;
-    while (status == NB_OK) {
-        char name[96];
-        list += strspn(list, ", ");
-        size_t n = strcspn(list, ",");
-        if (n == 0)
-            break;
-        if (n >= sizeof name)
-            return nb_fail(error, NB_ERR_ARGUMENT, "--of lists ways, parted by commas, such as \"q4_k_m, q4_0\"");
-        memcpy(name, list, n);
-        list += n;
-        while (n && isspace((unsigned char)name[n - 1]))
-            n--;
-        name[n] = 0;
-        char what[sizeof name];
-        memcpy(what, name, sizeof what);
-        char *pure = strstr(what, " pure");
-        if (pure)
-            *pure = 0;
-        const nb_mixture *mixture = pure ? NULL : nb_mixture_find(what);
-        status = mixture                ? add_mixture(w, mixture, true, error)
-                 : is_recipe_file(what) ? add_file(w, what, error)
-                 : nb_is_typed_way(what) ? add_typed(w, what, error)
-                                        : add_uniform(w, what, name, true, error);
+    char item[NB_LISTED_BYTES];
+    nb_status status = nb_quantizer_list_next(&list, item, error);
+    while (status == NB_OK && *item) {
+        status = add_named(w, item, error);
+        if (status == NB_OK)
+            status = nb_quantizer_list_next(&list, item, error);
     }
     return status == NB_OK && w->n == 0
                ? nb_fail(error, NB_ERR_ARGUMENT, "--of lists ways, parted by commas, such as \"q4_k_m, q4_0\"")
@@ -383,13 +386,14 @@ const nb_command nb_command_pareto = {
     .summary = "every format and recipe: size against what is lost",
     .details = "Stores the whole model, embeddings and head too, in each way in turn, measures, and puts it back. A way "
                "is a recipe (q4_k_m, mine.recipe), a format for every matrix (q4_k pure, f8_e4m3), or absmax and zeropoint "
-               "(int4 absmax/group:32), or what quantize SCOPE takes (gptq --bits 3 --per group:64). Those on the front are the ones to choose from: nothing is smaller and better.",
+               "(int4 absmax/group:32), or what quantize SCOPE takes (gptq --bits 3 --per group:64). Those on the front "
+               "are the ones to choose from: nothing is smaller and better.",
     .examples = {"pareto", "pareto --of \"q4_0, q4_k_m, int4 absmax/group:32, q4_k pure\"",
                  "pareto --scope all --of \"int3 zeropoint/group:64, gptq --bits 3 --per group:64\""},
     .options = {{.name = "of",
                  .kind = NB_WORD_TEXT,
                  .value = "WAYS",
-                 .summary = "these only, parted by commas"},
+                 .summary = "these only, parted by commas (nf4, double is one)"},
                 {.name = "scope",
                  .kind = NB_WORD_SCOPE,
                  .value = "SCOPE",

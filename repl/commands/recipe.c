@@ -49,6 +49,13 @@ bool nb_is_recipe(const char *what)
     return nb_mixture_find(what) || strpbrk(what, "./");
 }
 
+bool nb_is_recipe_file(const char *name)
+{
+    static const char ending[] = ".recipe";
+    const size_t n = strlen(name), m = sizeof ending - 1;
+    return n > m && strcmp(name + n - m, ending) == 0;
+}
+
 nb_status nb_recipe_check_options(const nb_call *call, nb_error *error)
 {
     if (nb_call_has(call, "pure") || nb_call_has(call, "tensor-type"))

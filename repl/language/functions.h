@@ -60,8 +60,4 @@ nb_status nb_argument_operand(const nb_application *call, size_t index, nb_opera
 /* An array; a number becomes one of one element. What is returned is held: to be released. */
 nb_status nb_argument_array(const nb_application *call, size_t index, nb_array **out, nb_error *error);
 
-/* "int4 absmax/group:32, f32 scales", the words in any order: what nb_quantizer_parse reads, and as `quantize` does, int8
- * absmax with one scale where that goes unsaid. */
-nb_status nb_quantizer_of_words(const char *text, nb_quantizer *out, nb_error *error);
-
 #endif

@@ -1,6 +1,7 @@
 /* Functions of the trade: errors, formats, and the built-in quantizers beside one's own. */
 #include "repl/language/functions.h"
 #include "repl/language/machine.h"
+#include "repl/language/quantizer_words.h"
 
 #include "repl/nearest.h"
 #include "repl/notebook.h"

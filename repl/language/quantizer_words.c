@@ -1,6 +1,6 @@
-/* A quantizer as people write it: "int4 absmax/group:32, f32 scales", its words in any order. */
-#include "repl/language/functions.h"
+#include "repl/language/quantizer_words.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,4 +105,40 @@ nb_status nb_quantizer_of_words(const char *text, nb_quantizer *out, nb_error *e
     char ordered[128];
     write_in_order(&w, ordered, sizeof ordered);
     return nb_quantizer_parse(ordered, out, error);
+}
+
+/* ---- lists ---- */
+
+/* Whether all of it are words of a quantizer, and none of them a format: "double", "f32 scales". */
+static bool continues(const char *part)
+{
+    wanted w = {0};
+    const char *at = part + strspn(part, separators);
+    bool known = *at != '\0';
+    while (known && *at)
+        known = take_word(&w, &at);
+    return known && !w.format;
+}
+
+nb_status nb_quantizer_list_next(const char **list, char item[NB_LISTED_BYTES], nb_error *error)
+{
+    static const char blanks[] = " \t\r\n", gaps[] = ", \t\r\n";
+    size_t used = 0;
+    for (const char *at = *list + strspn(*list, gaps); *at; at = *list + strspn(*list, gaps)) {
+        char part[NB_LISTED_BYTES];
+        const size_t length = strcspn(at, ",");
+        size_t n = length;
+        while (strchr(blanks, at[n - 1])) /* it does not begin with one */
+            n--;
+        if (used + 2 + n >= sizeof part)
+            return nb_fail(error, NB_ERR_ARGUMENT, "\"%.40s...\" is too long for a format or a recipe", at);
+        memcpy(part, at, n);
+        part[n] = '\0';
+        if (used && !continues(part))
+            break;
+        used += (size_t)snprintf(item + used, NB_LISTED_BYTES - used, "%s%s", used ? ", " : "", part);
+        *list = at + length;
+    }
+    item[used] = '\0';
+    return NB_OK;
 }

@@ -1,6 +1,5 @@
 /* The commands, driven in process: what they say, what they change, and that a mistake changes nothing. */
 #include "repl/commands/ppl.h"
-#include "repl/complete.h"
 #include "repl/language/language.h"
 #include "repl/notebook.h"
 #include "repl/settings.h"
@@ -618,19 +617,6 @@ static void test_confined(void **state)
 }
 
 /* ---- the Tab key ---- */
-
-static void completes(cells *d, const char *text, const char *names)
-{
-    nb_choices choices;
-    char joined[1024] = "";
-    nb_complete(d->notebook, text, strlen(text), &choices);
-    for (size_t i = 0; i < choices.count; i++) {
-        strcat(joined, i ? " " : "");
-        strcat(joined, choices.names[i]);
-    }
-    nb_choices_free(&choices);
-    assert_string_equal(joined, names);
-}
 
 static void test_completion(void **state)
 {

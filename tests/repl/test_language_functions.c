@@ -1,7 +1,6 @@
 /* Functions of the language: every row of the table, then results beside numpy's (1.24) or worked out by
  * hand. */
 #include "nibble.h"
-#include "repl/complete.h"
 #include "repl/language/functions.h"
 #include "tests/support/cells.h"
 #include "tests/support/temporary.h"
@@ -297,19 +296,6 @@ static void test_activations(void **state)
 }
 
 /* ---- the Tab key ---- */
-
-static void completes(cells *c, const char *text, const char *names)
-{
-    nb_choices choices;
-    char joined[1024] = "";
-    nb_complete(c->notebook, text, strlen(text), &choices);
-    for (size_t i = 0; i < choices.count; i++) {
-        strcat(joined, i ? " " : "");
-        strcat(joined, choices.names[i]);
-    }
-    nb_choices_free(&choices);
-    assert_string_equal(joined, names);
-}
 
 static void test_completion(void **state)
 {

@@ -1,6 +1,7 @@
 #include "tests/support/cells.h"
 
 #include "nibble.h"
+#include "repl/complete.h"
 #include "tests/support/temporary.h"
 
 #include <setjmp.h>
@@ -107,4 +108,16 @@ void refuses(cells *c, const char *cell, const char *part)
     const nb_status status = cells_run(c, cell);
     expect(c, status != NB_OK && strstr(c->error.text, part) != NULL && !strchr(c->error.text, '\n'), cell,
            part);
+}
+
+void completes(cells *c, const char *text, const char *names)
+{
+    nb_choices choices;
+    nb_draft joined = {0};
+    nb_complete(c->notebook, text, strlen(text), &choices);
+    for (size_t i = 0; i < choices.count; i++)
+        nb_draft_addf(&joined, "%s%s", i ? " " : "", choices.names[i]);
+    nb_choices_free(&choices);
+    assert_string_equal(nb_draft_text(&joined), names);
+    nb_draft_free(&joined);
 }

@@ -29,5 +29,7 @@ void gives(cells *c, const char *cell, const char *value);
 void says(cells *c, const char *cell, const char *part);
 /* The cell must fail with one sentence that holds this. */
 void refuses(cells *c, const char *cell, const char *part);
+/* What the Tab key offers behind this text, in one line. */
+void completes(cells *c, const char *text, const char *names);
 
 #endif
