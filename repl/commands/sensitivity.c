@@ -103,6 +103,31 @@ static void add_bar(nb_items *out, size_t column, double share)
     nb_items_cell(out, column, "%s", bar);
 }
 
+/* Which part loses most, and whether that is sure: 3 paired standard errors, as everywhere. */
+static void conclude(const parts *p, size_t worst, const nb_call *call, const nb_perplexity *original, nb_items *out)
+{
+    const double lost = p->costs[worst].paired_mean, error = p->costs[worst].paired_error;
+    const double asked = nb_call_number(call, "tokens", NB_WAYS_TOKENS);
+    const bool by_kind = strcmp(nb_call_text(call, "by", "layer"), "kind") == 0 && p->scopes[worst].count > 1;
+    const char *name = p->names[worst], *most = p->n > 1 ? " most," : "";
+    if (lost > 3 * error) {
+        if (p->n > 1)
+            nb_items_text(out, "Most sensitive: " NB_STRONG "%s" NB_END ".   " NB_COMMAND "--keep %s%s" NB_END
+                               "   with quantize spares it",
+                          name, by_kind ? "*." : "", name);
+        return;
+    }
+    if (lost > 0)
+        nb_items_text(out, NB_STRONG "%s" NB_END " loses%s %s standard errors: less than 3 may be chance.", name, most,
+                      nb_fixed(lost / error, 1).text);
+    else
+        nb_items_text(out, "This text shows no loss: try fewer bits.");
+    if (asked > 0 && (double)original->n_tokens >= asked)
+        nb_items_text(out, NB_COMMAND "--tokens 0" NB_END "   reads all of the text, which tells more");
+    else
+        nb_items_text(out, "A longer text tells more.");
+}
+
 static void show(const parts *p, const nb_call *call, const nb_quantizer *quantizer, const nb_perplexity *original,
                  const char *text_name, nb_items *out)
 {
@@ -127,14 +152,7 @@ static void show(const parts *p, const nb_call *call, const nb_quantizer *quanti
     nb_quantizer_describe(quantizer, storage, sizeof storage);
     nb_items_text(out, NB_MUTED "each alone as %s, the rest as it is; %s of %s, perplexity %s as it is now" NB_END,
                   storage, nb_text_extent(original).text, text_name, nb_perplexity_text(original->ppl).text);
-    if (largest > 3 * p->costs[worst].paired_error && p->n > 1)
-        nb_items_text(out, "Most sensitive: " NB_STRONG "%s" NB_END ".   " NB_COMMAND "--keep %s%s" NB_END
-                           "   with quantize spares it",
-                      p->names[worst],
-                      strcmp(nb_call_text(call, "by", "layer"), "kind") == 0 && p->scopes[worst].count > 1 ? "*." : "",
-                      p->names[worst]);
-    else
-        nb_items_text(out, "None loses more than the noise of this text: try fewer bits, or --tokens 0.");
+    conclude(p, worst, call, original, out);
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
@@ -168,7 +186,8 @@ const nb_command nb_command_sensitivity = {
              "            [--tokens N]",
     .summary = "which layers mind: each alone in fewer bits",
     .details = "Quantizes each layer (or each kind of matrix, or each tensor) of the scope alone, measures, and puts it "
-               "back. Those that lose much are worth more bits than the others.",
+               "back. Those that lose much are worth more bits than the others. A loss of less than 3 paired standard "
+               "errors may be chance.",
     .examples = {"sensitivity all absmax --bits 3 --per group:64", "sensitivity all,embeddings q2_k --by kind",
                  "sensitivity blk.0 absmax --bits 2 --per group:32 --by tensor"},
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}},

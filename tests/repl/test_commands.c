@@ -386,6 +386,13 @@ static void test_pareto(void **state)
     check_width(nb_draft_text(&d->shown));
     says(d, "sensitivity all int3 --by kind", "ffn_down");
     says(d, "sensitivity blk.1 int3 --by tensor", "blk.1.ffn_down");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "Most sensitive: "));
+    says(d, "sensitivity all f16", "This text shows no loss: try fewer bits.");
+    assert_non_null(strstr(nb_draft_text(&d->shown), "A longer text tells more."));
+    says(d, "sensitivity blk.0,blk.2 int8 --tokens 6", "blk.2 loses most, ");
+    assert_non_null(strstr(nb_draft_text(&d->shown), " standard errors: less than 3 may be chance."));
+    assert_non_null(strstr(nb_draft_text(&d->shown), "--tokens 0   reads all of the text"));
+    check_width(nb_draft_text(&d->shown));
     says(d, "info", "f16 · ");
     refuses(d, "sensitivity all absmax --by lair", "layer");
     refuses(d, "pareto --of q9_9", "q9_9");
