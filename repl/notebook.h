@@ -80,6 +80,7 @@ typedef struct nb_notebook {
     void (*stream)(void *user, const char *text, size_t n_bytes); /* text as a model writes it */
     int (*shell)(void *user, const char *command); /* runs a command line; its exit status, or -1 */
     struct nb_screen *screen;                      /* for doctor */
+    bool only_call; /* a subcommand's: no cell comes after it, so none is proposed */
     bool offers; /* a lesson's next cell stands at the prompt: it needs not be shown as well */
     void *user;
 } nb_notebook;

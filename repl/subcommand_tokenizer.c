@@ -1,4 +1,5 @@
 /* nibble tokenizer: learn a vocabulary from text, and see what a vocabulary makes of one. */
+#include "repl/commands/save.h"
 #include "repl/describe.h"
 #include "repl/notebook.h"
 #include "repl/numbers.h"

@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const nb_command *const subcommands[] = {
     &nb_subcommand_generate, &nb_subcommand_perplexity, &nb_subcommand_quiz,      &nb_subcommand_quantize,
@@ -32,13 +31,6 @@ const nb_command *nb_subcommand_find(const char *name)
             return subcommands[i];
     }
     return NULL;
-}
-
-bool nb_same_file(const char *a, const char *b)
-{
-    struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
 }
 
 nb_status nb_subcommand_load(nb_notebook *notebook, const nb_call *call, nb_error *error)
@@ -99,8 +91,10 @@ static int run_call(const nb_call *call)
     if (has_option(call->command, "threads"))
         options.n_threads = (unsigned)nb_call_number(call, "threads", 0);
     nb_status status = nb_front_open(&front, &options, &error);
-    if (status == NB_OK)
+    if (status == NB_OK) {
+        front.notebook->only_call = true;
         status = run_row(&front, call, &error);
+    }
     if (status != NB_OK)
         nb_front_complain("nibble", error.text);
     bool lost = fflush(stdout) != 0 || ferror(stdout);

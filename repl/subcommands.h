@@ -35,8 +35,6 @@ extern const nb_command nb_subcommand_generate, nb_subcommand_perplexity, nb_sub
         .summary = "cores to compute with; all unless said"                                                  \
     }
 
-/* Whether both paths lead to one file that is there. */
-bool nb_same_file(const char *a, const char *b);
 /* Loads -m FILE into the notebook. */
 nb_status nb_subcommand_load(struct nb_notebook *notebook, const nb_call *call, nb_error *error);
 

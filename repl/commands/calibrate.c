@@ -133,14 +133,20 @@ static nb_status collect(nb_notebook *notebook, const char *typed, size_t n_toke
 nb_status nb_notebook_calibrate(nb_notebook *notebook, const char *command, nb_items *out,
                                 const nb_calibration **calibration, nb_error *error)
 {
-    nb_status status = NB_OK;
-    if (!notebook->calibration || nb_calibration_check(notebook->calibration, notebook->model, NULL) != NB_OK) {
-        char described[128];
-        status = collect(notebook, NULL, NB_CALIBRATION_TOKENS, command, error);
-        if (status == NB_OK)
-            nb_items_text(out, NB_MUTED "calibrated with %s" NB_END,
-                          nb_calibration_describe(notebook->calibration, described, sizeof described));
-    }
+    if (!notebook->calibration || nb_calibration_check(notebook->calibration, notebook->model, NULL) != NB_OK)
+        return nb_notebook_calibrate_anew(notebook, NULL, NB_CALIBRATION_TOKENS, command, out, calibration, error);
+    *calibration = notebook->calibration;
+    return NB_OK;
+}
+
+nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, size_t n_tokens, const char *command,
+                                     nb_items *out, const nb_calibration **calibration, nb_error *error)
+{
+    char described[128];
+    nb_status status = collect(notebook, text, n_tokens, command, error);
+    if (status == NB_OK)
+        nb_items_text(out, NB_MUTED "calibrated with %s" NB_END,
+                      nb_calibration_describe(notebook->calibration, described, sizeof described));
     *calibration = notebook->calibration;
     return status;
 }

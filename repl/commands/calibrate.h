@@ -9,6 +9,9 @@
  * notebook's. */
 nb_status nb_notebook_calibrate(nb_notebook *notebook, const char *command, nb_items *out,
                                 const nb_calibration **calibration, nb_error *error);
+/* A new one, with that text (NULL: the one that methods calibrate with) and at most so many of its tokens (0: all). */
+nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, size_t n_tokens, const char *command,
+                                     nb_items *out, const nb_calibration **calibration, nb_error *error);
 
 /* "blocks", "token", "static", "static:channel"; int8 is blocks. */
 nb_status nb_activation_mode_read(const char *text, nb_activation_mode *out, nb_error *error);

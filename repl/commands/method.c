@@ -14,9 +14,10 @@ static const nb_method *const methods[] = {
 };
 enum { N_METHODS = sizeof methods / sizeof *methods };
 
-/* Of quantize, where no method is said. */
-static const char *const of_rounding[] = {"bits", "per", "activations", "scales", "convention", "double", "outliers",
-                                          "tensor-type", "pure", "observer"};
+/* Of quantize, where no method is said; those of a calibration, where one is asked for. */
+static const char *const of_rounding[] = {"bits",   "per",      "activations", "scales", "convention",
+                                          "double", "outliers", "tensor-type", "pure",   "observer"};
+static const char *const of_calibration[] = {"text", "tokens"};
 
 const nb_method *nb_method_at(size_t index)
 {
@@ -47,6 +48,19 @@ static const nb_method *method_with(const char *option)
     return NULL;
 }
 
+bool nb_rounding_calibrates(const nb_call *call)
+{
+    const char *activations = nb_call_text(call, "activations", "int8");
+    return nb_call_has(call, "outliers") || strncmp(activations, "static", strlen("static")) == 0;
+}
+
+static bool rounding_has(const nb_call *call, const char *option)
+{
+    return has(of_rounding, sizeof of_rounding / sizeof *of_rounding, option) ||
+           (nb_rounding_calibrates(call) &&
+            has(of_calibration, sizeof of_calibration / sizeof *of_calibration, option));
+}
+
 nb_status nb_method_check_options(const nb_call *call, const nb_method *method, nb_error *error)
 {
     for (size_t i = 0; i < nb_command_option_count(call->command); i++) {
@@ -56,8 +70,9 @@ nb_status nb_method_check_options(const nb_call *call, const nb_method *method, 
         if (method && !has(method->options, NB_METHOD_MOST_OPTIONS, name))
             return nb_fail(error, NB_ERR_ARGUMENT, "%s has no --%s", method->name, name);
         const nb_method *other = method_with(name);
-        if (!method && other && !has(of_rounding, sizeof of_rounding / sizeof *of_rounding, name))
-            return nb_fail(error, NB_ERR_ARGUMENT, "--%s is for methods that do more than round: quantize %s %s --%s", name,
+        if (!method && other && !rounding_has(call, name))
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "--%s is for methods that do more than round: quantize %s %s --%s", name,
                            call->arguments[0], other->name, name);
     }
     return NB_OK;

@@ -23,6 +23,8 @@ const nb_method *nb_method_at(size_t index);
 const nb_method *nb_method_find(const char *name);
 /* Refuses options that the method (NULL: rounding) has no use for, naming a method that has. */
 nb_status nb_method_check_options(const nb_call *call, const nb_method *method, nb_error *error);
+/* Whether rounding asks for a calibration: static scales of activations, or outliers. */
+bool nb_rounding_calibrates(const nb_call *call);
 /* What --format, or --bits, --per and --scheme, say a method is to fill; unless said integers of `bits` with one scale and
  * zero point for 128 columns. */
 nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *out, nb_error *error);
@@ -39,7 +41,7 @@ nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *
          .letter = 'f',                                                                                                \
          .kind = NB_WORD_FILE,                                                                                         \
          .value = "FILE",                                                                                              \
-         .summary = "the text that a method looks at the model with"},                                                 \
+         .summary = "what methods and static scales look at the model with"},                                                 \
         {.name = "tokens",                                                                                             \
          .kind = NB_WORD_COUNT,                                                                                        \
          .value = "N",                                                                                                 \

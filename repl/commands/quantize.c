@@ -1,9 +1,6 @@
 #include "repl/commands/quantize.h"
 
-#include "repl/commands/calibrate.h"
-#include "repl/commands/method.h"
 #include "repl/commands/outliers.h"
-#include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/language/language.h"
@@ -133,145 +130,7 @@ nb_status nb_scope_leave_out(nb_scope *scope, const nb_scope *keep, nb_error *er
     return kept ? NB_OK : nb_fail(error, NB_ERR_ARGUMENT, "--keep leaves nothing to quantize");
 }
 
-/* ---- what came of it ---- */
-
-typedef struct summary {
-    size_t n, worst;
-    uint64_t before, after, n_weights;
-    double mean_sqnr; /* of those with a finite one; NaN if none has */
-} summary;
-
-static summary sum_up(const nb_model *model, const nb_scope *scope, const nb_tensor_loss *losses)
-{
-    summary s = {.n = scope->count};
-    double total = 0;
-    size_t n_finite = 0;
-    for (size_t i = 0; i < scope->count; i++) {
-        s.before += losses[i].n_bytes_before;
-        s.after += losses[i].n_bytes_after;
-        s.n_weights += nb_tensor_n_weights(nb_model_tensor(model, scope->tensors[i]));
-        if (isfinite(losses[i].sqnr)) {
-            total += losses[i].sqnr;
-            n_finite++;
-        }
-        if (losses[i].sqnr < losses[s.worst].sqnr)
-            s.worst = i;
-    }
-    s.mean_sqnr = n_finite ? total / (double)n_finite : NAN;
-    return s;
-}
-
-/* The magnitude that 99 % of a tensor's numbers stay below, read off a fine histogram around zero. */
-static double typical_reach(const nb_histogram *h)
-{
-    uint64_t inside = 0, wanted = h->n - h->n / 100;
-    size_t middle = h->n_bins / 2;
-    for (size_t i = 0; i < middle; i++) {
-        inside += h->counts[middle + i] + h->counts[middle - 1 - i];
-        if (inside >= wanted)
-            return h->high * (double)(i + 1) / (double)middle;
-    }
-    return h->high;
-}
-
-/* Why this tensor lost most: one large weight, many zeros, or just few levels. */
-static void explain_worst(const nb_tensor *tensor, const nb_tensor_loss *loss, nb_items *out)
-{
-    const nb_quantizer *q = &tensor->quantizer;
-    char why[200] = "";
-    nb_histogram h = {0};
-    nb_error ignored;
-    double zero_share = (double)loss->n_zero / (double)nb_tensor_n_weights(tensor);
-    if (q->format->kind == NB_FORMAT_INT && tensor->source_format &&
-        nb_tensor_histogram(tensor, NB_WEIGHTS_ORIGINAL, 0, 0, 4096, &h, &ignored) == NB_OK && h.n > 0) {
-        double largest = fmax(fabs(h.min), fabs(h.max)), reach = typical_reach(&h);
-        if (q->granularity == NB_PER_TENSOR && largest > 2.5 * reach)
-            snprintf(why, sizeof why,
-                     ": one weight of %s stretches a scale that 99 %% of the tensor needs at %s",
-                     nb_general(largest, 2).text, nb_general(reach, 2).text);
-        else if (zero_share > 0.25)
-            snprintf(why, sizeof why, ": %s of its weights became 0", nb_percent(zero_share).text);
-        else if (q->format->bits < 6)
-            snprintf(why, sizeof why, ": %u levels for numbers from %s to %s",
-                     (1u << q->format->bits) - (q->scheme == NB_SCHEME_ABSMAX), nb_general(h.min, 2).text,
-                     nb_general(h.max, 2).text);
-    }
-    nb_histogram_free(&h);
-    nb_items_text(out, "Worst: %s, SQNR %s dB%s.   " NB_COMMAND "hist %s" NB_END "   shows it", tensor->name,
-                  nb_describe_sqnr(loss->sqnr).text, why, tensor->name);
-}
-
-/* What it bought against the way in which the same tensors were quantized before. */
-static void compare_with_last(const summary *s, double old_sqnr, double old_bits, nb_items *out)
-{
-    double bits = nb_bits_per_weight(s->after, s->n_weights);
-    if (!isfinite(old_sqnr) || !isfinite(s->mean_sqnr) || (bits == old_bits && s->mean_sqnr == old_sqnr))
-        return;
-    double gain = s->mean_sqnr - old_sqnr;
-    nb_items_text(out,
-                  "Before it was %s bits a weight: %s bits %s, and %s dB %s on average.   " NB_COMMAND
-                  "undo" NB_END "   goes back",
-                  nb_fixed(old_bits, 2).text, nb_fixed(fabs(bits - old_bits), 2).text,
-                  bits >= old_bits ? "more" : "fewer", nb_fixed(fabs(gain), 1).text,
-                  gain >= 0 ? "better" : "worse");
-}
-
-void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *q,
-                        const nb_tensor_loss *losses, const nb_quantize_past *past, nb_items *out)
-{
-    summary s = sum_up(notebook->model, scope, losses);
-    char name[96];
-    nb_items_text(out, "%zu tensor%s · " NB_STRONG "%s" NB_END " · %s -> %s (%s bits a weight)", s.n,
-                  s.n == 1 ? "" : "s", nb_quantizer_describe(q, name, sizeof name), nb_bytes(s.before).text,
-                  nb_bytes(s.after).text, nb_fixed(nb_bits_per_weight(s.after, s.n_weights), 2).text);
-    const nb_tensor *worst = nb_model_tensor(notebook->model, scope->tensors[s.worst]);
-    if (isinf(losses[s.worst].sqnr))
-        nb_items_text(out, "Nothing was lost: every number is stored exactly.");
-    else
-        explain_worst(worst, &losses[s.worst], out);
-    compare_with_last(&s, past->sqnr, past->bits, out);
-    for (size_t i = 0; i < scope->count; i++) {
-        const nb_tensor *tensor = nb_model_tensor(notebook->model, scope->tensors[i]);
-        if (tensor->tied)
-            nb_items_text(out, "%s is embeddings and head at once: both changed.", tensor->name);
-    }
-    if (*scope->left)
-        nb_items_text(out, "In high precision stay: %s.", scope->left);
-    char activated[256];
-    const nb_input *input = worst->input;
-    if (input && (input->scaling != NB_INPUT_BLOCKS || input->outliers))
-        nb_items_text(out, "Activations: %s.", nb_input_describe(input, activated, sizeof activated));
-    if (q->format->kind != NB_FORMAT_FLOAT && !nb_quantizer_wants_int8(q))
-        nb_items_text(
-            out,
-            "Weights only: they are decoded and multiplied in f32, which is slower than int8 activations.");
-    if (notebook->n_undo_lines <= 1)
-        nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "compare" NB_END NB_MUTED
-                                    " sets it beside the original" NB_END);
-}
-
-/* Mean SQNR and bits of the scope as it is stored now; NaN unless every tensor of it was quantized. */
-static void measure_now(const nb_model *model, const nb_scope *scope, double *sqnr, double *bits)
-{
-    double total = 0;
-    uint64_t n_bytes = 0, n_weights = 0;
-    for (size_t i = 0; i < scope->count; i++) {
-        const nb_tensor *tensor = nb_model_tensor(model, scope->tensors[i]);
-        total += tensor->sqnr; /* NaN stays NaN */
-        n_bytes += nb_tensor_n_bytes(tensor);
-        n_weights += nb_tensor_n_weights(tensor);
-    }
-    *sqnr = total / (double)scope->count;
-    *bits = nb_bits_per_weight(n_bytes, n_weights);
-}
-
-nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past, nb_error *error)
-{
-    measure_now(notebook->model, scope, &past->sqnr, &past->bits);
-    if (notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
-        return nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error);
-    return NB_OK;
-}
+/* ---- activations ---- */
 
 /* What --activations says beside f32 and int8. */
 static nb_status read_mode(const nb_call *call, nb_activation_mode *out, nb_error *error)
@@ -283,6 +142,17 @@ static nb_status read_mode(const nb_call *call, nb_activation_mode *out, nb_erro
     return strcmp(text, "f32") == 0 ? NB_OK : nb_activation_mode_read(text, out, error);
 }
 
+/* The calibration that --text and --tokens ask for; without them the one that is kept. */
+static nb_status calibrate(nb_notebook *notebook, const nb_call *call, nb_items *out,
+                           const nb_calibration **calibration, nb_error *error)
+{
+    if (!nb_call_has(call, "text") && !nb_call_has(call, "tokens"))
+        return nb_notebook_calibrate(notebook, "quantize", out, calibration, error);
+    return nb_notebook_calibrate_anew(notebook, nb_call_text(call, "text", NULL),
+                                      (size_t)nb_call_number(call, "tokens", NB_CALIBRATION_TOKENS), "quantize", out,
+                                      calibration, error);
+}
+
 static nb_status quantize_activated(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
                                     const nb_quantizer *q, nb_activation_mode mode, nb_tensor_loss *losses,
                                     nb_items *out, nb_error *error)
@@ -291,7 +161,7 @@ static nb_status quantize_activated(nb_notebook *notebook, const nb_call *call, 
     nb_observer observer;
     nb_status status = nb_observer_read(call, &observer, error);
     if (status == NB_OK && mode != NB_ACTIVATION_TOKENS)
-        status = nb_notebook_calibrate(notebook, "quantize", out, &calibration, error);
+        status = calibrate(notebook, call, out, &calibration, error);
     if (status == NB_OK)
         status = nb_model_quantize_activated(notebook->model, scope, q, notebook->importance, mode, calibration, observer,
                                              losses, error);
@@ -325,7 +195,7 @@ static nb_status quantize_outliers(nb_notebook *notebook, const nb_call *call, c
     nb_activation_mode mode;
     nb_status status = read_mode(call, &mode, error);
     if (status == NB_OK)
-        status = nb_notebook_calibrate(notebook, "quantize", out, &calibration, error);
+        status = calibrate(notebook, call, out, &calibration, error);
     if (status == NB_OK)
         status = nb_model_quantize_outliers(notebook->model, scope, q, mode, calibration, threshold, losses, error);
     if (status == NB_OK)
@@ -352,13 +222,34 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
     return status;
 }
 
-/* WHAT is a mixture: of `all`, the recipe decides everything, embeddings and head too. */
-static nb_status run_recipe(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
+/* A recipe says how each tensor is stored: what else a call says of that would not be done. */
+static nb_status check_recipe_options(const nb_call *call, nb_error *error)
+{
+    const char *mode = nb_call_text(call, "activations", "static"), *observer = nb_call_text(call, "observer", NULL);
+    if (nb_call_has(call, "activations") || observer)
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "a recipe says how weights are stored, and nothing of activations: quantize %s %.60s first, then: "
+                       "activations %s %s%s%s",
+                       call->arguments[0], call->arguments[1], call->arguments[0], mode,
+                       observer ? " --observer " : "", observer ? observer : "");
+    for (size_t i = 0; i < nb_command_option_count(call->command); i++) {
+        const char *name = call->command->options[i].name;
+        if (call->options[i].given && !nb_is_recipe_option(name))
+            return nb_fail(error, NB_ERR_ARGUMENT,
+                           "%.60s is a recipe and says itself how each tensor is stored: leave --%s out",
+                           call->arguments[1], name);
+    }
+    return NB_OK;
+}
+
+nb_status nb_quantize_by_recipe(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     nb_recipe *recipe = NULL;
     nb_scope scope = {0};
     const bool whole = strcmp(call->arguments[0], "all") == 0;
-    nb_status status = nb_recipe_read(notebook, call->arguments[1], call, &recipe, error);
+    nb_status status = check_recipe_options(call, error);
+    if (status == NB_OK)
+        status = nb_recipe_read(notebook, call->arguments[1], call, &recipe, error);
     if (status == NB_OK && !whole)
         status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
     if (status == NB_OK)
@@ -401,7 +292,7 @@ static nb_status check_method_mode(const nb_call *call, nb_error *error)
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     if (!nb_format_find(call->arguments[1]) && nb_is_recipe(call->arguments[1]))
-        return run_recipe(notebook, call, out, error);
+        return nb_quantize_by_recipe(notebook, call, out, error);
     nb_quantizer quantizer;
     nb_scope scope = {0}, keep = {0};
     const bool with = strcmp(call->arguments[1], "with") == 0;
@@ -459,16 +350,7 @@ const nb_command nb_command_quantize = {
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "
               "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323; Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023; nf4: Dettmers et al., QLoRA, arXiv 2305.14314",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
-    .options =
-        {NB_QUANTIZER_OPTIONS_WITH("WHAT", "int8 f32 token static static:channel"), NB_OBSERVER_OPTION,
-         {.name = "outliers",
-          .kind = NB_WORD_NUMBER,
-          .value = "X",
-          .low = 0,
-          .high = 1e9,
-          .summary = "intN: columns whose activations reach X stay f16"},
-         NB_METHOD_OPTIONS,
-         NB_RECIPE_OPTIONS},
+    .options = {NB_QUANTIZE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,
 };

@@ -2,6 +2,9 @@
 #ifndef NB_REPL_COMMANDS_QUANTIZE_H
 #define NB_REPL_COMMANDS_QUANTIZE_H
 
+#include "repl/commands/calibrate.h"
+#include "repl/commands/method.h"
+#include "repl/commands/recipe.h"
 #include "repl/notebook.h"
 
 /* Options that nb_quantizer_read looks at. */
@@ -14,7 +17,7 @@
      .value = "N",                                                                                           \
      .low = 2,                                                                                               \
      .high = 8,                                                                                              \
-     .summary = "bits of a code, 2 to 8; 8 unless said"},                                                    \
+     .summary = "bits of a code, 2 to 8; 8 unless said, by methods 4"},                                                    \
         {.name = "per",                                                                                      \
          .kind = NB_WORD_PER,                                                                                \
          .value = "WHAT",                                                                                    \
@@ -37,6 +40,17 @@
         .summary = "labonne: multiply by 127 / max, a zero point without 0"                                  \
     }
 
+/* Everything that quantize takes. */
+#define NB_QUANTIZE_OPTIONS                                                                                  \
+    NB_QUANTIZER_OPTIONS_WITH("WHAT", "int8 f32 token static static:channel"), NB_OBSERVER_OPTION,           \
+        {.name = "outliers",                                                                                 \
+         .kind = NB_WORD_NUMBER,                                                                             \
+         .value = "X",                                                                                       \
+         .low = 0,                                                                                           \
+         .high = 1e9,                                                                                        \
+         .summary = "intN: columns whose activations reach X stay f16"},                                     \
+        NB_METHOD_OPTIONS, NB_RECIPE_OPTIONS
+
 /* WHAT is a scheme or a format; the rest comes from the call's options. */
 nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer *out, nb_error *error);
 /* "tensor", "channel", "group:64", as --per has it. */
@@ -45,7 +59,9 @@ nb_status nb_granularity_read(const char *text, nb_quantizer *out, nb_error *err
 typedef struct nb_quantize_past {
     double sqnr, bits; /* mean SQNR, NaN unless every tensor was quantized; bits a weight */
 } nb_quantize_past;
-/* Before a scope is quantized: looks at it, and measures the speed of the untouched model for compare. */
+/* Measures the speed of the untouched model for compare, before its first change. */
+nb_status nb_quantize_know_speed(nb_notebook *notebook, nb_error *error);
+/* Before a scope is quantized: looks at it, and at that speed. */
 nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past, nb_error *error);
 /* Says what came of it. */
 void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *quantizer,
@@ -54,6 +70,8 @@ void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_q
 /* Takes the tensors of `keep` out of `scope`. */
 nb_status nb_scope_leave_out(nb_scope *scope, const nb_scope *keep, nb_error *error);
 
+/* quantize SCOPE RECIPE: of `all` the recipe decides everything, embeddings and head too. */
+nb_run_fn nb_quantize_by_recipe;
 /* quantize SCOPE with FUNCTION: each tensor becomes what a function of the learner makes of its original. */
 nb_status nb_quantize_with(nb_notebook *notebook, const nb_call *call, const nb_scope *scope, nb_items *out,
                            nb_error *error);

@@ -110,10 +110,7 @@ nb_status nb_quantize_with(nb_notebook *notebook, const nb_call *call, const nb_
     float **values = nb_calloc(scope->count + 1, sizeof *values);
     if (!values)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for %zu tensors", scope->count);
-    nb_status status = NB_OK;
-    if (notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
-        status =
-            nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
+    nb_status status = nb_quantize_know_speed(notebook, error);
     for (size_t i = 0; status == NB_OK && i < scope->count; i++) {
         const nb_tensor *tensor = nb_model_tensor(notebook->model, scope->tensors[i]);
         status =

@@ -1,6 +1,7 @@
 #include "repl/commands/recipe.h"
 
 #include "base/file.h"
+#include "repl/commands/quantize.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/nearest.h"
@@ -54,6 +55,15 @@ bool nb_is_recipe_file(const char *name)
     static const char ending[] = ".recipe";
     const size_t n = strlen(name), m = sizeof ending - 1;
     return n > m && strcmp(name + n - m, ending) == 0;
+}
+
+bool nb_is_recipe_option(const char *option)
+{
+    static const nb_option of_recipes[] = {NB_RECIPE_OPTIONS};
+    for (size_t i = 0; i < sizeof of_recipes / sizeof *of_recipes; i++)
+        if (strcmp(of_recipes[i].name, option) == 0)
+            return true;
+    return false;
 }
 
 nb_status nb_recipe_check_options(const nb_call *call, nb_error *error)
@@ -143,8 +153,11 @@ static void report(const nb_notebook *notebook, const nb_recipe *recipe, const n
     nb_items_text(out, "recipe %s · %zu tensors · %s -> %s (%s bits a weight, everything counted)", recipe->name,
                   scope->count, nb_bytes(before).text, nb_bytes(after).text,
                   nb_fixed(nb_bits_per_weight(after, nb_model_n_parameters(notebook->model)), 2).text);
-    nb_items_text(out, "%s.   " NB_COMMAND "recipe show %s" NB_END "   says which tensor got what, and why",
-                  nb_draft_text(&storage), recipe->name);
+    if (notebook->only_call)
+        nb_items_text(out, "%s.", nb_draft_text(&storage));
+    else
+        nb_items_text(out, "%s.   " NB_COMMAND "recipe show %s" NB_END "   says which tensor got what, and why",
+                      nb_draft_text(&storage), recipe->name);
     nb_draft_free(&storage);
 }
 
@@ -155,8 +168,8 @@ nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const 
     nb_quantizer *quantizers = NULL;
     const uint64_t before = nb_model_n_bytes(notebook->model);
     nb_status status = nb_recipe_spread(notebook, recipe, within, &scope, &quantizers, error);
-    if (status == NB_OK && notebook->original_speed.tokens_per_second == 0 && !nb_notebook_changed(notebook))
-        status = nb_notebook_measure_speed(notebook, 0.03, &notebook->original_speed, error); /* for compare */
+    if (status == NB_OK)
+        status = nb_quantize_know_speed(notebook, error);
     if (status == NB_OK)
         status = nb_model_quantize_each(notebook->model, &scope, quantizers, notebook->importance, NULL, error);
     if (status == NB_OK) {

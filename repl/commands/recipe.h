@@ -19,6 +19,8 @@
 bool nb_is_recipe(const char *what);
 /* Whether it ends as recipe files do: mine.recipe. */
 bool nb_is_recipe_file(const char *name);
+/* Whether nb_recipe_read looks at the option of that name. */
+bool nb_is_recipe_option(const char *option);
 /* Where no recipe is meant: refuses the options that only a recipe has. */
 nb_status nb_recipe_check_options(const nb_call *call, nb_error *error);
 /* A built-in recipe by its name, or a file; with what the call's options change in it. */

@@ -1,13 +1,14 @@
+#include "repl/commands/save.h"
+
 #include "repl/commands/table.h"
 #include "repl/describe.h"
-#include "repl/notebook.h"
 #include "repl/numbers.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static bool same_file(const char *a, const char *b)
+bool nb_same_file(const char *a, const char *b)
 {
     struct stat first, second;
     return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
@@ -20,15 +21,10 @@ static bool is_gguf_name(const char *path)
     return n > 5 && strcmp(path + n - 5, ".gguf") == 0;
 }
 
-static nb_status save_to(nb_notebook *notebook, const char *path, bool force, nb_items *out, nb_error *error)
+nb_status nb_save_model(const nb_notebook *notebook, const char *path, nb_items *out, nb_error *error)
 {
     struct stat there;
     bool replaces = stat(path, &there) == 0;
-    if (replaces && same_file(path, nb_model_path(notebook->model)) && !force)
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "%.200s is the file that this model was loaded from, with the original numbers in it: "
-                       "give another name, or --force",
-                       path);
     nb_status status = nb_model_save(notebook->model, path, error);
     if (status != NB_OK)
         return status;
@@ -38,8 +34,17 @@ static nb_status save_to(nb_notebook *notebook, const char *path, bool force, nb
     nb_items_text(out, "%s · %s · %s%s", nb_file_name(path), nb_bytes(n_bytes).text, nb_draft_text(&storage),
                   replaces ? " · in place of the file that was there" : "");
     nb_draft_free(&storage);
-    nb_items_text(out, NB_COMMAND "load %s" NB_END "   brings back the same bits", path);
     return NB_OK;
+}
+
+static nb_status save_to(const nb_notebook *notebook, const char *path, bool force, nb_items *out, nb_error *error)
+{
+    if (!force && nb_same_file(path, nb_model_path(notebook->model)))
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "%.200s is the file that this model was loaded from, with the original numbers in it: "
+                       "give another name, or --force",
+                       path);
+    return nb_save_model(notebook, path, out, error);
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
@@ -51,6 +56,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_status status = nb_notebook_path(notebook, call->arguments[0], false, &path, error);
     if (status == NB_OK)
         status = save_to(notebook, path, nb_call_has(call, "force"), out, error);
+    if (status == NB_OK)
+        nb_items_text(out, NB_COMMAND "load %s" NB_END "   brings back the same bits", path);
     free(path);
     return status;
 }

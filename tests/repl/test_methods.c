@@ -75,6 +75,11 @@ static void what_makes_no_sense_is_refused(void **state)
     refuses(c, "quantize all hqq --tokens 100", "hqq has no --tokens");
     refuses(c, "quantize all hqq --per tensor", "--per group:64");
     refuses(c, "quantize all gpqt", "did you mean gptq");
+    refuses(c, "quantize all q4_k_m --activations static --observer percentile",
+            "activations all static --observer percentile");
+    refuses(c, "quantize all q4_k_m --bits 3", "leave --bits out");
+    refuses(c, with_text("quantize all q4_k_m"), "leave --text out");
+    refuses(c, with_text("quantize all absmax"), "do more than round");
     temporary_file("short.txt", "A fox.", 6);
     char cell[600];
     snprintf(cell, sizeof cell, "quantize all gptq --text '%s'", temporary_path("short.txt"));

@@ -163,7 +163,8 @@ static void test_quantize_and_inspect(void **state)
     program_run(NULL, "quantize", model, small, "absmax", "--bits", "4", "--per", "group:32", NULL);
     program_succeeded();
     assert_non_null(strstr(program_out, "int4 absmax/group:32"));
-    assert_non_null(strstr(program_out, "left as they were"));
+    assert_non_null(strstr(program_out, "In high precision stay"));
+    assert_null(strstr(program_out, "compare")); /* no cell comes after it */
     program_run(NULL, "inspect", small, NULL);
     program_succeeded();
     assert_non_null(strstr(program_out, "GGUF version 3"));
@@ -183,6 +184,96 @@ static void test_quantize_and_inspect(void **state)
     program_failed("prose.txt");
     program_run(NULL, "inspect", NULL);
     program_failed("inspect wants FILE");
+}
+
+/* The bytes of a file; freed by the caller. */
+static char *bytes_of(const char *path, size_t *n)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    *n = (size_t)ftell(file);
+    rewind(file);
+    char *bytes = malloc(*n);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, *n, file), *n);
+    fclose(file);
+    return bytes;
+}
+
+/* quantize IN OUT METHOD writes the very file that the notebook's quantize and save do. */
+static void writes_as_the_notebook(const char *method, const char *bits, const char *provenance)
+{
+    char out[512], saved[512], cell[2400];
+    snprintf(out, sizeof out, "%s", temporary_path("method.gguf"));
+    snprintf(saved, sizeof saved, "%s", temporary_path("saved.gguf"));
+    program_run(NULL, "quantize", model, out, method, bits, "--per=group:32", "--text", prose, "--tokens", "256", NULL);
+    program_succeeded();
+    assert_non_null(strstr(program_out, "method.gguf"));
+    snprintf(cell, sizeof cell, "load '%s'; quantize all %s %s --per group:32 --text '%s' --tokens 256; save '%s'", model,
+             method, bits, prose, saved);
+    program_run(NULL, "-c", cell, NULL);
+    program_succeeded();
+    size_t n_out, n_saved;
+    char *of_out = bytes_of(out, &n_out), *of_saved = bytes_of(saved, &n_saved);
+    assert_int_equal(n_out, n_saved);
+    assert_memory_equal(of_out, of_saved, n_out);
+    free(of_out);
+    free(of_saved);
+    snprintf(cell, sizeof cell, "load '%s'; info", out);
+    program_run(NULL, "-c", cell, NULL);
+    program_succeeded();
+    assert_non_null(strstr(program_out, provenance));
+}
+
+static void test_quantize_by_methods(void **state)
+{
+    (void)state;
+    char out[512];
+    writes_as_the_notebook("gptq", "--bits=3", "GPTQ from prose.txt");
+    writes_as_the_notebook("awq", "--bits=3", "AWQ from prose.txt");
+    writes_as_the_notebook("zeroquant", "--steps=2", "distillation from prose.txt");
+    snprintf(out, sizeof out, "%s", temporary_path("method.gguf"));
+    program_run(NULL, "quantize", model, out, "absmax", "--activations", "static", "--observer", "minmax", "-f", prose,
+                "--tokens", "128", NULL);
+    program_succeeded();
+    assert_non_null(strstr(program_out, "minmax of prose.txt"));
+    program_run(NULL, "quantize", model, out, "gptq", "--format", "q4_0", "--text", prose, "--scope", "attention", NULL);
+    program_succeeded();
+    program_run(NULL, "inspect", out, NULL);
+    program_succeeded();
+    assert_non_null(strstr(program_out, "Q4_0"));
+}
+
+/* What stood at OUT is untouched by a run that fails, early or late. */
+static void test_quantize_refuses(void **state)
+{
+    (void)state;
+    char out[512];
+    snprintf(out, sizeof out, "%s", temporary_path("refused.gguf"));
+    program_run(NULL, "quantize", model, out, "hqq", "--bits", "3", "--per", "group:32", NULL);
+    program_succeeded();
+    size_t n_before, n_after;
+    char *before = bytes_of(out, &n_before);
+    program_run(NULL, "quantize", model, out, "gptq", NULL);
+    program_failed("--text FILE");
+    program_run(NULL, "quantize", model, out, "gptq", "--text", "/nowhere.txt", NULL);
+    program_failed("/nowhere.txt");
+    program_run(NULL, "quantize", model, out, "hqq", "--text", prose, NULL);
+    program_failed("hqq has no --text");
+    program_run(NULL, "quantize", model, out, "absmax", "--text", prose, NULL);
+    program_failed("--text is for methods");
+    program_run(NULL, "quantize", model, out, "gpqt", NULL);
+    program_failed("did you mean gptq");
+    program_run(NULL, "quantize", model, out, "q8_0", "--observer", "mse", NULL);
+    program_failed("nothing of activations");
+    char *after = bytes_of(out, &n_after);
+    assert_int_equal(n_before, n_after);
+    assert_memory_equal(before, after, n_before);
+    free(before);
+    free(after);
+    program_run(NULL, "quantize", model, "/nowhere/at/all.gguf", "gptq", "--text", prose, NULL);
+    program_failed("/nowhere/at/all.gguf");
 }
 
 static void test_bench_and_doctor(void **state)
@@ -316,6 +407,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_perplexity),
         cmocka_unit_test(test_quiz),
         cmocka_unit_test(test_quantize_and_inspect),
+        cmocka_unit_test(test_quantize_by_methods),
+        cmocka_unit_test(test_quantize_refuses),
         cmocka_unit_test(test_bench_and_doctor),
         cmocka_unit_test(test_tokenizer),
         cmocka_unit_test(test_corpus),
