@@ -14,9 +14,10 @@ typedef struct nb_settings {
     nb_sampler_options sampling; /* what generate uses unless told otherwise */
     uint32_t n_tokens;           /* that generate and compare write */
     nb_picture picture;
-    char *text; /* path of the text that ppl and compare read; NULL: none yet */
-    char *quiz; /* path of what quiz asks; NULL: none yet */
-    char *calibration; /* path of the text that methods look at the model with; NULL: none yet */
+    /* Paths of texts, each of its own commands; NULL: none yet. */
+    char *text;        /* what ppl, compare and their like measure on */
+    char *quiz;        /* what quiz asks */
+    char *calibration; /* what calibrate, imatrix, transforms, budget and methods look at the model with */
 } nb_settings;
 
 /* Tokens per second, as measured here on this machine. */
@@ -114,7 +115,7 @@ nb_status nb_notebook_text(nb_notebook *notebook, const char *typed, const char 
 /* The same for the text that a quiz asks from. */
 nb_status nb_notebook_quiz(nb_notebook *notebook, const char *typed, const char *command, nb_mapping **out,
                            nb_error *error);
-/* The same for the text that methods calibrate with. */
+/* The same for the text that a model is calibrated with, which a measurement never reads unless it is told to. */
 nb_status nb_notebook_calibration_text(nb_notebook *notebook, const char *typed, const char *command,
                                        nb_mapping **out, nb_error *error);
 /* Puts a note before the next cell. Without memory there is none. */

@@ -1,5 +1,6 @@
 #include "repl/settings.h"
 
+#include "quant/calibration.h"
 #include "repl/language/language.h"
 #include "repl/nearest.h"
 #include "repl/numbers.h"
@@ -134,13 +135,24 @@ static nb_status set_plot(const nb_setting *setting, nb_notebook *notebook, cons
                    "plot is auto, kitty, sixel, braille, ascii or none, not \"%.60s\"", text);
 }
 
+static void add_path(const char *path, nb_draft *out)
+{
+    if (path)
+        nb_draft_addf(out, NB_MEASURED "%s" NB_END, path);
+    else
+        nb_draft_add(out, "none yet");
+}
+
 static void get_text(const nb_setting *setting, const nb_notebook *notebook, nb_draft *out)
 {
     (void)setting;
-    if (notebook->settings.text)
-        nb_draft_addf(out, NB_MEASURED "%s" NB_END, notebook->settings.text);
-    else
-        nb_draft_add(out, "none yet");
+    add_path(notebook->settings.text, out);
+}
+
+static void get_calibration(const nb_setting *setting, const nb_notebook *notebook, nb_draft *out)
+{
+    (void)setting;
+    add_path(notebook->settings.calibration, out);
 }
 
 static nb_status set_text(const nb_setting *setting, nb_notebook *notebook, const char *text, nb_error *error)
@@ -157,12 +169,25 @@ static nb_status set_text(const nb_setting *setting, nb_notebook *notebook, cons
     .get = get_number, .set = set_number, .low = (LOW), .high = (HIGH), .type = NB_SETTING_##TYPE,           \
     .offset = offsetof(nb_settings, MEMBER)
 
+static nb_status set_calibration(const nb_setting *setting, nb_notebook *notebook, const char *text, nb_error *error)
+{
+    (void)setting;
+    nb_mapping *mapping = NULL;
+    nb_status status = nb_notebook_calibration_text(notebook, text, "set calibration", &mapping, error);
+    nb_mapping_close(&mapping);
+    if (status == NB_OK)
+        nb_calibration_destroy(&notebook->calibration); /* what is calibrated next, is with this text */
+    return status;
+}
+
 static const nb_setting settings[] = {
     {"threads", "N", "cores to compute with; the results stay the same", .get = get_threads,
      .set = set_threads, .low = 1, .high = 256},
     {"memory", "MB", "what the arrays of expressions may hold together", .get = get_memory, .set = set_memory,
      .low = 1, .high = 1e9},
-    {"text", "FILE", "what ppl and compare read", .get = get_text, .set = set_text},
+    {"text", "FILE", "what ppl and compare measure on", .get = get_text, .set = set_text},
+    {"calibration", "FILE", "the text that calibrate, imatrix and methods read", .get = get_calibration,
+     .set = set_calibration},
     {"tokens", "N", "how many generate and compare write", NUMBER(n_tokens, U32, 1, 1 << 20)},
     {"temperature", "T", "0: always the likeliest token", NUMBER(sampling.temperature, F32, 0, 100)},
     {"top-k", "K", "choose among the K likeliest; 0: all", NUMBER(sampling.top_k, U32, 0, 1 << 24)},

@@ -1,10 +1,11 @@
+#include "repl/commands/calibrate.h"
 #include "repl/commands/figures.h"
 #include "repl/commands/recipe.h"
 #include "repl/commands/table.h"
-#include "repl/notebook.h"
 #include "repl/describe.h"
 #include "repl/draft.h"
 #include "repl/language/quantizer_words.h"
+#include "repl/notebook.h"
 #include "repl/numbers.h"
 
 #include <stdio.h>
@@ -323,7 +324,7 @@ const nb_command nb_command_budget = {
     .details = "Measures what each tensor loses in each format: on some tokens of a text, its block alone is run with the "
                "tensor stored so, and what the output is off by is scaled by what such an error costs at the end, as KL "
                "divergence of the logits. Then it chooses one format for each tensor, so that the sum is least and all "
-               "of it fits the budget, scales included. The model itself stays as it is; the choice is a recipe.",
+               "of it fits the budget, scales included. The model itself stays as it is; the choice is a recipe. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"budget --bpw 4.25 --save mine.recipe", "budget all,embeddings --bpw 3.5 --of \"q2_k, q3_k, q4_k, q6_k\"",
                  "budget mlp --bpw 3 --tokens 4096"},
     .source = "Dong et al., HAWQ, 2019; ExLlamaV2, doc/convert.md",

@@ -204,11 +204,11 @@ const nb_command nb_command_calibrate = {
                "numbers get: in all, by channel, and as a histogram. From that an observer decides how far a static scale "
                "reaches: minmax takes the largest number, ema a moving average of each sequence's, percentile what 99.99 % "
                "stay within, mse and entropy weigh what clipping costs against finer steps. The text should look like what the "
-               "model will read. A transform of the model asks for a new calibration.",
+               "model will read. A transform of the model asks for a new calibration. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"calibrate", "calibrate --text my-own.txt --tokens 8192", "calibrate --save story.calibration"},
     .source = "Krishnamoorthi, Quantizing deep convolutional networks, arXiv 1806.08342; Migacz, 8-bit inference with TensorRT, "
               "GTC 2017",
-    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to read"},
+    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to calibrate with"},
                 {.name = "tokens",
                  .kind = NB_WORD_COUNT,
                  .value = "N",

@@ -13,6 +13,11 @@ nb_status nb_notebook_calibrate(nb_notebook *notebook, const char *command, nb_i
 nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, size_t n_tokens, const char *command,
                                      nb_items *out, const nb_calibration **calibration, nb_error *error);
 
+/* Of help: what becomes of a --text that methods look at the model with. */
+#define NB_REMEMBERS_CALIBRATION_TEXT                                                                        \
+    "Its --text is what calibrate, imatrix, transforms, budget and methods read from then on, " NB_COMMAND   \
+    "set calibration" NB_END "; what ppl and compare measure on is another text, and stays."
+
 /* "blocks", "token", "static", "static:channel"; int8 is blocks. */
 nb_status nb_activation_mode_read(const char *text, nb_activation_mode *out, nb_error *error);
 /* What --observer says; mse unless it does. */

@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "repl/commands/calibrate.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/notebook.h"
@@ -82,14 +83,19 @@ static nb_status collect(nb_notebook *notebook, const nb_call *call, nb_items *o
 {
     nb_mapping *text = NULL;
     nb_importance *importance = NULL;
-    nb_status status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "imatrix", &text, error);
+    nb_status status =
+        nb_notebook_calibration_text(notebook, nb_call_text(call, "text", NULL), "imatrix", &text, error);
     if (status == NB_OK)
         status = nb_importance_collect(notebook->model, (const char *)text->data, text->size,
                                        nb_file_name(text->path), (size_t)nb_call_number(call, "tokens", 0),
                                        (size_t)nb_call_number(call, "chunk", 0), &importance, error);
+    if (status == NB_OK)
+        status = nb_mapping_check(text, error);
     nb_mapping_close(&text);
     if (status == NB_OK)
         keep(notebook, importance, out);
+    else
+        nb_importance_destroy(&importance);
     return status;
 }
 
@@ -153,11 +159,11 @@ const nb_command nb_command_imatrix = {
         "A matrix's column is multiplied by one number of every token. Where those numbers are large, an error of "
         "the weight counts more. imatrix reads a text, adds up their squares, and from then on formats with blocks "
         "(q4_0, q4_k, iq4_nl, ...) choose scales that keep the important columns exact, at the cost of the others. "
-        "It is kept until " NB_COMMAND "imatrix off" NB_END ". Files are llama.cpp's, both forms.",
+        "It is kept until " NB_COMMAND "imatrix off" NB_END ". Files are llama.cpp's, both forms. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"imatrix --text calibration.txt", "imatrix show", "imatrix save story.imatrix.gguf"},
     .source = "llama.cpp, tools/imatrix",
     .arguments = {{"WHAT", NB_WORD_TEXT, true}, {"FILE", NB_WORD_FILE, true}},
-    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to read"},
+    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to calibrate with"},
                 {.name = "tokens",
                  .kind = NB_WORD_COUNT,
                  .value = "N",

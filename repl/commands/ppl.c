@@ -117,7 +117,8 @@ const nb_command nb_command_ppl = {
         "tokens (or the context, if that is less) starts with BOS and every position is scored. Lines that "
         "say <|endoftext|> part a text into documents: each is read on its own, and the model has to "
         "know where it ends. --protocol llama.cpp cuts the text into chunks, reads the first half of each and "
-        "scores the second, as llama-perplexity does. The text is remembered for the next time. Compare "
+        "scores the second, as llama-perplexity does. The text is what ppl, compare, ladder, sensitivity and pareto "
+        "read from then on, " NB_COMMAND "set text" NB_END "; what calibrate and methods read is another. Compare "
         "perplexities on the same text and by the same protocol only.",
     .examples = {"ppl --text tinystories-sample.txt", "ppl --tokens 0"},
     .source = "Jelinek et al., Perplexity: a measure of the difficulty of speech recognition tasks, 1977",

@@ -344,7 +344,7 @@ const nb_command nb_command_quantize = {
                "attention, mlp, embeddings, head, all (which is attention and mlp). gptq reads a text, and rounds column "
                "by column so that later columns make up for the errors of earlier ones. hqq solves for scales without "
                "any text. With a function of your own (def "
-               "mine(x) = ...) the model runs with what it makes of each tensor, as f32.",
+               "mine(x) = ...) the model runs with what it makes of each tensor, as f32. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"quantize attention absmax --bits 4 --per group:32",
                  "quantize blk.0-3.ffn_* f8_e4m3", "quantize all gptq --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "

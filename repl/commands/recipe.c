@@ -298,6 +298,40 @@ nb_status nb_recipe_store(const nb_notebook *notebook, const nb_recipe *recipe, 
     return status;
 }
 
+/* What was done to the model beyond the formats of its tensors, which are all that a recipe says: "" if nothing was. */
+static void add_left_out(const nb_model *model, nb_draft *to)
+{
+    size_t n_made = 0, n_activated = 0, n_transformed = 0;
+    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
+        const nb_tensor *t = nb_model_tensor(model, i);
+        n_made += t->changed && nb_tensor_provenance(t);
+        n_activated += t->input && (t->input->scaling != NB_INPUT_BLOCKS || t->input->outliers);
+        n_transformed += t->transforms != NULL;
+    }
+    const struct {
+        const char *what;
+        size_t n;
+    } parts[] = {{"codes that a method chose", n_made},
+                 {"scales and outliers of activations", n_activated},
+                 {"transforms", n_transformed}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].n)
+            nb_draft_addf(to, "%s%s (%zu tensor%s)", to->n_bytes ? ", " : "", parts[i].what, parts[i].n,
+                          parts[i].n == 1 ? "" : "s");
+}
+
+static void say_saved(const nb_model *model, const nb_recipe *recipe, const char *typed, nb_items *out)
+{
+    nb_draft left_out = {0};
+    add_left_out(model, &left_out);
+    nb_items_text(out, "%s · %zu tensors.   " NB_COMMAND "recipe apply %s" NB_END "   %s", nb_file_name(typed),
+                  recipe->n_lines, typed,
+                  left_out.n_bytes ? "rounds a model's tensors to these formats" : "does the same to a model");
+    if (left_out.n_bytes)
+        nb_items_text(out, "A recipe says formats and no more. Not in it: %s.", nb_draft_text(&left_out));
+    nb_draft_free(&left_out);
+}
+
 /* How the model's matrices are stored now, as a recipe without a mixture. */
 static nb_status save(const nb_notebook *notebook, const char *typed, nb_items *out, nb_error *error)
 {
@@ -307,7 +341,10 @@ static nb_status save(const nb_notebook *notebook, const char *typed, nb_items *
     nb_status status = nb_recipe_create(typed, NULL, &recipe, error);
     for (size_t i = 0; status == NB_OK && i < nb_model_tensor_count(model); i++) {
         const nb_tensor *t = nb_model_tensor(model, i);
-        if (t->changed && !t->is_vector)
+        if (t->simulated)
+            status = nb_fail(error, NB_ERR_STATE,
+                             "%s is simulated by a function, which a recipe cannot say: restore it first", t->name);
+        else if (t->changed && !t->is_vector)
             status = nb_recipe_add(recipe, t->name, nb_quantizer_describe(&t->quantizer, what, sizeof what), error);
     }
     if (status == NB_OK && recipe->n_lines == 0)
@@ -315,8 +352,7 @@ static nb_status save(const nb_notebook *notebook, const char *typed, nb_items *
     if (status == NB_OK)
         status = nb_recipe_store(notebook, recipe, typed, NULL, error);
     if (status == NB_OK)
-        nb_items_text(out, "%s · %zu tensors.   " NB_COMMAND "recipe apply %s" NB_END "   does the same to a model",
-                      nb_file_name(typed), recipe->n_lines, typed);
+        say_saved(model, recipe, typed, out);
     nb_recipe_destroy(&recipe);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "repl/commands/transform.h"
 
+#include "repl/commands/calibrate.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/nearest.h"
@@ -168,7 +169,7 @@ const nb_command nb_command_transform = {
         "rotate mixes the channels of every matrix's input, and its columns, by random signs and a Hadamard matrix, so that "
         "no channel stands out: activations are turned before each product.\n"
         "Tensors that are quantized are quantized again. " NB_COMMAND "undo" NB_END " takes a transform back; " NB_COMMAND
-        "restore" NB_END " and the original of " NB_COMMAND "compare" NB_END " speak of formats and keep it.",
+        "restore" NB_END " and the original of " NB_COMMAND "compare" NB_END " speak of formats and keep it. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"transform inject-outliers --channels 8 --gain 100 --seed 3", "transform smooth --alpha 0.5",
                  "transform awq-scale --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 4; Xiao et al., SmoothQuant, arXiv 2211.10438; Lin et "

@@ -75,6 +75,57 @@ static void test_transforms(void **state)
     says(c, "quantize all absmax --per channel --activations static", "calibrated with seen.txt");
 }
 
+/* Two texts: one that a model is calibrated with, one that it is measured on. Neither becomes the other. */
+static void test_texts_stay_apart(void **state)
+{
+    cells *c = *state;
+    char cell[600], text[512];
+    cells_load_tiny(c);
+    snprintf(text, sizeof text, "%s", cells_text());
+    snprintf(cell, sizeof cell, "imatrix --text '%s' --tokens 256", text);
+    says(c, cell, "seen.txt");
+    refuses(c, "ppl", "ppl needs a text");
+    says(c, "set text", "none yet");
+    says(c, "set calibration", "seen.txt");
+    says(c, "calibrate --tokens 128", "seen.txt");
+    temporary_file("measured.txt", "A fox ran over the hill and came back again.", 44);
+    snprintf(cell, sizeof cell, "ppl --text '%s'", temporary_path("measured.txt"));
+    says(c, cell, "measured.txt");
+    says(c, "calibrate --tokens 128", "seen.txt");
+    says(c, "imatrix --tokens 256", "seen.txt");
+    says(c, "transform smooth --tokens 128; undo", "seen.txt");
+    calibrate(c);
+    says(c, "ppl", "measured.txt");
+    snprintf(cell, sizeof cell, "quantize all gptq --per group:32 --tokens 128 --text '%s'; undo", text);
+    says(c, cell, "seen.txt");
+    says(c, "ppl", "measured.txt");
+    /* the setting is what the next calibration reads */
+    temporary_file("other.txt", text, strlen(text));
+    snprintf(cell, sizeof cell, "set calibration '%s'", temporary_path("other.txt"));
+    says(c, cell, "other.txt");
+    says(c, "quantize attention absmax --activations static", "calibrated with other.txt");
+    says(c, "help calibrate", "is another text, and stays");
+}
+
+/* What a recipe cannot say is said when it is saved. */
+static void test_recipes_say_what_they_lack(void **state)
+{
+    cells *c = *state;
+    char cell[600];
+    cells_load_tiny(c);
+    calibrate(c);
+    snprintf(cell, sizeof cell, "recipe save '%s'", temporary_path("kept.recipe"));
+    says(c, "quantize attention absmax --bits 4", "");
+    says(c, cell, "does the same to a model");
+    says(c, "activations attention static", "seen.txt");
+    says(c, cell, "Not in it: scales and outliers of");
+    says(c, "quantize mlp hqq --bits 4 --per group:32", "By HQQ");
+    says(c, cell, "Not in it: codes that a method");
+    says(c, "def twice(x) = 2 * x", "");
+    says(c, "quantize blk.0.ffn_up with twice", "");
+    refuses(c, cell, "blk.0.ffn_up is simulated");
+}
+
 static void test_files(void **state)
 {
     cells *c = *state;
@@ -101,6 +152,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_it_shows_what_flows, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_modes, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_transforms, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_texts_stay_apart, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_recipes_say_what_they_lack, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_files, cells_open, cells_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
