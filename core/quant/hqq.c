@@ -152,7 +152,11 @@ static void solve_scale(const float *x, size_t n, nb_affine affine, bool scales_
     }
 }
 
-/* Starts from round to nearest, and from the whole numbers on either side of the authors' zero point. */
+/* The solver finds the nearest valley, so it starts from round to nearest and from ranges that are narrower by tenths,
+ * and from the whole numbers on either side of the authors' zero point. */
+enum { N_STARTS = 4 };
+#define START_STEP 0.1f
+
 static nb_affine_problem choose(const float *x, size_t n, const nb_quantizer *q, const nb_hqq_options *options,
                                 const room *room, nb_affine *out)
 {
@@ -162,7 +166,11 @@ static nb_affine_problem choose(const float *x, size_t n, const nb_quantizer *q,
     if (problem != NB_AFFINE_FINE || out->scale == 0)
         return problem;
     choice best = {*out, INFINITY};
-    solve_scale(x, n, *out, q->scales_f32, options, room, &best);
+    for (int i = 0; i < N_STARTS; i++) {
+        nb_affine affine = *out;
+        affine.scale *= 1 - (float)i * START_STEP;
+        solve_scale(x, n, affine, q->scales_f32, options, room, &best);
+    }
     if (q->scheme == NB_SCHEME_ZEROPOINT) {
         float inverse, zero, error;
         solve_zero(x, n, q->format->bits, options, room, &inverse, &zero, &error);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_TOKENS = 8192, BITS = 4, N_PIECES = 8, N_POINTS = 96 };
+enum { N_TOKENS = 20480, BITS = 4, N_PIECES = 8, N_POINTS = 96 };
 
 /* ---- the trace ---- */
 

@@ -108,6 +108,18 @@ static nb_status tensors(nb_application *call, nb_value *out, nb_error *error)
     return status;
 }
 
+static nb_status loss_array(const nb_application *call, const nb_perplexity *measured, nb_value *out, nb_error *error)
+{
+    nb_array *made = NULL;
+    nb_status status = nb_array_create(&call->language->space, 1, &measured->n_tokens, &made, error);
+    if (status != NB_OK)
+        return status;
+    memcpy(made->data, measured->losses, measured->n_tokens * sizeof *made->data);
+    *out = nb_value_array(made);
+    return NB_OK;
+}
+
+/* ppl, and losses (op 1). */
 static nb_status ppl(nb_application *call, nb_value *out, nb_error *error)
 {
     nb_notebook *notebook = call->language->notebook;
@@ -119,13 +131,15 @@ static nb_status ppl(nb_application *call, nb_value *out, nb_error *error)
     if (status == NB_OK && nb_argument_given(call, 1))
         status = nb_argument_whole(call, 1, 0, 1e15, &n_tokens, error);
     if (status == NB_OK)
-        status = nb_notebook_text(notebook, path, "ppl", &text, error);
+        status = nb_notebook_text(notebook, path, call->row->name, &text, error);
     if (status == NB_OK)
         status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data,
                                        text->size, (size_t)n_tokens, &measured, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
-    if (status == NB_OK)
+    if (status == NB_OK && call->row->op)
+        status = loss_array(call, &measured, out, error);
+    else if (status == NB_OK)
         *out = nb_value_number(measured.ppl);
     nb_perplexity_free(&measured);
     nb_mapping_close(&text);
@@ -290,6 +304,8 @@ const nb_function_row nb_functions_model[] = {
      "len(tensors(attention)) > 3", "1", tensors, 0, 1, 1},
     {"ppl", MODEL, "ppl(text=, tokens=)", "perplexity on a text, as the command of that name",
      "ppl(tokens=64) > 1", "1", ppl, 0, 0, 1},
+    {"losses", MODEL, "losses(text=, tokens=)", "what each token of a text costs, in nats: ppl is exp of their mean",
+     "len(losses(tokens=64))", "64", ppl, 1, 0, 1},
     {"activations", MODEL, "activations(T, text=, tokens=)",
      "what flows into a matrix: a row for each token of a text",
      "len(activations(blk.0.attn_q, \"Once upon\")) > 1", "1", activations, 0, 1, 1},
