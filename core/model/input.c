@@ -220,12 +220,12 @@ char *nb_input_describe(const nb_input *input, char *text, size_t size)
     char words[NB_INPUT_WHAT + 48];
     const char *open = *input->what ? " (" : "", *close = *input->what ? ")" : "";
     if (is_static) {
-        snprintf(words, sizeof words, "%s%s%s%s", input->scales ? "activations static by channel" : "static activations", open,
+        snprintf(words, sizeof words, "%s%s%s%s", input->scales ? "int8, a static scale a channel" : "int8, one static scale", open,
                  input->what, close);
         add_words(text, size, words);
     }
     if (input->scaling == NB_INPUT_TOKENS)
-        add_words(text, size, "activations by token");
+        add_words(text, size, "int8, one scale a token");
     if (input->divisors)
         add_words(text, size, "columns scaled");
     if (input->hadamard) {

@@ -71,7 +71,7 @@ typedef struct input_text {
     char text[96];
 } input_text;
 
-/* ", static activations, columns reordered"; "" where nothing is done. Without what it was calibrated with. */
+/* ", activations int8, one static scale, columns reordered"; "" where nothing is done. Without what it was calibrated with. */
 static input_text describe_input(const nb_tensor *tensor)
 {
     input_text made = {""};
@@ -81,7 +81,8 @@ static input_text describe_input(const nb_tensor *tensor)
     if (close)
         memmove(open, close + 1, strlen(close + 1) + 1);
     if (*all)
-        snprintf(made.text, sizeof made.text, ", %.90s", all);
+        snprintf(made.text, sizeof made.text, ", %s%.80s",
+                 tensor->input->scaling != NB_INPUT_BLOCKS ? "activations " : "", all);
     return made;
 }
 

@@ -163,18 +163,63 @@ static const nb_column code_columns[1 + EXAMPLES] = {
     {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT}, {"", NB_COLUMN_RIGHT},
 };
 
+/* What a code of row 0 stands for, whatever was done to find its scale. */
+static void explain_codes(const nb_quantizer *q, double scale, int zero, nb_items *out)
+{
+    const nb_number step = nb_general(scale, 6);
+    if (q->scheme == NB_SCHEME_ABSMAX)
+        nb_items_text(out, "A code stands for %s x code.", step.text);
+    else
+        nb_items_text(out, "Its zero point is " NB_STRONG "%d" NB_END ": a code stands for %s x (code - zero point).",
+                      zero, step.text);
+}
+
+/* The step of the ruler that reaches over these numbers, from end to end: what round to nearest takes as its scale. */
+static double whole_step(const nb_quantizer *q, const float *row, size_t n)
+{
+    const unsigned top = (1u << (q->format->bits - 1)) - 1;
+    double low = 0, high = 0;
+    for (size_t i = 0; i < n; i++) {
+        low = fmin(low, (double)row[i]);
+        high = fmax(high, (double)row[i]);
+    }
+    return q->scheme == NB_SCHEME_ABSMAX ? fmax(high, -low) / top : (high - low) / (2 * top + 1);
+}
+
+/* A scale that a method chose: how it lies to the one that reaches over all of its numbers. `row`: as they were rounded;
+ * NULL: that is not known. */
+static void explain_searched_scale(const nb_tensor *tensor, const float *row, double scale, nb_items *out)
+{
+    const nb_quantizer *q = &tensor->quantizer;
+    const size_t n = q->granularity == NB_PER_GROUP ? nb_min_size(q->group, tensor->n_cols) : tensor->n_cols;
+    const double whole = row && q->granularity != NB_PER_TENSOR ? whole_step(q, row, n) : 0;
+    const double f16_error = 1.0 / 1024;
+    nb_draft text = {0};
+    nb_draft_addf(&text, "Its scale is " NB_STRONG "%s" NB_END ", the size of one step, which its method chose.",
+                  nb_general(scale, 6).text);
+    if (whole > 0) {
+        const bool absmax = q->scheme == NB_SCHEME_ABSMAX;
+        nb_draft_addf(&text, " To reach over all of its %zu numbers, %s / %u would be %s: ", n,
+                      absmax ? "max" : "(max - min)", (absmax ? 1u << (q->format->bits - 1) : 1u << q->format->bits) - 1,
+                      nb_general(whole, 6).text);
+        if (scale < whole * (1 - f16_error))
+            nb_draft_add(&text, "it is smaller, so steps are finer, and numbers beyond its ends are clipped to them.");
+        else if (scale > whole * (1 + f16_error))
+            nb_draft_add(&text, "it is larger, and reaches beyond them.");
+        else
+            nb_draft_add(&text, "it is just that.");
+    }
+    nb_items_text(out, "%s", nb_draft_text(&text));
+    nb_draft_free(&text);
+}
+
 /* Both conventions that learners meet, in the order in which this tensor was made. */
-static void explain_scale(const nb_quantizer *q, double scale, int zero, nb_items *out)
+static void explain_scale(const nb_quantizer *q, double scale, nb_items *out)
 {
     unsigned top = (1u << (q->format->bits - 1)) - 1;
     bool absmax = q->scheme == NB_SCHEME_ABSMAX, multiplies = q->convention == NB_CONVENTION_LABONNE;
     unsigned steps = absmax ? top : 2 * top + 1;
     const char *span = absmax ? "max" : "(max - min)";
-    if (scale == 0) {
-        nb_items_text(out,
-                      "All numbers that share its first scale are 0, and so are the scale and every code.");
-        return;
-    }
     nb_number step = nb_general(scale, 6), inverse = nb_general(1 / scale, 6);
     if (multiplies)
         nb_items_text(out,
@@ -188,12 +233,6 @@ static void explain_scale(const nb_quantizer *q, double scale, int zero, nb_item
                       ", the size of one step: code = round(w / scale)%s. Others keep the inverse, %u / %s = "
                       "%s, and multiply by it: the codes are the same.",
                       span, steps, step.text, absmax ? "" : " + zero point", steps, span, inverse.text);
-    if (absmax)
-        nb_items_text(out, "A code stands for %s x code.", step.text);
-    else
-        nb_items_text(
-            out, "Its zero point is " NB_STRONG "%d" NB_END ": a code stands for %s x (code - zero point).",
-            zero, step.text);
 }
 
 static void show_codes(const nb_tensor *tensor, const uint8_t *codes, const float *before, const float *now,
@@ -228,16 +267,26 @@ static nb_status show_int(const nb_tensor *tensor, nb_items *out, nb_error *erro
     float *before = nb_calloc(n_cols, sizeof *before);
     nb_status status = NB_OK;
     if (codes && zeros && scales && now && before) {
+        const bool known = tensor->source_format != NULL, moves = nb_input_moves(tensor->input);
         nb_packed_get_int(packed, 0, codes, scales, zeros);
-        nb_tensor_current_row(tensor, 0, now);
-        if (tensor->source_format)
+        nb_packed_decode_row(packed, 0, now);
+        if (known)
             nb_tensor_source_row(tensor, 0, before);
-        nb_items_text(out, "How row 0 begins:");
-        show_codes(tensor, codes, tensor->source_format ? before : NULL, now, out);
-        int zero = tensor->quantizer.scheme == NB_SCHEME_ZEROPOINT
-                       ? (int)zeros[0] - (1 << (tensor->quantizer.format->bits - 1))
-                       : 0;
-        explain_scale(&tensor->quantizer, (double)scales[0], zero, out);
+        if (known && moves)
+            nb_input_turn_row(tensor->input, before);
+        nb_items_text(out, moves ? "How row 0 begins, its columns as they meet the input:" : "How row 0 begins:");
+        show_codes(tensor, codes, known ? before : NULL, now, out);
+        const double scale = (double)scales[0];
+        const int middle = 1 << (tensor->quantizer.format->bits - 1);
+        if (scale == 0)
+            nb_items_text(out, "All numbers that share its first scale are 0, and so are the scale and every code.");
+        else if (nb_tensor_provenance(tensor))
+            explain_searched_scale(tensor, known ? before : NULL, scale, out);
+        else
+            explain_scale(&tensor->quantizer, scale, out);
+        if (scale != 0)
+            explain_codes(&tensor->quantizer, scale,
+                          tensor->quantizer.scheme == NB_SCHEME_ZEROPOINT ? (int)zeros[0] - middle : 0, out);
     } else {
         status = nb_fail(error, NB_ERR_MEMORY, "no memory for the codes of %.80s", tensor->name);
     }

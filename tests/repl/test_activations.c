@@ -49,13 +49,13 @@ static void test_modes(void **state)
     cells_load_tiny(c);
     calibrate(c);
     says(c, "quantize all absmax --per channel --activations static --observer percentile",
-         "static activations (percentile of seen.txt, 640 tokens)");
-    says(c, "layers blk.0", "absmax/channel, static");
-    says(c, "activations attention token", "activations by token");
+         "Activations: int8, one static scale (percentile of seen.txt, 640");
+    says(c, "layers blk.0", "activations int8, one static");
+    says(c, "activations attention token", "8 tensors · int8, one scale a token");
     says(c, "undo", "activations attention token");
-    says(c, "activations all static:channel", "activations static by channel");
+    says(c, "activations all static:channel", "int8, a static scale a channel");
     says(c, "activations all blocks", "a scale for every 32 of a token");
-    says(c, "quantize mlp q8_0 --activations token", "activations by token");
+    says(c, "quantize mlp q8_0 --activations token", "Activations: int8, one scale a token.");
     refuses(c, "quantize all f16 --activations token", "f32");
     refuses(c, "quantize all absmax --observer mse", "--activations static");
     refuses(c, "activations all token --observer mse", "goes with static");
@@ -69,7 +69,7 @@ static void test_transforms(void **state)
     cells *c = *state;
     cells_load_tiny(c);
     calibrate(c);
-    says(c, "quantize attention absmax --activations static", "Activations: static");
+    says(c, "quantize attention absmax --activations static", "Activations: int8, one static scale (mse of seen.txt");
     refuses(c, "transform inject-outliers --channels 2", "restore it first");
     says(c, "restore attention; transform inject-outliers --channels 2 --gain 8", "the unquantized model's logits");
     says(c, "quantize all absmax --per channel --activations static", "calibrated with seen.txt");
@@ -142,7 +142,7 @@ static void test_files(void **state)
     snprintf(cell, sizeof cell, "quantize all absmax --activations static; save '%s'", temporary_path("static.gguf"));
     assert_int_equal(cells_run(c, cell), NB_OK);
     snprintf(cell, sizeof cell, "load '%s'; layers blk.0", temporary_path("static.gguf"));
-    says(c, cell, "int8 absmax/tensor, static");
+    says(c, cell, "int8, one static scale");
 }
 
 int main(void)

@@ -52,6 +52,19 @@ static void gptq_is_told_everywhere(void **state)
     assert_true(test_state(c->notebook->model) == original);
 }
 
+/* show must not call a scale max / 7 that was chosen otherwise, nor set codes beside columns that they are not of. */
+static void show_knows_whose_scale_it_is(void **state)
+{
+    cells *c = *state;
+    load(c);
+    says(c, "quantize blk.0.ffn_up hqq --bits 2 --per group:32; show blk.0.ffn_up", "which its method chose");
+    says(c, "show blk.0.ffn_up", "are clipped to them");
+    says(c, "undo; quantize blk.0.ffn_up zeropoint --bits 3 --per group:32; show blk.0.ffn_up", "Its scale is (max - min) / 7");
+    says(c, with_text("undo; quantize blk.0.ffn_up gptq --bits 3 --per group:32 --tokens 256 --act-order"), "");
+    says(c, "show blk.0.ffn_up", "its columns as they meet the input");
+    says(c, "undo", "Taken back");
+}
+
 static void hqq_needs_no_text(void **state)
 {
     cells *c = *state;
@@ -115,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gptq_is_told_everywhere, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(show_knows_whose_scale_it_is, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(hqq_needs_no_text, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(what_makes_no_sense_is_refused, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(a_front_takes_methods, cells_open, cells_close),

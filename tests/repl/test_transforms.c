@@ -30,7 +30,7 @@ static void test_transforms_tell_what_they_did(void **state)
     refuses(c, with_text("transform smoth"), "did you mean smooth?");
     refuses(c, with_text("transform smooth --alpha 2"), "from 0 to 1");
     says(c, with_text("transform smooth"), "the unquantized model's logits move by");
-    says(c, "transform smooth", "seen.txt, 3,712 tokens"); /* the text is remembered */
+    says(c, "transform smooth", "seen.txt, 3,716 tokens"); /* the text is remembered */
     says(c, "undo", "transform smooth");
     says(c, with_text("transform awq-scale --bits 3 --per group:32"), "chosen for int3 zeropoint/group:32");
     says(c, with_text("transform awq-scale --scheme absmax --duo"), "int4 absmax/group:128");
