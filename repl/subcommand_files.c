@@ -50,8 +50,8 @@ static nb_status load_source(nb_notebook *notebook, const nb_call *call, nb_erro
     return status;
 }
 
-/* A name that is both a format and a recipe, such as q8_0, is the recipe unless a scope is said: as llama-quantize does
- * it, the whole file, embeddings and head too. */
+/* A name that is both a format and a recipe, such as q8_0, is the recipe unless a scope is said: as
+ * llama-quantize does it, the whole file, embeddings and head too. */
 static nb_status run_quantize(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     const nb_call quantize = notebook_call(call);
@@ -71,11 +71,16 @@ const nb_command nb_subcommand_quantize = {
         "nibble quantize IN OUT hqq [--bits N] [--per group:N]\n"
         "nibble quantize IN OUT q4_k_m|...|FILE.recipe [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]",
     .summary = "write a model in fewer bits",
-    .details = "What quantize does in a notebook, on a file. gptq, awq and zeroquant look at the model with a text, which "
-               "should look like what it will read; --activations static and --outliers do so too. A recipe stores the "
-               "whole file, embeddings and head too; everything else attention and mlp, unless --scope says otherwise. "
-               "Formats that GGUF has no type for are kept as codes with their scales beside them, which nibble reads and "
-               "other programs refuse; gptq --format q4_k and the like are read by all. A file that stood at OUT stays "
+    .details = "What quantize does in a notebook, on a file. gptq, awq and zeroquant look at the model with "
+               "a text, which "
+               "should look like what it will read; --activations static and --outliers do so too. A recipe "
+               "stores the "
+               "whole file, embeddings and head too; everything else attention and mlp, unless --scope says "
+               "otherwise. "
+               "Formats that GGUF has no type for are kept as codes with their scales beside them, which "
+               "nibble reads and "
+               "other programs refuse; gptq --format q4_k and the like are read by all. A file that stood at "
+               "OUT stays "
                "until the new one is whole.",
     .examples = {"nibble quantize model.gguf small.gguf absmax --bits 4 --per group:32",
                  "nibble quantize model.gguf small.gguf gptq --bits 3 --per group:64 --text calibration.txt",
@@ -83,17 +88,16 @@ const nb_command nb_subcommand_quantize = {
     .arguments = {{"IN", NB_WORD_FILE, false},
                   {"OUT", NB_WORD_NEW_FILE, false},
                   {"WHAT", NB_WORD_STORAGE, false}},
-    .options =
-        {NB_QUANTIZE_OPTIONS,
-         {.name = "scope",
-          .kind = NB_WORD_SCOPE,
-          .value = "SCOPE",
-          .summary = "which tensors; all (attention and mlp) unless said"},
-         {.name = "tokenizer",
-          .kind = NB_WORD_FILE,
-          .value = "FILE",
-          .summary = "the tokenizer.bin of a llama2.c model"},
-         NB_THREADS_OPTION},
+    .options = {NB_QUANTIZE_OPTIONS,
+                {.name = "scope",
+                 .kind = NB_WORD_SCOPE,
+                 .value = "SCOPE",
+                 .summary = "which tensors; all (attention and mlp) unless said"},
+                {.name = "tokenizer",
+                 .kind = NB_WORD_FILE,
+                 .value = "FILE",
+                 .summary = "the tokenizer.bin of a llama2.c model"},
+                NB_THREADS_OPTION},
     .needs = NB_WRITES_FILES,
     .run = run_quantize,
 };

@@ -32,16 +32,18 @@ nb_status nb_activation_mode_read(const char *text, nb_activation_mode *out, nb_
         }
     }
     if (nearest.best)
-        return nb_fail(error, NB_ERR_ARGUMENT, "activations cannot be \"%.40s\": did you mean %s?", text, nearest.best);
-    return nb_fail(error, NB_ERR_ARGUMENT, "activations can be blocks, token, static or static:channel, not \"%.40s\"",
-                   text);
+        return nb_fail(error, NB_ERR_ARGUMENT, "activations cannot be \"%.40s\": did you mean %s?", text,
+                       nearest.best);
+    return nb_fail(error, NB_ERR_ARGUMENT,
+                   "activations can be blocks, token, static or static:channel, not \"%.40s\"", text);
 }
 
 nb_status nb_observer_read(const nb_call *call, nb_observer *out, nb_error *error)
 {
     const char *name = nb_call_text(call, "observer", "mse");
-    return nb_observer_find(name, out) ? NB_OK
-                                       : nb_fail(error, NB_ERR_ARGUMENT, "no observer is called \"%.40s\"", name);
+    return nb_observer_find(name, out)
+               ? NB_OK
+               : nb_fail(error, NB_ERR_ARGUMENT, "no observer is called \"%.40s\"", name);
 }
 
 /* ---- what it says ---- */
@@ -55,8 +57,8 @@ static int ascending(const void *a, const void *b)
 /* Inputs with a channel whose largest number is so many times the median channel's. */
 enum { FAR_CHANNEL = 20 };
 
-static nb_status count_far(const nb_calibration *c, size_t *n_far, const nb_calibration_entry **farthest, double *ratio,
-                           nb_error *error)
+static nb_status count_far(const nb_calibration *c, size_t *n_far, const nb_calibration_entry **farthest,
+                           double *ratio, nb_error *error)
 {
     *n_far = 0;
     *ratio = 0;
@@ -81,7 +83,8 @@ static nb_status count_far(const nb_calibration *c, size_t *n_far, const nb_cali
     return NB_OK;
 }
 
-static nb_status describe(const nb_notebook *notebook, const nb_calibration *c, nb_items *out, nb_error *error)
+static nb_status describe(const nb_notebook *notebook, const nb_calibration *c, nb_items *out,
+                          nb_error *error)
 {
     const nb_calibration_entry *farthest;
     size_t n_far;
@@ -92,12 +95,14 @@ static nb_status describe(const nb_notebook *notebook, const nb_calibration *c, 
     nb_string name = {c->text, strlen(c->text)};
     nb_draft text = {0};
     nb_draft_add_written(&text, name);
-    nb_items_text(out, "%zu inputs of matrices · %s, %s tokens in %s sequences", c->n_entries, nb_draft_text(&text),
-                  nb_count(c->n_tokens).text, nb_count(c->n_sequences).text);
+    nb_items_text(out, "%zu inputs of matrices · %s, %s tokens in %s sequences", c->n_entries,
+                  nb_draft_text(&text), nb_count(c->n_tokens).text, nb_count(c->n_sequences).text);
     nb_draft_free(&text);
     if (farthest)
-        nb_items_text(out, "Farthest from its fellows: a channel into %s, %s times the median one; %s of the inputs have one "
-                           "of more than %d times.",
+        nb_items_text(out,
+                      "Farthest from its fellows: a channel into %s, %s times the median one; %s of the "
+                      "inputs have one "
+                      "of more than %d times.",
                       nb_model_tensor(notebook->model, farthest->tensors[0])->name, nb_general(ratio, 3).text,
                       nb_count(n_far).text, FAR_CHANNEL);
     return NB_OK;
@@ -111,15 +116,16 @@ static void keep(nb_notebook *notebook, nb_calibration *made)
     notebook->calibration = made;
 }
 
-static nb_status collect(nb_notebook *notebook, const char *typed, size_t n_tokens, const char *command, nb_error *error)
+static nb_status collect(nb_notebook *notebook, const char *typed, size_t n_tokens, const char *command,
+                         nb_error *error)
 {
     nb_mapping *text = NULL;
     nb_calibration *made = NULL;
     nb_status status = nb_notebook_calibration_text(notebook, typed, command, &text, error);
     if (status != NB_OK)
         return status;
-    status = nb_calibration_collect(notebook->model, (const char *)text->data, text->size, nb_file_name(text->path),
-                                    n_tokens, &made, error);
+    status = nb_calibration_collect(notebook->model, (const char *)text->data, text->size,
+                                    nb_file_name(text->path), n_tokens, &made, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
     nb_mapping_close(&text);
@@ -134,13 +140,15 @@ nb_status nb_notebook_calibrate(nb_notebook *notebook, const char *command, nb_i
                                 const nb_calibration **calibration, nb_error *error)
 {
     if (!notebook->calibration || nb_calibration_check(notebook->calibration, notebook->model, NULL) != NB_OK)
-        return nb_notebook_calibrate_anew(notebook, NULL, NB_CALIBRATION_TOKENS, command, out, calibration, error);
+        return nb_notebook_calibrate_anew(notebook, NULL, NB_CALIBRATION_TOKENS, command, out, calibration,
+                                          error);
     *calibration = notebook->calibration;
     return NB_OK;
 }
 
-nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, size_t n_tokens, const char *command,
-                                     nb_items *out, const nb_calibration **calibration, nb_error *error)
+nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, size_t n_tokens,
+                                     const char *command, nb_items *out, const nb_calibration **calibration,
+                                     nb_error *error)
 {
     char described[128];
     nb_status status = collect(notebook, text, n_tokens, command, error);
@@ -180,17 +188,21 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 {
     const char *from = nb_call_text(call, "load", NULL), *to = nb_call_text(call, "save", NULL);
     if (from && (nb_call_has(call, "text") || nb_call_has(call, "tokens")))
-        return nb_fail(error, NB_ERR_ARGUMENT, "--load brings a calibration back: leave --text and --tokens out");
-    nb_status status = from ? load(notebook, from, error)
-                            : collect(notebook, nb_call_text(call, "text", NULL),
-                                      (size_t)nb_call_number(call, "tokens", NB_CALIBRATION_TOKENS), "calibrate", error);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "--load brings a calibration back: leave --text and --tokens out");
+    nb_status status =
+        from ? load(notebook, from, error)
+             : collect(notebook, nb_call_text(call, "text", NULL),
+                       (size_t)nb_call_number(call, "tokens", NB_CALIBRATION_TOKENS), "calibrate", error);
     if (status == NB_OK)
         status = describe(notebook, notebook->calibration, out, error);
     if (status == NB_OK && to)
         status = save(notebook, to, out, error);
     if (status == NB_OK)
-        nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "activations" NB_END NB_MUTED " shows them; " NB_END NB_COMMAND
-                           "quantize all absmax --per channel --activations static" NB_END NB_MUTED " uses them" NB_END);
+        nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "activations" NB_END NB_MUTED
+                                    " shows them; " NB_END NB_COMMAND
+                                    "quantize all absmax --per channel --activations static" NB_END NB_MUTED
+                                    " uses them" NB_END);
     return status;
 }
 
@@ -200,23 +212,35 @@ const nb_command nb_command_calibrate = {
     .usage = "calibrate [--text FILE] [--tokens N] [--save FILE]\n"
              "calibrate --load FILE",
     .summary = "measure what flows into each matrix, for static scales",
-    .details = "Reads a text, as the model is before it is quantized, and records for the input of each matrix how large its "
-               "numbers get: in all, by channel, and as a histogram. From that an observer decides how far a static scale "
-               "reaches: minmax takes the largest number, ema a moving average of each sequence's, percentile what 99.99 % "
-               "stay within, mse and entropy weigh what clipping costs against finer steps. The text should look like what the "
-               "model will read. A transform of the model asks for a new calibration. " NB_REMEMBERS_CALIBRATION_TEXT,
-    .examples = {"calibrate", "calibrate --text my-own.txt --tokens 8192", "calibrate --save story.calibration"},
-    .source = "Krishnamoorthi, Quantizing deep convolutional networks, arXiv 1806.08342; Migacz, 8-bit inference with TensorRT, "
+    .details = "Reads a text, as the model is before it is quantized, and records for the input of each "
+               "matrix how large its "
+               "numbers get: in all, by channel, and as a histogram. From that an observer decides how far a "
+               "static scale "
+               "reaches: minmax takes the largest number, ema a moving average of each sequence's, "
+               "percentile what 99.99 % "
+               "stay within, mse and entropy weigh what clipping costs against finer steps. The text should "
+               "look like what the "
+               "model will read. A transform of the model asks for a new "
+               "calibration. " NB_REMEMBERS_CALIBRATION_TEXT,
+    .examples = {"calibrate", "calibrate --text my-own.txt --tokens 8192",
+                 "calibrate --save story.calibration"},
+    .source = "Krishnamoorthi, Quantizing deep convolutional networks, arXiv 1806.08342; Migacz, 8-bit "
+              "inference with TensorRT, "
               "GTC 2017",
-    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to calibrate with"},
-                {.name = "tokens",
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 0,
-                 .high = 1e9,
-                 .summary = "of it at most; 4,096 unless said, 0: all"},
-                {.name = "save", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "keep it in a file as well"},
-                {.name = "load", .kind = NB_WORD_FILE, .value = "FILE", .summary = "take one from a file instead"}},
+    .options =
+        {{.name = "text",
+          .letter = 'f',
+          .kind = NB_WORD_FILE,
+          .value = "FILE",
+          .summary = "the text to calibrate with"},
+         {.name = "tokens",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .low = 0,
+          .high = 1e9,
+          .summary = "of it at most; 4,096 unless said, 0: all"},
+         {.name = "save", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "keep it in a file as well"},
+         {.name = "load", .kind = NB_WORD_FILE, .value = "FILE", .summary = "take one from a file instead"}},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
     .run = run,
 };

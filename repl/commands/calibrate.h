@@ -5,13 +5,15 @@
 #include "quant/calibration.h"
 #include "repl/notebook.h"
 
-/* The one that is kept, or a new one with the text that methods calibrate with; says so where it makes one. It stays the
- * notebook's. */
+/* The one that is kept, or a new one with the text that methods calibrate with; says so where it makes one.
+ * It stays the notebook's. */
 nb_status nb_notebook_calibrate(nb_notebook *notebook, const char *command, nb_items *out,
                                 const nb_calibration **calibration, nb_error *error);
-/* A new one, with that text (NULL: the one that methods calibrate with) and at most so many of its tokens (0: all). */
-nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, size_t n_tokens, const char *command,
-                                     nb_items *out, const nb_calibration **calibration, nb_error *error);
+/* A new one, with that text (NULL: the one that methods calibrate with) and at most so many of its tokens (0:
+ * all). */
+nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, size_t n_tokens,
+                                     const char *command, nb_items *out, const nb_calibration **calibration,
+                                     nb_error *error);
 
 /* Of help: what becomes of a --text that methods look at the model with. */
 #define NB_REMEMBERS_CALIBRATION_TEXT                                                                        \
@@ -23,10 +25,11 @@ nb_status nb_activation_mode_read(const char *text, nb_activation_mode *out, nb_
 /* What --observer says; mse unless it does. */
 nb_status nb_observer_read(const nb_call *call, nb_observer *out, nb_error *error);
 
-#define NB_OBSERVER_OPTION                                                                                             \
-    {                                                                                                                  \
-        .name = "observer", .kind = NB_WORD_CHOICE, .value = "NAME", .choices = "minmax ema percentile mse entropy",   \
-        .summary = "how far a static scale reaches; mse unless said"                                                   \
+#define NB_OBSERVER_OPTION                                                                                   \
+    {                                                                                                        \
+        .name = "observer", .kind = NB_WORD_CHOICE, .value = "NAME",                                         \
+        .choices = "minmax ema percentile mse entropy",                                                      \
+        .summary = "how far a static scale reaches; mse unless said"                                         \
     }
 
 #endif

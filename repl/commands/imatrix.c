@@ -53,7 +53,8 @@ static void describe(const nb_importance *importance, nb_items *out)
     nb_draft name = {0};
     nb_draft_add_written(&name, text);
     nb_items_text(out, "%zu matrices%s%s, %s chunks%s%s", importance->n_entries, text.n_bytes ? " · " : "",
-                  nb_draft_text(&name), nb_count(importance->n_chunks).text, importance->chunk_tokens ? " of " : "",
+                  nb_draft_text(&name), nb_count(importance->n_chunks).text,
+                  importance->chunk_tokens ? " of " : "",
                   importance->chunk_tokens ? nb_count(importance->chunk_tokens).text : "");
     nb_draft_free(&name);
 }
@@ -75,8 +76,8 @@ static void keep(nb_notebook *notebook, nb_importance *importance, nb_items *out
     nb_importance_destroy(&notebook->importance);
     notebook->importance = importance;
     describe(importance, out);
-    nb_items_text(out, NB_COMMAND "imatrix show" NB_END "   lists it;   " NB_COMMAND "quantize all q4_k" NB_END
-                                  "   weighs its errors by it");
+    nb_items_text(out, NB_COMMAND "imatrix show" NB_END "   lists it;   " NB_COMMAND
+                                  "quantize all q4_k" NB_END "   weighs its errors by it");
 }
 
 static nb_status collect(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
@@ -142,9 +143,11 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         return NB_OK;
     }
     if (!saves && strcmp(verb, "show") != 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "imatrix can collect, show, save, load and off, not \"%.40s\"", verb);
+        return nb_fail(error, NB_ERR_ARGUMENT, "imatrix can collect, show, save, load and off, not \"%.40s\"",
+                       verb);
     if (!notebook->importance)
-        return nb_fail(error, NB_ERR_STATE, "there is no importance matrix yet: imatrix --text FILE makes one");
+        return nb_fail(error, NB_ERR_STATE,
+                       "there is no importance matrix yet: imatrix --text FILE makes one");
     return saves ? save(notebook, file, out, error) : show(notebook->importance, out, error);
 }
 
@@ -155,15 +158,22 @@ const nb_command nb_command_imatrix = {
              "imatrix show|off\n"
              "imatrix save|load FILE",
     .summary = "which columns of a matrix meet large activations",
-    .details =
-        "A matrix's column is multiplied by one number of every token. Where those numbers are large, an error of "
-        "the weight counts more. imatrix reads a text, adds up their squares, and from then on formats with blocks "
-        "(q4_0, q4_k, iq4_nl, ...) choose scales that keep the important columns exact, at the cost of the others. "
-        "It is kept until " NB_COMMAND "imatrix off" NB_END ". Files are llama.cpp's, both forms. " NB_REMEMBERS_CALIBRATION_TEXT,
+    .details = "A matrix's column is multiplied by one number of every token. Where those numbers are large, "
+               "an error of "
+               "the weight counts more. imatrix reads a text, adds up their squares, and from then on "
+               "formats with blocks "
+               "(q4_0, q4_k, iq4_nl, ...) choose scales that keep the important columns exact, at the cost "
+               "of the others. "
+               "It is kept until " NB_COMMAND "imatrix off" NB_END
+               ". Files are llama.cpp's, both forms. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"imatrix --text calibration.txt", "imatrix show", "imatrix save story.imatrix.gguf"},
     .source = "llama.cpp, tools/imatrix",
     .arguments = {{"WHAT", NB_WORD_TEXT, true}, {"FILE", NB_WORD_FILE, true}},
-    .options = {{.name = "text", .letter = 'f', .kind = NB_WORD_FILE, .value = "FILE", .summary = "the text to calibrate with"},
+    .options = {{.name = "text",
+                 .letter = 'f',
+                 .kind = NB_WORD_FILE,
+                 .value = "FILE",
+                 .summary = "the text to calibrate with"},
                 {.name = "tokens",
                  .kind = NB_WORD_COUNT,
                  .value = "N",

@@ -84,9 +84,10 @@ static nb_status check_activations(const nb_call *call, nb_error *error)
     const char *activations = nb_call_text(call, "activations", NULL);
     if (!activations || strcmp(activations, "f32") == 0 || strcmp(activations, "int8") == 0)
         return NB_OK;
-    return nb_fail(error, NB_ERR_ARGUMENT,
-                   "%s takes --activations int8 or f32; afterwards \"activations %.60s %.20s\" sets %.20s ones",
-                   call->arguments[1], call->arguments[0], activations, activations);
+    return nb_fail(
+        error, NB_ERR_ARGUMENT,
+        "%s takes --activations int8 or f32; afterwards \"activations %.60s %.20s\" sets %.20s ones",
+        call->arguments[1], call->arguments[0], activations, activations);
 }
 
 nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *out, nb_error *error)

@@ -29,10 +29,11 @@ static nb_status unknown_storage(const char *what, nb_error *error)
     if (nearest.best)
         return nb_fail(error, NB_ERR_ARGUMENT,
                        "nothing to quantize with is called \"%.60s\": did you mean %s?", what, nearest.best);
-    return nb_fail(error, NB_ERR_ARGUMENT,
-                   "quantize takes a scheme (absmax, zeropoint), a format (f16, q4_k, ...: formats lists them) or a "
-                   "recipe (q4_k_m), not \"%.60s\"",
-                   what);
+    return nb_fail(
+        error, NB_ERR_ARGUMENT,
+        "quantize takes a scheme (absmax, zeropoint), a format (f16, q4_k, ...: formats lists them) or a "
+        "recipe (q4_k_m), not \"%.60s\"",
+        what);
 }
 
 static bool is_storage(const char *what)
@@ -90,13 +91,14 @@ nb_status nb_quantizer_read(const char *what, const nb_call *call, nb_quantizer 
         const bool table = format->kind == NB_FORMAT_TABLE;
         for (size_t i = 0; i < sizeof for_int / sizeof *for_int - (table ? 1 : 0); i++) {
             if (nb_call_has(call, for_int[i]) && table)
-                return nb_fail(error, NB_ERR_ARGUMENT,
-                               "--%s is for absmax and zeropoint: %s has 4 bits and f32 scales, which --double shrinks",
-                               for_int[i], format->name);
+                return nb_fail(
+                    error, NB_ERR_ARGUMENT,
+                    "--%s is for absmax and zeropoint: %s has 4 bits and f32 scales, which --double shrinks",
+                    for_int[i], format->name);
             if (nb_call_has(call, for_int[i]) && format->kind == NB_FORMAT_BLOCK)
                 return nb_fail(error, NB_ERR_ARGUMENT,
-                               "--%s is for absmax and zeropoint: %s has its scales in blocks of %u, always", for_int[i],
-                               format->name, (unsigned)format->block_size);
+                               "--%s is for absmax and zeropoint: %s has its scales in blocks of %u, always",
+                               for_int[i], format->name, (unsigned)format->block_size);
             if (nb_call_has(call, for_int[i]))
                 return nb_fail(error, NB_ERR_ARGUMENT,
                                "--%s is for absmax and zeropoint: every number in %s stands alone",
@@ -138,7 +140,8 @@ static nb_status read_mode(const nb_call *call, nb_activation_mode *out, nb_erro
     const char *text = nb_call_text(call, "activations", "int8");
     *out = NB_ACTIVATION_BLOCKS;
     if (nb_call_has(call, "observer") && strcmp(text, "static") != 0)
-        return nb_fail(error, NB_ERR_ARGUMENT, "--observer finds one static scale: it goes with --activations static");
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "--observer finds one static scale: it goes with --activations static");
     return strcmp(text, "f32") == 0 ? NB_OK : nb_activation_mode_read(text, out, error);
 }
 
@@ -149,8 +152,8 @@ static nb_status calibrate(nb_notebook *notebook, const nb_call *call, nb_items 
     if (!nb_call_has(call, "text") && !nb_call_has(call, "tokens"))
         return nb_notebook_calibrate(notebook, "quantize", out, calibration, error);
     return nb_notebook_calibrate_anew(notebook, nb_call_text(call, "text", NULL),
-                                      (size_t)nb_call_number(call, "tokens", NB_CALIBRATION_TOKENS), "quantize", out,
-                                      calibration, error);
+                                      (size_t)nb_call_number(call, "tokens", NB_CALIBRATION_TOKENS),
+                                      "quantize", out, calibration, error);
 }
 
 static nb_status quantize_activated(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
@@ -163,32 +166,35 @@ static nb_status quantize_activated(nb_notebook *notebook, const nb_call *call, 
     if (status == NB_OK && mode != NB_ACTIVATION_TOKENS)
         status = calibrate(notebook, call, out, &calibration, error);
     if (status == NB_OK)
-        status = nb_model_quantize_activated(notebook->model, scope, q, notebook->importance, mode, calibration, observer,
-                                             losses, error);
+        status = nb_model_quantize_activated(notebook->model, scope, q, notebook->importance, mode,
+                                             calibration, observer, losses, error);
     return status;
 }
 
 /* All of the scope with one quantizer, and by the importance matrix if there is one. */
-static nb_status quantize_alike(nb_notebook *notebook, const nb_call *call, const nb_scope *scope, const nb_quantizer *q,
-                                nb_tensor_loss *losses, nb_items *out, nb_error *error)
+static nb_status quantize_alike(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
+                                const nb_quantizer *q, nb_tensor_loss *losses, nb_items *out, nb_error *error)
 {
     nb_activation_mode mode;
     nb_status mode_status = read_mode(call, &mode, error);
     if (mode_status != NB_OK || mode != NB_ACTIVATION_BLOCKS)
-        return mode_status == NB_OK ? quantize_activated(notebook, call, scope, q, mode, losses, out, error) : mode_status;
+        return mode_status == NB_OK ? quantize_activated(notebook, call, scope, q, mode, losses, out, error)
+                                    : mode_status;
     nb_quantizer *each = nb_calloc(scope->count, sizeof *each);
     if (!each)
         return nb_fail(error, NB_ERR_MEMORY, "no memory to quantize %zu tensors", scope->count);
     for (size_t i = 0; i < scope->count; i++)
         each[i] = *q;
-    nb_status status = nb_model_quantize_each(notebook->model, scope, each, notebook->importance, losses, error);
+    nb_status status =
+        nb_model_quantize_each(notebook->model, scope, each, notebook->importance, losses, error);
     free(each);
     return status;
 }
 
 /* The same with columns of outliers, as calibration finds them, in f16. */
 static nb_status quantize_outliers(nb_notebook *notebook, const nb_call *call, const nb_scope *scope,
-                                   const nb_quantizer *q, nb_tensor_loss *losses, nb_items *out, nb_error *error)
+                                   const nb_quantizer *q, nb_tensor_loss *losses, nb_items *out,
+                                   nb_error *error)
 {
     const double threshold = nb_call_number(call, "outliers", 0);
     const nb_calibration *calibration = NULL;
@@ -197,7 +203,8 @@ static nb_status quantize_outliers(nb_notebook *notebook, const nb_call *call, c
     if (status == NB_OK)
         status = calibrate(notebook, call, out, &calibration, error);
     if (status == NB_OK)
-        status = nb_model_quantize_outliers(notebook->model, scope, q, mode, calibration, threshold, losses, error);
+        status = nb_model_quantize_outliers(notebook->model, scope, q, mode, calibration, threshold, losses,
+                                            error);
     if (status == NB_OK)
         nb_outliers_describe(notebook->model, scope, calibration, threshold, out);
     return status;
@@ -212,8 +219,9 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
         return nb_fail(error, NB_ERR_MEMORY, "no memory for what was lost");
     nb_status status = nb_quantize_begin(notebook, scope, &past, error);
     if (status == NB_OK)
-        status = nb_call_has(call, "outliers") ? quantize_outliers(notebook, call, scope, q, losses, out, error)
-                                               : quantize_alike(notebook, call, scope, q, losses, out, error);
+        status = nb_call_has(call, "outliers")
+                     ? quantize_outliers(notebook, call, scope, q, losses, out, error)
+                     : quantize_alike(notebook, call, scope, q, losses, out, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         nb_quantize_report(notebook, scope, q, losses, &past, out);
@@ -225,10 +233,12 @@ static nb_status quantize_scope(nb_notebook *notebook, const nb_call *call, cons
 /* A recipe says how each tensor is stored: what else a call says of that would not be done. */
 static nb_status check_recipe_options(const nb_call *call, nb_error *error)
 {
-    const char *mode = nb_call_text(call, "activations", "static"), *observer = nb_call_text(call, "observer", NULL);
+    const char *mode = nb_call_text(call, "activations", "static"),
+               *observer = nb_call_text(call, "observer", NULL);
     if (nb_call_has(call, "activations") || observer)
         return nb_fail(error, NB_ERR_ARGUMENT,
-                       "a recipe says how weights are stored, and nothing of activations: quantize %s %.60s first, then: "
+                       "a recipe says how weights are stored, and nothing of activations: quantize %s %.60s "
+                       "first, then: "
                        "activations %s %s%s%s",
                        call->arguments[0], call->arguments[1], call->arguments[0], mode,
                        observer ? " --observer " : "", observer ? observer : "");
@@ -263,17 +273,20 @@ nb_status nb_quantize_by_recipe(nb_notebook *notebook, const nb_call *call, nb_i
 static nb_status check_with(const nb_notebook *notebook, const nb_call *call, nb_error *error)
 {
     if (call->n_arguments < 3)
-        return nb_fail(error, NB_ERR_ARGUMENT, "quantize SCOPE with FUNCTION: which function? def f(x) = ... makes one");
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "quantize SCOPE with FUNCTION: which function? def f(x) = ... makes one");
     const char *function = call->arguments[2];
     const int n = (int)strcspn(function, "(");
     if (function[n])
         return nb_fail(error, NB_ERR_ARGUMENT,
-                       "with takes a function's name alone: def f(x) = %.*s(x, ...) makes one of it", n, function);
+                       "with takes a function's name alone: def f(x) = %.*s(x, ...) makes one of it", n,
+                       function);
     for (size_t i = 0; i < nb_command_option_count(call->command); i++) {
         if (call->options[i].given && strcmp(call->command->options[i].name, "keep") != 0)
-            return nb_fail(error, NB_ERR_ARGUMENT,
-                           "--%s is for the built-in quantizers; def f(x) = %.40s(x, ...) gives a function its own",
-                           call->command->options[i].name, function);
+            return nb_fail(
+                error, NB_ERR_ARGUMENT,
+                "--%s is for the built-in quantizers; def f(x) = %.40s(x, ...) gives a function its own",
+                call->command->options[i].name, function);
     }
     return nb_language_check_function(notebook->language, function, error);
 }
@@ -285,8 +298,37 @@ static nb_status check_method_mode(const nb_call *call, nb_error *error)
     nb_status status = read_mode(call, &mode, error);
     if (status != NB_OK || mode == NB_ACTIVATION_BLOCKS)
         return status;
-    return nb_fail(error, NB_ERR_ARGUMENT, "%s first, then: activations %s %s", call->arguments[1], call->arguments[0],
-                   nb_call_text(call, "activations", ""));
+    return nb_fail(error, NB_ERR_ARGUMENT, "%s first, then: activations %s %s", call->arguments[1],
+                   call->arguments[0], nb_call_text(call, "activations", ""));
+}
+
+/* Whether WHAT is known, and has a use for every word and option of the call. */
+static nb_status check_call(const nb_call *call, const nb_method *method, nb_error *error)
+{
+    nb_status status = nb_recipe_check_options(call, error);
+    if (status == NB_OK)
+        status = method || is_storage(call->arguments[1]) ? nb_method_check_options(call, method, error)
+                                                          : unknown_storage(call->arguments[1], error);
+    if (status == NB_OK && method)
+        status = check_method_mode(call, error);
+    if (status == NB_OK && call->n_arguments > 2)
+        status = nb_fail(error, NB_ERR_ARGUMENT, "quantize does not know what to do with \"%.60s\": %.*s",
+                         call->arguments[2], (int)strcspn(call->command->usage, "\n"), call->command->usage);
+    return status;
+}
+
+/* The tensors of SCOPE without those of --keep. */
+static nb_status resolve_scope(const nb_notebook *notebook, const nb_call *call, nb_scope *scope, nb_error *error)
+{
+    nb_scope keep = {0};
+    const char *kept = nb_call_text(call, "keep", NULL);
+    nb_status status = nb_scope_resolve(notebook->model, call->arguments[0], false, scope, error);
+    if (status == NB_OK && kept)
+        status = nb_scope_resolve(notebook->model, kept, false, &keep, error);
+    if (status == NB_OK && kept)
+        status = nb_scope_leave_out(scope, &keep, error);
+    nb_scope_free(&keep);
+    return status;
 }
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
@@ -294,27 +336,14 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     if (!nb_format_find(call->arguments[1]) && nb_is_recipe(call->arguments[1]))
         return nb_quantize_by_recipe(notebook, call, out, error);
     nb_quantizer quantizer;
-    nb_scope scope = {0}, keep = {0};
+    nb_scope scope = {0};
     const bool with = strcmp(call->arguments[1], "with") == 0;
     const nb_method *method = nb_method_find(call->arguments[1]);
-    nb_status status = with ? check_with(notebook, call, error) : nb_recipe_check_options(call, error);
-    if (status == NB_OK && !with)
-        status = method || is_storage(call->arguments[1]) ? nb_method_check_options(call, method, error)
-                                                          : unknown_storage(call->arguments[1], error);
-    if (status == NB_OK && method)
-        status = check_method_mode(call, error);
-    if (status == NB_OK && !with && call->n_arguments > 2)
-        status = nb_fail(error, NB_ERR_ARGUMENT, "quantize does not know what to do with \"%.60s\": %.*s",
-                         call->arguments[2], (int)strcspn(call->command->usage, "\n"), call->command->usage);
+    nb_status status = with ? check_with(notebook, call, error) : check_call(call, method, error);
     if (status == NB_OK)
-        status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
+        status = resolve_scope(notebook, call, &scope, error);
     if (status == NB_OK && !with && !method)
         status = nb_quantizer_read(call->arguments[1], call, &quantizer, error);
-    const char *kept = nb_call_text(call, "keep", NULL);
-    if (status == NB_OK && kept)
-        status = nb_scope_resolve(notebook->model, kept, false, &keep, error);
-    if (status == NB_OK && kept)
-        status = nb_scope_leave_out(&scope, &keep, error);
     if (status == NB_OK && with)
         status = nb_quantize_with(notebook, call, &scope, out, error);
     else if (status == NB_OK && method)
@@ -322,7 +351,6 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     else if (status == NB_OK)
         status = quantize_scope(notebook, call, &scope, &quantizer, out, error);
     nb_scope_free(&scope);
-    nb_scope_free(&keep);
     return status;
 }
 
@@ -332,7 +360,8 @@ const nb_command nb_command_quantize = {
     .usage = "quantize SCOPE absmax|zeropoint [--bits N] [--per tensor|channel|group:N] [--outliers X]\n"
              "quantize SCOPE f16|bf16|f8_e4m3|q8_0|q4_0|q4_k|...\n"
              "quantize SCOPE nf4|fp4 [--per group:N] [--double]\n"
-             "quantize SCOPE gptq [--bits N] [--per group:N] [--act-order] [--static-groups] [--damp D] [--trace]\n"
+             "quantize SCOPE gptq [--bits N] [--per group:N] [--act-order] [--static-groups] [--damp D] "
+             "[--trace]\n"
              "quantize SCOPE hqq [--bits N] [--per group:N] [--scheme absmax]\n"
              "quantize SCOPE awq|zeroquant [--bits N] [--per WHAT] [--format F] [--text FILE] [--tokens N]\n"
              "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]\n"
@@ -341,15 +370,22 @@ const nb_command nb_command_quantize = {
     .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from "
                "min to max. It always starts from the original numbers, so int4 after int2 is int4 of the "
                "original. A scope is a tensor, a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: "
-               "attention, mlp, embeddings, head, all (which is attention and mlp). gptq reads a text, and rounds column "
-               "by column so that later columns make up for the errors of earlier ones. hqq solves for scales without "
+               "attention, mlp, embeddings, head, all (which is attention and mlp). gptq reads a text, and "
+               "rounds column "
+               "by column so that later columns make up for the errors of earlier ones. hqq solves for "
+               "scales without "
                "any text. With a function of your own (def "
-               "mine(x) = ...) the model runs with what it makes of each tensor, as f32. " NB_REMEMBERS_CALIBRATION_TEXT,
-    .examples = {"quantize attention absmax --bits 4 --per group:32",
-                 "quantize blk.0-3.ffn_* f8_e4m3", "quantize all gptq --bits 3 --per group:64"},
+               "mine(x) = ...) the model runs with what it makes of each tensor, as "
+               "f32. " NB_REMEMBERS_CALIBRATION_TEXT,
+    .examples = {"quantize attention absmax --bits 4 --per group:32", "quantize blk.0-3.ffn_* f8_e4m3",
+                 "quantize all gptq --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "
-              "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323; Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023; nf4: Dettmers et al., QLoRA, arXiv 2305.14314",
-    .arguments = {{"SCOPE", NB_WORD_SCOPE, false}, {"WHAT", NB_WORD_STORAGE, false}, {"FUNCTION", NB_WORD_FUNCTION, true}},
+              "Neural Network Quantization, arXiv 2106.08295; Frantar et al., GPTQ, arXiv 2210.17323; Badri "
+              "and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023; nf4: Dettmers "
+              "et al., QLoRA, arXiv 2305.14314",
+    .arguments = {{"SCOPE", NB_WORD_SCOPE, false},
+                  {"WHAT", NB_WORD_STORAGE, false},
+                  {"FUNCTION", NB_WORD_FUNCTION, true}},
     .options = {NB_QUANTIZE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_UNDOABLE,
     .run = run,

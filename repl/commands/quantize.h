@@ -17,7 +17,7 @@
      .value = "N",                                                                                           \
      .low = 2,                                                                                               \
      .high = 8,                                                                                              \
-     .summary = "bits of a code, 2 to 8; 8 unless said, by methods 4"},                                                    \
+     .summary = "bits of a code, 2 to 8; 8 unless said, by methods 4"},                                      \
         {.name = "per",                                                                                      \
          .kind = NB_WORD_PER,                                                                                \
          .value = "WHAT",                                                                                    \
@@ -32,9 +32,7 @@
          .value = "f16|f32",                                                                                 \
          .choices = "f16 f32",                                                                               \
          .summary = "how scales are stored; f16 unless said"},                                               \
-        {.name = "double",                                                                                   \
-         .kind = NB_WORD_FLAG,                                                                               \
-         .summary = "nf4 and fp4: quantize the scales too"},                                                 \
+        {.name = "double", .kind = NB_WORD_FLAG, .summary = "nf4 and fp4: quantize the scales too"},         \
     {                                                                                                        \
         .name = "convention", .kind = NB_WORD_CHOICE, .value = "labonne", .choices = "divide labonne",       \
         .summary = "labonne: multiply by 127 / max, a zero point without 0"                                  \
@@ -62,7 +60,8 @@ typedef struct nb_quantize_past {
 /* Measures the speed of the untouched model for compare, before its first change. */
 nb_status nb_quantize_know_speed(nb_notebook *notebook, nb_error *error);
 /* Before a scope is quantized: looks at it, and at that speed. */
-nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past, nb_error *error);
+nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past,
+                            nb_error *error);
 /* Says what came of it. */
 void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_quantizer *quantizer,
                         const nb_tensor_loss *losses, const nb_quantize_past *past, nb_items *out);

@@ -146,12 +146,14 @@ static void measure_now(const nb_model *model, const nb_scope *scope, double *sq
 nb_status nb_quantize_know_speed(nb_notebook *notebook, nb_error *error)
 {
     const double seconds = 0.03;
-    if (notebook->only_call || notebook->original_speed.tokens_per_second > 0 || nb_notebook_changed(notebook))
+    if (notebook->only_call || notebook->original_speed.tokens_per_second > 0 ||
+        nb_notebook_changed(notebook))
         return NB_OK;
     return nb_notebook_measure_speed(notebook, seconds, &notebook->original_speed, error);
 }
 
-nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past, nb_error *error)
+nb_status nb_quantize_begin(nb_notebook *notebook, const nb_scope *scope, nb_quantize_past *past,
+                            nb_error *error)
 {
     measure_now(notebook->model, scope, &past->sqnr, &past->bits);
     return nb_quantize_know_speed(notebook, error);

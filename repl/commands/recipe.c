@@ -69,8 +69,9 @@ bool nb_is_recipe_option(const char *option)
 nb_status nb_recipe_check_options(const nb_call *call, nb_error *error)
 {
     if (nb_call_has(call, "pure") || nb_call_has(call, "tensor-type"))
-        return nb_fail(error, NB_ERR_ARGUMENT,
-                       "--pure and --tensor-type change a recipe, such as q4_k_m; a format is stored as it is said");
+        return nb_fail(
+            error, NB_ERR_ARGUMENT,
+            "--pure and --tensor-type change a recipe, such as q4_k_m; a format is stored as it is said");
     return NB_OK;
 }
 
@@ -104,7 +105,8 @@ nb_status nb_recipe_read(const nb_notebook *notebook, const char *what, const nb
     return status;
 }
 
-static nb_status plan(const nb_notebook *notebook, const nb_recipe *recipe, nb_recipe_choice **out, nb_error *error)
+static nb_status plan(const nb_notebook *notebook, const nb_recipe *recipe, nb_recipe_choice **out,
+                      nb_error *error)
 {
     *out = nb_calloc(nb_model_tensor_count(notebook->model), sizeof **out);
     if (!*out)
@@ -144,19 +146,20 @@ nb_status nb_recipe_spread(const nb_notebook *notebook, const nb_recipe *recipe,
     return status;
 }
 
-static void report(const nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *scope, uint64_t before,
-                   nb_items *out)
+static void report(const nb_notebook *notebook, const nb_recipe *recipe, const nb_scope *scope,
+                   uint64_t before, nb_items *out)
 {
     const uint64_t after = nb_model_n_bytes(notebook->model);
     nb_draft storage = {0};
     nb_describe_model_storage(notebook->model, &storage);
-    nb_items_text(out, "recipe %s · %zu tensors · %s -> %s (%s bits a weight, everything counted)", recipe->name,
-                  scope->count, nb_bytes(before).text, nb_bytes(after).text,
+    nb_items_text(out, "recipe %s · %zu tensors · %s -> %s (%s bits a weight, everything counted)",
+                  recipe->name, scope->count, nb_bytes(before).text, nb_bytes(after).text,
                   nb_fixed(nb_bits_per_weight(after, nb_model_n_parameters(notebook->model)), 2).text);
     if (notebook->only_call)
         nb_items_text(out, "%s.", nb_draft_text(&storage));
     else
-        nb_items_text(out, "%s.   " NB_COMMAND "recipe show %s" NB_END "   says which tensor got what, and why",
+        nb_items_text(out,
+                      "%s.   " NB_COMMAND "recipe show %s" NB_END "   says which tensor got what, and why",
                       nb_draft_text(&storage), recipe->name);
     nb_draft_free(&storage);
 }
@@ -171,7 +174,8 @@ nb_status nb_recipe_apply(nb_notebook *notebook, const nb_recipe *recipe, const 
     if (status == NB_OK)
         status = nb_quantize_know_speed(notebook, error);
     if (status == NB_OK)
-        status = nb_model_quantize_each(notebook->model, &scope, quantizers, notebook->importance, NULL, error);
+        status =
+            nb_model_quantize_each(notebook->model, &scope, quantizers, notebook->importance, NULL, error);
     if (status == NB_OK) {
         nb_notebook_note_undo(notebook, call);
         report(notebook, recipe, &scope, before, out);
@@ -274,13 +278,15 @@ static nb_status show(nb_notebook *notebook, const nb_recipe *recipe, nb_items *
 
 /* ---- save ---- */
 
-nb_status nb_recipe_store(const nb_notebook *notebook, const nb_recipe *recipe, const char *typed, const char *comment,
-                          nb_error *error)
+nb_status nb_recipe_store(const nb_notebook *notebook, const nb_recipe *recipe, const char *typed,
+                          const char *comment, nb_error *error)
 {
     nb_writer *writer = NULL;
-    char *path = NULL, *text = nb_recipe_write(recipe), *line = comment ? nb_format_text("# %s\n", comment) : NULL;
-    nb_status status = text && (line || !comment) ? nb_notebook_path(notebook, typed, false, &path, error)
-                                                  : nb_fail(error, NB_ERR_MEMORY, "no memory for a recipe's text");
+    char *path = NULL, *text = nb_recipe_write(recipe),
+         *line = comment ? nb_format_text("# %s\n", comment) : NULL;
+    nb_status status = text && (line || !comment)
+                           ? nb_notebook_path(notebook, typed, false, &path, error)
+                           : nb_fail(error, NB_ERR_MEMORY, "no memory for a recipe's text");
     if (status == NB_OK)
         status = nb_writer_open(path, &writer, error);
     if (status == NB_OK) {
@@ -298,7 +304,8 @@ nb_status nb_recipe_store(const nb_notebook *notebook, const nb_recipe *recipe, 
     return status;
 }
 
-/* What was done to the model beyond the formats of its tensors, which are all that a recipe says: "" if nothing was. */
+/* What was done to the model beyond the formats of its tensors, which are all that a recipe says: "" if
+ * nothing was. */
 static void add_left_out(const nb_model *model, nb_draft *to)
 {
     size_t n_made = 0, n_activated = 0, n_transformed = 0;
@@ -324,9 +331,10 @@ static void say_saved(const nb_model *model, const nb_recipe *recipe, const char
 {
     nb_draft left_out = {0};
     add_left_out(model, &left_out);
-    nb_items_text(out, "%s · %zu tensors.   " NB_COMMAND "recipe apply %s" NB_END "   %s", nb_file_name(typed),
-                  recipe->n_lines, typed,
-                  left_out.n_bytes ? "rounds a model's tensors to these formats" : "does the same to a model");
+    nb_items_text(out, "%s · %zu tensors.   " NB_COMMAND "recipe apply %s" NB_END "   %s",
+                  nb_file_name(typed), recipe->n_lines, typed,
+                  left_out.n_bytes ? "rounds a model's tensors to these formats"
+                                   : "does the same to a model");
     if (left_out.n_bytes)
         nb_items_text(out, "A recipe says formats and no more. Not in it: %s.", nb_draft_text(&left_out));
     nb_draft_free(&left_out);
@@ -343,9 +351,11 @@ static nb_status save(const nb_notebook *notebook, const char *typed, nb_items *
         const nb_tensor *t = nb_model_tensor(model, i);
         if (t->simulated)
             status = nb_fail(error, NB_ERR_STATE,
-                             "%s is simulated by a function, which a recipe cannot say: restore it first", t->name);
+                             "%s is simulated by a function, which a recipe cannot say: restore it first",
+                             t->name);
         else if (t->changed && !t->is_vector)
-            status = nb_recipe_add(recipe, t->name, nb_quantizer_describe(&t->quantizer, what, sizeof what), error);
+            status = nb_recipe_add(recipe, t->name, nb_quantizer_describe(&t->quantizer, what, sizeof what),
+                                   error);
     }
     if (status == NB_OK && recipe->n_lines == 0)
         status = nb_fail(error, NB_ERR_STATE, "nothing is quantized, so there is no recipe to save");
@@ -368,7 +378,8 @@ static void list(nb_items *out)
         const nb_mixture *m = nb_mixture_at(i);
         nb_draft better = {0};
         for (size_t r = 0; r < sizeof m->rules / sizeof m->rules[0] && m->rules[r].format; r++)
-            nb_draft_addf(&better, "%s%s %s", r ? ", " : "", nb_part_name(m->rules[r].part), m->rules[r].format);
+            nb_draft_addf(&better, "%s%s %s", r ? ", " : "", nb_part_name(m->rules[r].part),
+                          m->rules[r].format);
         nb_items_row(out);
         nb_items_cell(out, 0, "%s", m->name);
         nb_items_cell(out, 1, "%s", m->base);
@@ -412,11 +423,14 @@ const nb_command nb_command_recipe = {
              "recipe show|apply NAME|FILE [--tensor-type \"SCOPE=FORMAT ...\"] [--pure] [--keep SCOPE]\n"
              "recipe save FILE",
     .summary = "which tensor gets which format: q4_k_m and its kin",
-    .details = "q4_k_m is no format but a recipe: q4_k, and q6_k for the tensors that mind most. show says which tensor "
-               "would get what and why; apply stores the whole model so, embeddings and head too. save writes how "
-               "the model is stored now into a text file of lines SCOPE FORMAT, which show and apply read; such a "
-               "file may begin with a built-in one: start q4_k_m.",
-    .examples = {"recipe show q4_k_m", "recipe apply q4_k_m --tensor-type \"blk.0.*=q8_0\"", "recipe save mine.recipe"},
+    .details =
+        "q4_k_m is no format but a recipe: q4_k, and q6_k for the tensors that mind most. show says which "
+        "tensor "
+        "would get what and why; apply stores the whole model so, embeddings and head too. save writes how "
+        "the model is stored now into a text file of lines SCOPE FORMAT, which show and apply read; such a "
+        "file may begin with a built-in one: start q4_k_m.",
+    .examples = {"recipe show q4_k_m", "recipe apply q4_k_m --tensor-type \"blk.0.*=q8_0\"",
+                 "recipe save mine.recipe"},
     .source = "llama.cpp, llama-quantize",
     .arguments = {{"WHAT", NB_WORD_TEXT, true}, {"NAME", NB_WORD_RECIPE, true}},
     .options = {NB_RECIPE_OPTIONS},

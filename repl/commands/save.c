@@ -37,7 +37,8 @@ nb_status nb_save_model(const nb_notebook *notebook, const char *path, nb_items 
     return NB_OK;
 }
 
-static nb_status save_to(const nb_notebook *notebook, const char *path, bool force, nb_items *out, nb_error *error)
+static nb_status save_to(const nb_notebook *notebook, const char *path, bool force, nb_items *out,
+                         nb_error *error)
 {
     if (!force && nb_same_file(path, nb_model_path(notebook->model)))
         return nb_fail(error, NB_ERR_ARGUMENT,

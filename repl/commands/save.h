@@ -6,7 +6,8 @@
 
 /* Whether both paths lead to one file that is there. */
 bool nb_same_file(const char *a, const char *b);
-/* Writes the model as it is now, and says what the file holds. What stood there stays until the new file is whole. */
+/* Writes the model as it is now, and says what the file holds. What stood there stays until the new file is
+ * whole. */
 nb_status nb_save_model(const nb_notebook *notebook, const char *path, nb_items *out, nb_error *error);
 
 #endif

@@ -170,11 +170,13 @@ static void explain_codes(const nb_quantizer *q, double scale, int zero, nb_item
     if (q->scheme == NB_SCHEME_ABSMAX)
         nb_items_text(out, "A code stands for %s x code.", step.text);
     else
-        nb_items_text(out, "Its zero point is " NB_STRONG "%d" NB_END ": a code stands for %s x (code - zero point).",
-                      zero, step.text);
+        nb_items_text(
+            out, "Its zero point is " NB_STRONG "%d" NB_END ": a code stands for %s x (code - zero point).",
+            zero, step.text);
 }
 
-/* The step of the ruler that reaches over these numbers, from end to end: what round to nearest takes as its scale. */
+/* The step of the ruler that reaches over these numbers, from end to end: what round to nearest takes as its
+ * scale. */
 static double whole_step(const nb_quantizer *q, const float *row, size_t n)
 {
     const unsigned top = (1u << (q->format->bits - 1)) - 1;
@@ -186,8 +188,8 @@ static double whole_step(const nb_quantizer *q, const float *row, size_t n)
     return q->scheme == NB_SCHEME_ABSMAX ? fmax(high, -low) / top : (high - low) / (2 * top + 1);
 }
 
-/* A scale that a method chose: how it lies to the one that reaches over all of its numbers. `row`: as they were rounded;
- * NULL: that is not known. */
+/* A scale that a method chose: how it lies to the one that reaches over all of its numbers. `row`: as they
+ * were rounded; NULL: that is not known. */
 static void explain_searched_scale(const nb_tensor *tensor, const float *row, double scale, nb_items *out)
 {
     const nb_quantizer *q = &tensor->quantizer;
@@ -195,15 +197,18 @@ static void explain_searched_scale(const nb_tensor *tensor, const float *row, do
     const double whole = row && q->granularity != NB_PER_TENSOR ? whole_step(q, row, n) : 0;
     const double f16_error = 1.0 / 1024;
     nb_draft text = {0};
-    nb_draft_addf(&text, "Its scale is " NB_STRONG "%s" NB_END ", the size of one step, which its method chose.",
+    nb_draft_addf(&text,
+                  "Its scale is " NB_STRONG "%s" NB_END ", the size of one step, which its method chose.",
                   nb_general(scale, 6).text);
     if (whole > 0) {
         const bool absmax = q->scheme == NB_SCHEME_ABSMAX;
         nb_draft_addf(&text, " To reach over all of its %zu numbers, %s / %u would be %s: ", n,
-                      absmax ? "max" : "(max - min)", (absmax ? 1u << (q->format->bits - 1) : 1u << q->format->bits) - 1,
+                      absmax ? "max" : "(max - min)",
+                      (absmax ? 1u << (q->format->bits - 1) : 1u << q->format->bits) - 1,
                       nb_general(whole, 6).text);
         if (scale < whole * (1 - f16_error))
-            nb_draft_add(&text, "it is smaller, so steps are finer, and numbers beyond its ends are clipped to them.");
+            nb_draft_add(
+                &text, "it is smaller, so steps are finer, and numbers beyond its ends are clipped to them.");
         else if (scale > whole * (1 + f16_error))
             nb_draft_add(&text, "it is larger, and reaches beyond them.");
         else
@@ -274,12 +279,14 @@ static nb_status show_int(const nb_tensor *tensor, nb_items *out, nb_error *erro
             nb_tensor_source_row(tensor, 0, before);
         if (known && moves)
             nb_input_turn_row(tensor->input, before);
-        nb_items_text(out, moves ? "How row 0 begins, its columns as they meet the input:" : "How row 0 begins:");
+        nb_items_text(out,
+                      moves ? "How row 0 begins, its columns as they meet the input:" : "How row 0 begins:");
         show_codes(tensor, codes, known ? before : NULL, now, out);
         const double scale = (double)scales[0];
         const int middle = 1 << (tensor->quantizer.format->bits - 1);
         if (scale == 0)
-            nb_items_text(out, "All numbers that share its first scale are 0, and so are the scale and every code.");
+            nb_items_text(
+                out, "All numbers that share its first scale are 0, and so are the scale and every code.");
         else if (nb_tensor_provenance(tensor))
             explain_searched_scale(tensor, known ? before : NULL, scale, out);
         else
@@ -316,17 +323,20 @@ static nb_status show_table(const nb_tensor *tensor, nb_items *out, nb_error *er
                 if (line == 0)
                     nb_items_cell(out, 1 + i, "%u", codes[i]);
                 else
-                    nb_items_cell(out, 1 + i, "%s", nb_fixed((double)(line == 1 ? level : level * scales[0]), 4).text);
+                    nb_items_cell(out, 1 + i, "%s",
+                                  nb_fixed((double)(line == 1 ? level : level * scales[0]), 4).text);
             }
         }
         nb_draft bytes = {0};
         nb_table_pairs(format, codes, n, pairs);
         for (size_t i = 0; i < (n + 1) / 2; i++)
             nb_draft_addf(&bytes, " %02x", pairs[i]);
-        nb_items_text(out, "A code stands for level x scale; the scale of these is " NB_STRONG "%s" NB_END "%s.",
+        nb_items_text(out,
+                      "A code stands for level x scale; the scale of these is " NB_STRONG "%s" NB_END "%s.",
                       nb_general((double)scales[0], 6).text,
                       packed->scale_codes ? ", itself kept in 8 bits" : ", the largest size among them");
-        nb_items_text(out, "bitsandbytes keeps two codes to a byte, the first in its high half:%s", nb_draft_text(&bytes));
+        nb_items_text(out, "bitsandbytes keeps two codes to a byte, the first in its high half:%s",
+                      nb_draft_text(&bytes));
         nb_draft_free(&bytes);
     }
     free(codes), free(scales);
