@@ -67,7 +67,8 @@ bool nb_input_has_basis(const nb_input *input);
 /* Its basis alone, as a new input. NULL when memory is short. */
 nb_input *nb_input_basis(const nb_input *input);
 size_t nb_input_n_bytes(const nb_input *input); /* of its arrays; NULL: 0 */
-/* "static activations (mse of calibration.txt, 4,096 tokens), columns reordered"; "" for NULL. */
+/* What becomes of activations: "int8, one static scale (mse of calibration.txt, 4,096 tokens), columns reordered"; "" for
+ * NULL. */
 char *nb_input_describe(const nb_input *input, char *text, size_t size);
 
 /* x[n_cols] as it is multiplied; out is not x. */
