@@ -385,6 +385,7 @@ static bool is_taken(const nb_scored_text *text, size_t window, size_t max_token
     return window == 0 || floor(share * (double)(window + 1)) > floor(share * (double)window);
 }
 
+/* At least the first window, and of that no more than max_tokens. */
 static void take_windows(measuring *m, const nb_scored_text *text, size_t max_tokens)
 {
     for (size_t i = 0; i < text->n_windows; i++) {
@@ -392,13 +393,14 @@ static void take_windows(measuring *m, const nb_scored_text *text, size_t max_to
         if (!is_taken(text, i, max_tokens))
             continue;
         int32_t *to = m->tokens + m->n_tokens;
-        m->sequences[m->n_sequences++] = (sequence){m->n_tokens, window_length(w)};
-        m->longest = nb_max_size(m->longest, window_length(w));
+        const size_t length = window_length(w), count = max_tokens ? nb_min_size(length, max_tokens) : length;
         *to++ = w->before;
         if (w->n_lead > 0)
             memcpy(to, text->leads + w->lead, w->n_lead * sizeof *to);
         memcpy(to + w->n_lead, text->targets + w->begin, (w->end - w->begin - 1) * sizeof *to);
-        m->n_tokens += window_length(w);
+        m->sequences[m->n_sequences++] = (sequence){m->n_tokens, count};
+        m->longest = nb_max_size(m->longest, count);
+        m->n_tokens += count;
     }
 }
 

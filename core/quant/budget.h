@@ -24,7 +24,7 @@ typedef struct nb_budget {
 
 /* Measures every tensor of the scope in every candidate that its columns allow, with the other tensors as in their
  * sources (read through their transforms), on a text that is read as perplexity reads it (eval/evaluate.h): whole windows,
- * evenly spaced, of about max_tokens (0: all of it).
+ * evenly spaced, of about max_tokens (0: all of it); of a window that is longer, its first max_tokens.
  *
  *   of a block    error = e(t, c) w. e is the mean over tokens of |y' - y|^2 / |y|^2, y the block's output; only the
  *                 block runs. w is what a unit of e costs at the end: KL(logits || logits') / e, both of the tensor in a

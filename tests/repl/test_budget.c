@@ -1,4 +1,5 @@
-/* budget: what it shows and writes, that its recipe comes to what it said, and that the model is left alone. */
+/* budget: what it shows and writes, that its recipe comes to what it said, and that the model is left alone.
+ */
 #include "nibble.h"
 #include "repl/describe.h"
 #include "tests/support/cells.h"
@@ -59,7 +60,8 @@ static void check_width(const char *text)
     }
 }
 
-/* A row for each kind of matrix with every layer in it once, and bits that the model has when the recipe is applied. */
+/* A row for each kind of matrix with every layer in it once, and bits that the model has when the recipe is
+ * applied. */
 static void test_recipe(void **state)
 {
     static const char *const kinds[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
@@ -110,6 +112,18 @@ static void test_listed(void **state)
     says(c, budget("mlp --bpw 16 --of 'nf4,double'", ""), "nf4 g64, double: 0-1");
     assert_non_null(strstr(nb_draft_text(&c->shown), "--save mine.recipe"));
     refuses(c, budget("mlp --bpw 16 --of 'f32 activations, int4 absmax/group:32'", ""), "f32 activations");
+}
+
+/* Fewer tokens than a window are fewer. */
+static void test_tokens_asked(void **state)
+{
+    cells *c = *state;
+    char cell[600];
+    cells_load_tiny(c);
+    snprintf(cell, sizeof cell, "budget mlp --bpw 5 --tokens 20 --text '%s'", cells_text());
+    says(c, cell, "by seen.txt, 20 tokens");
+    snprintf(cell, sizeof cell, "budget mlp --bpw 5 --tokens 16 --text '%s'", cells_text());
+    says(c, cell, "by seen.txt, 16 tokens");
 }
 
 /* Its bits and the figure of a single format, and what is outside the blocks. */
@@ -196,7 +210,8 @@ static void test_completion(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {test(test_recipe),   test(test_listed), test(test_shown),
-                                       test(test_refusals), test(test_cancel), test(test_completion)};
+    const struct CMUnitTest tests[] = {test(test_recipe),    test(test_listed),   test(test_tokens_asked),
+                                       test(test_shown),     test(test_refusals), test(test_cancel),
+                                       test(test_completion)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
