@@ -3,9 +3,9 @@
 
 #include "base/memory.h"
 #include "eval/divergence.h"
-#include "eval/scoring.h"
 #include "model/session.h"
 #include "quant/rtn.h"
+#include "quant/samples.h"
 #include "quant/transaction.h"
 
 #include <math.h>
@@ -14,21 +14,15 @@
 
 enum { LOGITS_BYTES = 4 << 20 /* of one chunk's logits */ };
 
-/* Tokens that are run together, from position 0. */
-typedef struct sequence {
-    size_t first, count; /* in tokens */
-} sequence;
-
 typedef struct measuring {
     nb_model *model;
-    int32_t *tokens; /* [n_tokens] */
-    sequence *sequences;
-    size_t n_sequences, longest;
+    nb_samples samples; /* a sequence of them is run together, from position 0 */
     const nb_importance *importance;
     nb_session *session;
     nb_budget *out;
     size_t n_tokens, n_embd, n_vocab;
-    /* States of all tokens, [n_tokens][n_embd]: before the block at hand, after it, as a trial leaves them, at the end. */
+    /* States of all tokens, [n_tokens][n_embd]: before the block, after it, as a trial leaves them, at the
+     * end. */
     float *before, *after, *tried, *end;
     size_t chunk;         /* rows whose logits are compared at once */
     float *logits;        /* [chunk][n_vocab]: the untouched model's */
@@ -45,7 +39,7 @@ typedef struct trial {
     const nb_input *input;
 } trial;
 
-/* Puts the trial in its tensor's place, and the tensor's own form in the trial; the same again takes it out. */
+/* Puts the trial in its tensor's place and the tensor's own form in the trial; once more takes it out. */
 static void swap(trial *t)
 {
     const trial own = {t->tensor, t->tensor->quantizer, t->tensor->packed, t->tensor->input};
@@ -66,8 +60,8 @@ static nb_status tick(measuring *m, size_t passes, nb_error *error)
 static nb_status run_block(measuring *m, size_t layer, const float *from, float *to, nb_error *error)
 {
     nb_status status = NB_OK;
-    for (size_t i = 0; status == NB_OK && i < m->n_sequences; i++) {
-        const size_t at = m->sequences[i].first * m->n_embd, n = m->sequences[i].count;
+    for (size_t i = 0; status == NB_OK && i < m->samples.n_sequences; i++) {
+        const size_t at = m->samples.begins[i] * m->n_embd, n = nb_samples_length(&m->samples, i);
         nb_session_put_rows(m->session, from + at, n);
         status = nb_block_run(m->session, layer, NB_LOGITS_ALL, error);
         if (status == NB_OK)
@@ -87,13 +81,15 @@ static nb_status run_blocks(measuring *m, size_t first, float *states, nb_error 
 
 static void embed(measuring *m, float *states)
 {
-    for (size_t i = 0; i < m->n_sequences; i++)
-        nb_session_embed(m->session, m->tokens + m->sequences[i].first, m->sequences[i].count,
-                         states + m->sequences[i].first * m->n_embd);
+    const nb_samples *samples = &m->samples;
+    for (size_t i = 0; i < samples->n_sequences; i++)
+        nb_session_embed(m->session, samples->tokens + samples->begins[i], nb_samples_length(samples, i),
+                         states + samples->begins[i] * m->n_embd);
 }
 
 /* Logits of rows of final states, in the session's storage. */
-static nb_status project(measuring *m, const float *states, size_t count, const float **logits, nb_error *error)
+static nb_status project(measuring *m, const float *states, size_t count, const float **logits,
+                         nb_error *error)
 {
     nb_session_put_rows(m->session, states, count);
     m->session->n_kept = count;
@@ -113,13 +109,13 @@ static void compare_rows(void *user, size_t begin, size_t end, unsigned thread)
     const size_t n = m->n_vocab;
     for (size_t i = begin; i < end; i++) {
         const float *a = m->logits + i * n, *b = c->other + i * n;
-        m->divergences[i] =
-            nb_kl_divergence(kernels, a, b, n, kernels->max(a, n), kernels->log_sum_exp(a, n),
-                             kernels->log_sum_exp(b, n), m->probabilities + thread * n);
+        m->divergences[i] = nb_kl_divergence(kernels, a, b, n, kernels->max(a, n), kernels->log_sum_exp(a, n),
+                                             kernels->log_sum_exp(b, n), m->probabilities + thread * n);
     }
 }
 
-/* KL of the untouched model's logits to those of `states`, by a trial's head if there is one; nats per token. */
+/* KL of the untouched model's logits to those of `states`, by a trial's head if there is one: nats a token.
+ */
 static nb_status diverge(measuring *m, const float *states, trial *head, double *out, nb_error *error)
 {
     double sum = 0;
@@ -147,7 +143,7 @@ static nb_status diverge(measuring *m, const float *states, trial *head, double 
     return status == NB_OK ? tick(m, 2, error) : status;
 }
 
-/* Mean over tokens of |y' - y|^2 / |y|^2, so that the few tokens whose states are huge do not speak for all. */
+/* Mean over tokens of |y' - y|^2 / |y|^2: the few tokens whose states are huge do not speak for all. */
 static double output_error(const measuring *m)
 {
     double sum = 0;
@@ -179,7 +175,8 @@ static nb_status pack(const measuring *m, trial *t, const float *importance, nb_
     nb_context *context = m->model->context;
     nb_progress_fn *progress = context->progress;
     context->progress = NULL; /* the passes are what is counted */
-    nb_status status = nb_rtn_quantize(context, tensor->name, &source, &t->quantizer, &t->packed, NULL, error);
+    nb_status status =
+        nb_rtn_quantize(context, tensor->name, &source, &t->quantizer, &t->packed, NULL, error);
     context->progress = progress;
     return status;
 }
@@ -230,8 +227,8 @@ static bool find_middling(const nb_budget *b, const nb_budget_cell *cells, size_
     for (size_t c = 0; c < b->n_candidates; c++) {
         size_t smaller = 0;
         for (size_t d = 0; d < b->n_candidates; d++)
-            smaller += cells[d].error > 0 &&
-                       (cells[d].n_bytes < cells[c].n_bytes || (cells[d].n_bytes == cells[c].n_bytes && d < c));
+            smaller += cells[d].error > 0 && (cells[d].n_bytes < cells[c].n_bytes ||
+                                              (cells[d].n_bytes == cells[c].n_bytes && d < c));
         if (cells[c].error > 0 && smaller == n_lossy / 2) {
             *out = c;
             return true;
@@ -240,7 +237,8 @@ static bool find_middling(const nb_budget *b, const nb_budget_cell *cells, size_
     return false;
 }
 
-static nb_status try_candidate(measuring *m, trial *t, const float *importance, nb_budget_cell *cell, nb_error *error)
+static nb_status try_candidate(measuring *m, trial *t, const float *importance, nb_budget_cell *cell,
+                               nb_error *error)
 {
     nb_status status = pack(m, t, importance, error);
     if (status != NB_OK)
@@ -251,8 +249,8 @@ static nb_status try_candidate(measuring *m, trial *t, const float *importance, 
     return (t->tensor->layer < 0 ? try_outside : try_in_block)(m, t, &cell->error, error);
 }
 
-static nb_status measure_cells(measuring *m, nb_tensor *tensor, const nb_input *basis, const float *importance,
-                               nb_budget_cell *cells, nb_error *error)
+static nb_status measure_cells(measuring *m, nb_tensor *tensor, const nb_input *basis,
+                               const float *importance, nb_budget_cell *cells, nb_error *error)
 {
     const nb_budget *b = m->out;
     nb_status status = NB_OK;
@@ -286,13 +284,15 @@ static nb_status measure_tensor(measuring *m, size_t index, nb_error *error)
     const nb_input *basis = NULL;
     bool known = false;
     float *importance = m->importance ? nb_calloc(tensor->n_cols, sizeof *importance) : NULL;
-    nb_status status = m->importance && !importance
-                           ? nb_fail(error, NB_ERR_MEMORY, "no memory for the importance of %zu columns", tensor->n_cols)
-                           : nb_change_keep_basis(m->model, tensor, &basis, error);
+    nb_status status =
+        m->importance && !importance
+            ? nb_fail(error, NB_ERR_MEMORY, "no memory for the importance of %zu columns", tensor->n_cols)
+            : nb_change_keep_basis(m->model, tensor, &basis, error);
     if (status == NB_OK && m->importance)
         status = nb_importance_means(m->importance, tensor->name, tensor->n_cols, importance, &known, error);
     if (status == NB_OK)
-        status = measure_cells(m, tensor, basis, known ? importance : NULL, b->cells + index * b->n_candidates, error);
+        status = measure_cells(m, tensor, basis, known ? importance : NULL,
+                               b->cells + index * b->n_candidates, error);
     free(importance);
     return status;
 }
@@ -332,7 +332,10 @@ static uint64_t count_passes(const measuring *m)
         uint64_t n_fitting = 0;
         for (size_t c = 0; c < m->out->n_candidates; c++)
             n_fitting += fits(t, &m->out->candidates[c]);
-        passes += t->layer >= 0 ? n_fitting + n_layers - (uint64_t)t->layer + 2 : n_fitting * (is_head ? 2 : n_layers + 2);
+        if (t->layer >= 0) /* each candidate, and what follows the block once */
+            passes += n_fitting + n_layers - (uint64_t)t->layer + 2;
+        else
+            passes += n_fitting * (is_head ? 2 : n_layers + 2);
     }
     return passes;
 }
@@ -342,20 +345,24 @@ static nb_status make_room(measuring *m, nb_error *error)
     nb_model *model = m->model;
     float **const states[] = {&m->before, &m->after, &m->tried, &m->end};
     bool made = true;
-    m->out->n_tokens = m->n_tokens;
+    m->n_tokens = m->out->n_tokens = nb_samples_n_tokens(&m->samples);
     m->n_embd = model->hparams.n_embd;
     m->n_vocab = model->hparams.n_vocab;
-    nb_status status = nb_session_create_within(model, NB_WEIGHTS_CURRENT, m->longest, SIZE_MAX / 2,
+    nb_status status = nb_session_create_within(model, NB_WEIGHTS_CURRENT, m->samples.longest, SIZE_MAX / 2,
                                                 &m->session, error);
     if (status != NB_OK)
         return status;
-    m->chunk = nb_max_size(1, nb_min_size(LOGITS_BYTES / sizeof(float) / m->n_vocab, nb_session_batch(m->session)));
+    m->chunk =
+        nb_max_size(1, nb_min_size(LOGITS_BYTES / sizeof(float) / m->n_vocab, nb_session_batch(m->session)));
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         made = (*states[i] = nb_aligned_calloc(m->n_tokens, m->n_embd * sizeof(float))) && made;
-    made = (m->logits = nb_aligned_calloc(m->chunk, m->n_vocab * sizeof(float))) && made;
-    made = (m->probabilities = nb_aligned_calloc(nb_pool_size(model->context->pool), m->n_vocab * sizeof(float))) && made;
-    made = (m->divergences = nb_calloc(m->chunk, sizeof *m->divergences)) && made;
-    return made ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory to look at %zu tokens; give --tokens fewer", m->n_tokens);
+    m->logits = nb_aligned_calloc(m->chunk, m->n_vocab * sizeof(float));
+    m->probabilities = nb_aligned_calloc(nb_pool_size(model->context->pool), m->n_vocab * sizeof(float));
+    m->divergences = nb_calloc(m->chunk, sizeof *m->divergences);
+    made = made && m->logits && m->probabilities && m->divergences;
+    return made ? NB_OK
+                : nb_fail(error, NB_ERR_MEMORY, "no memory to look at %zu tokens; give --tokens fewer",
+                          m->n_tokens);
 }
 
 static void free_room(measuring *m)
@@ -368,64 +375,7 @@ static void free_room(measuring *m)
     nb_aligned_free(m->logits);
     nb_aligned_free(m->probabilities);
     free(m->divergences);
-    free(m->tokens);
-    free(m->sequences);
-}
-
-/* What the model reads of a window: what stands before it, what leads into it, its targets but the last. */
-static size_t window_length(const nb_window *w)
-{
-    return w->n_lead + (w->end - w->begin);
-}
-
-/* Windows so far apart that about max_tokens are in them; the first one at least. */
-static bool is_taken(const nb_scored_text *text, size_t window, size_t max_tokens)
-{
-    const double share = max_tokens && max_tokens < text->n_targets ? (double)max_tokens / (double)text->n_targets : 1;
-    return window == 0 || floor(share * (double)(window + 1)) > floor(share * (double)window);
-}
-
-/* At least the first window, and of that no more than max_tokens. */
-static void take_windows(measuring *m, const nb_scored_text *text, size_t max_tokens)
-{
-    for (size_t i = 0; i < text->n_windows; i++) {
-        const nb_window *w = &text->windows[i];
-        if (!is_taken(text, i, max_tokens))
-            continue;
-        int32_t *to = m->tokens + m->n_tokens;
-        const size_t length = window_length(w), count = max_tokens ? nb_min_size(length, max_tokens) : length;
-        *to++ = w->before;
-        if (w->n_lead > 0)
-            memcpy(to, text->leads + w->lead, w->n_lead * sizeof *to);
-        memcpy(to + w->n_lead, text->targets + w->begin, (w->end - w->begin - 1) * sizeof *to);
-        m->sequences[m->n_sequences++] = (sequence){m->n_tokens, count};
-        m->longest = nb_max_size(m->longest, count);
-        m->n_tokens += count;
-    }
-}
-
-static nb_status read_text(measuring *m, const char *text, size_t n_bytes, size_t max_tokens, nb_error *error)
-{
-    const nb_reading reading = {0};
-    nb_scored_text scored;
-    size_t most = 0;
-    nb_status status = nb_scored_text_create(m->model, text, n_bytes, &reading, &scored, error);
-    if (status != NB_OK)
-        return status;
-    for (size_t i = 0; i < scored.n_windows; i++)
-        most += window_length(&scored.windows[i]);
-    m->tokens = nb_calloc(most, sizeof *m->tokens);
-    m->sequences = nb_calloc(scored.n_windows, sizeof *m->sequences);
-    if (m->tokens && m->sequences)
-        take_windows(m, &scored, max_tokens);
-    else
-        status = nb_fail(error, NB_ERR_MEMORY, "no memory for %zu tokens", most);
-    nb_scored_text_free(&scored);
-    if (status == NB_OK && m->n_tokens < NB_BUDGET_LEAST)
-        status = nb_fail(error, NB_ERR_ARGUMENT,
-                         "a text of %zu tokens shows too little of what tensors do: give %d at least, better thousands",
-                         m->n_tokens, NB_BUDGET_LEAST);
-    return status;
+    nb_samples_free(&m->samples);
 }
 
 static nb_status measure(measuring *m, nb_error *error)
@@ -469,10 +419,11 @@ static nb_status check(const nb_model *model, const nb_scope *scope, const nb_qu
         for (size_t c = 0; c < n; c++)
             any = any || fits(t, &candidates[c]);
         if (!t->is_vector && !any)
-            status = nb_fail(error, NB_ERR_ARGUMENT,
-                             "%s: rows of %zu numbers fit the blocks of none of these formats; add one such as int4 "
-                             "absmax/group:32",
-                             t->name, t->n_cols);
+            status = nb_fail(
+                error, NB_ERR_ARGUMENT,
+                "%s: rows of %zu numbers fit the blocks of none of these formats; add one such as int4 "
+                "absmax/group:32",
+                t->name, t->n_cols);
         else
             status = nb_change_check_matrix(model, t, error);
     }
@@ -481,8 +432,8 @@ static nb_status check(const nb_model *model, const nb_scope *scope, const nb_qu
     return status;
 }
 
-static nb_status create(const nb_model *model, const nb_scope *scope, const nb_quantizer *candidates, size_t n,
-                        nb_budget *out, nb_error *error)
+static nb_status create(const nb_model *model, const nb_scope *scope, const nb_quantizer *candidates,
+                        size_t n, nb_budget *out, nb_error *error)
 {
     *out = (nb_budget){
         .n_tensors = scope->count,
@@ -502,9 +453,9 @@ static nb_status create(const nb_model *model, const nb_scope *scope, const nb_q
     return NB_OK;
 }
 
-nb_status nb_budget_measure(nb_model *model, const nb_scope *scope, const nb_quantizer *candidates, size_t n_candidates,
-                            const nb_importance *importance, const char *text, size_t n_bytes, size_t max_tokens,
-                            nb_budget *out, nb_error *error)
+nb_status nb_budget_measure(nb_model *model, const nb_scope *scope, const nb_quantizer *candidates,
+                            size_t n_candidates, const nb_importance *importance, const char *text,
+                            size_t n_bytes, size_t max_tokens, nb_budget *out, nb_error *error)
 {
     *out = (nb_budget){0};
     measuring m = {.model = model, .importance = importance, .out = out};
@@ -513,7 +464,7 @@ nb_status nb_budget_measure(nb_model *model, const nb_scope *scope, const nb_qua
     if (status == NB_OK)
         status = create(model, scope, candidates, n_candidates, out, error);
     if (status == NB_OK)
-        status = read_text(&m, text, n_bytes, max_tokens, error);
+        status = nb_samples_create(model, text, n_bytes, max_tokens, &m.samples, error);
     if (status == NB_OK)
         status = restore(model, error);
     if (status == NB_OK)

@@ -23,8 +23,7 @@ typedef struct nb_budget {
 } nb_budget;
 
 /* Measures every tensor of the scope in every candidate that its columns allow, with the other tensors as in their
- * sources (read through their transforms), on a text that is read as perplexity reads it (eval/evaluate.h): whole windows,
- * evenly spaced, of about max_tokens (0: all of it); of a window that is longer, its first max_tokens.
+ * sources (read through their transforms), on max_tokens of a text at most (0: all of it), read as quant/samples.h says.
  *
  *   of a block    error = e(t, c) w. e is the mean over tokens of |y' - y|^2 / |y|^2, y the block's output; only the
  *                 block runs. w is what a unit of e costs at the end: KL(logits || logits') / e, both of the tensor in a
@@ -34,8 +33,7 @@ typedef struct nb_budget {
  * Squared errors of many small changes add up, and so does, to second order, KL. `importance` (NULL: none) is what BLOCK
  * formats weigh their errors by. Holds four states of the tokens (n_embd floats each). The model stays as it was, with
  * the undo steps that it had. Refused: a tensor that none of the candidates fits, one without a source, a text of
- * fewer than NB_BUDGET_LEAST tokens. */
-enum { NB_BUDGET_LEAST = 16 };
+ * fewer than NB_SAMPLE_LEAST tokens. */
 nb_status nb_budget_measure(nb_model *model, const nb_scope *scope, const nb_quantizer *candidates, size_t n_candidates,
                             const nb_importance *importance, const char *text, size_t n_bytes, size_t max_tokens,
                             nb_budget *out, nb_error *error);

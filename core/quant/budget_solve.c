@@ -1,5 +1,5 @@
-/* The best mixture under a budget of bytes: a knapsack with one choice from each class. The multiplier finds what lies on
- * the convex hull, and what is left of the budget goes into exchanges. */
+/* The best mixture under a budget of bytes: a knapsack with one choice from each class. The multiplier finds
+ * what lies on the convex hull, and what is left of the budget goes into exchanges. */
 #include "quant/budget.h"
 
 #include "base/print.h"
@@ -30,7 +30,8 @@ static nb_budget_cell sum(const table *t, const size_t *choices)
     return all;
 }
 
-/* Each tensor's least error + price * bytes; of equals the smaller. Their bytes, UINT64_MAX if a tensor has no cell. */
+/* Each tensor's least error + price * bytes; of equals the smaller. Their bytes, UINT64_MAX if a tensor has
+ * no cell. */
 static uint64_t choose_at(const table *t, double price, size_t *choices)
 {
     uint64_t n_bytes = 0;
@@ -61,8 +62,9 @@ static bool choose_smallest(const table *t, size_t *choices)
         const nb_budget_cell *best = NULL;
         for (size_t c = 0; c < t->n_candidates; c++) {
             const nb_budget_cell *cell = cell_of(t, i, c);
-            if (isnan(cell->error) || (best && (cell->n_bytes > best->n_bytes ||
-                                                (cell->n_bytes == best->n_bytes && cell->error >= best->error))))
+            if (isnan(cell->error) ||
+                (best && (cell->n_bytes > best->n_bytes ||
+                          (cell->n_bytes == best->n_bytes && cell->error >= best->error))))
                 continue;
             best = cell;
             choices[i] = c;
@@ -82,7 +84,8 @@ typedef struct exchange {
 } exchange;
 
 /* Tensor i in candidate c, and, if that is too much, another one in fewer bytes. */
-static void try_upgrade(const table *t, const size_t *choices, uint64_t used, size_t i, size_t c, exchange *best)
+static void try_upgrade(const table *t, const size_t *choices, uint64_t used, size_t i, size_t c,
+                        exchange *best)
 {
     const nb_budget_cell *now = cell_of(t, i, choices[i]), *next = cell_of(t, i, c);
     const double gain = now->error - next->error;
@@ -167,6 +170,6 @@ nb_status nb_budget_solve(const nb_budget *budget, double bits_per_weight, size_
     nb_print_general(asked, sizeof asked, bits_per_weight, 4);
     nb_print_fixed(possible, sizeof possible, ceil(least * 100) / 100, 2);
     return nb_fail(error, NB_ERR_ARGUMENT,
-                   "%s bits for a weight are too few for these formats and their scales: %s are the fewest", asked,
-                   possible);
+                   "%s bits for a weight are too few for these formats and their scales: %s are the fewest",
+                   asked, possible);
 }

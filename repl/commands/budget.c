@@ -14,10 +14,11 @@
 
 enum { MOST_CANDIDATES = 24, MOST_KINDS = 32, N_TOKENS = 1024 };
 
-static const char DEFAULT_CANDIDATES[] = "int2 absmax/group:32, int3 absmax/group:32, int4 absmax/group:32, "
-                                         "int5 absmax/group:32, int6 absmax/group:32, int3 zeropoint/group:128, "
-                                         "int4 zeropoint/group:128, int5 zeropoint/group:128, q3_k, iq4_xs, q4_k, "
-                                         "q5_k, q6_k, q8_0";
+static const char DEFAULT_CANDIDATES[] =
+    "int2 absmax/group:32, int3 absmax/group:32, int4 absmax/group:32, "
+    "int5 absmax/group:32, int6 absmax/group:32, int3 zeropoint/group:128, "
+    "int4 zeropoint/group:128, int5 zeropoint/group:128, q3_k, iq4_xs, q4_k, "
+    "q5_k, q6_k, q8_0";
 
 /* What was measured and chosen. */
 typedef struct plan {
@@ -25,7 +26,7 @@ typedef struct plan {
     nb_quantizer candidates[MOST_CANDIDATES];
     size_t n_candidates;
     nb_budget budget;
-    size_t *choices; /* [budget.n_tensors] */
+    size_t *choices;            /* [budget.n_tensors] */
     char kinds[MOST_KINDS][40]; /* "attn_q", or a name outside the blocks, in the order of the model */
     size_t n_kinds;
     nb_draft samples; /* "calibration.txt, 1,024 tokens" */
@@ -44,8 +45,9 @@ static nb_status read_candidates(plan *p, const char *list, nb_error *error)
             status = nb_quantizer_list_next(&list, item, error);
     }
     if (status == NB_OK && (*item || p->n_candidates == 0))
-        status = nb_fail(error, NB_ERR_ARGUMENT, "--of lists 1 to %d formats, parted by commas, such as \"q3_k, q4_k\"",
-                         MOST_CANDIDATES);
+        status =
+            nb_fail(error, NB_ERR_ARGUMENT,
+                    "--of lists 1 to %d formats, parted by commas, such as \"q3_k, q4_k\"", MOST_CANDIDATES);
     return status;
 }
 
@@ -79,7 +81,8 @@ static nb_status list_kinds(plan *p, nb_error *error)
         if (k < p->n_kinds)
             continue;
         if (k == MOST_KINDS)
-            return nb_fail(error, NB_ERR_ARGUMENT, "a budget speaks of at most %d kinds of tensors", MOST_KINDS);
+            return nb_fail(error, NB_ERR_ARGUMENT, "a budget speaks of at most %d kinds of tensors",
+                           MOST_KINDS);
         snprintf(p->kinds[p->n_kinds++], sizeof *p->kinds, "%s", kind);
     }
     return NB_OK;
@@ -91,7 +94,7 @@ static void add_short(nb_draft *out, const nb_quantizer *q)
     char full[96];
     nb_draft_add(out, q->format->name);
     if (q->format->kind == NB_FORMAT_INT)
-        nb_draft_add(out, q->scheme == NB_SCHEME_ZEROPOINT ? " z" : " ");
+        nb_draft_add(out, q->scheme == NB_SCHEME_ZEROPOINT ? " zp " : " ");
     else if (q->granularity == NB_PER_GROUP)
         nb_draft_add(out, " ");
     if (q->granularity == NB_PER_GROUP)
@@ -162,6 +165,24 @@ static void add_kind(const plan *p, const char *kind, double all_errors, nb_item
     nb_draft_free(&formats);
 }
 
+/* Bits of a weight in each layer, NaN where nothing was chosen; false if that is all of them. */
+static bool fill_row(const plan *p, const char *kind, double *row, size_t n_layers, double *low, double *high)
+{
+    bool any = false;
+    for (size_t l = 0; l < n_layers; l++)
+        row[l] = NAN;
+    for (size_t i = 0; i < p->budget.n_tensors; i++) {
+        const nb_tensor *t = tensor_at(p, i);
+        if (t->layer < 0 || strcmp(kind_of(t), kind) != 0)
+            continue;
+        row[t->layer] = bits_of(p, i);
+        *low = fmin(*low, row[t->layer]);
+        *high = fmax(*high, row[t->layer]);
+        any = true;
+    }
+    return any;
+}
+
 /* Bits of a weight, kinds by layers; what is outside the blocks is in the table only. */
 static nb_status draw(const plan *p, const nb_call *call, nb_items *out, nb_error *error)
 {
@@ -172,25 +193,14 @@ static nb_status draw(const plan *p, const nb_call *call, nb_items *out, nb_erro
     if (!cells)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for a figure");
     for (size_t k = 0; k < p->n_kinds; k++) {
-        double *row = cells + n_rows * n_layers;
-        bool any = false;
-        for (size_t l = 0; l < n_layers; l++)
-            row[l] = NAN;
-        for (size_t i = 0; i < p->budget.n_tensors; i++) {
-            const nb_tensor *t = tensor_at(p, i);
-            if (t->layer < 0 || strcmp(kind_of(t), p->kinds[k]) != 0)
-                continue;
-            row[t->layer] = bits_of(p, i);
-            low = fmin(low, row[t->layer]);
-            high = fmax(high, row[t->layer]);
-            any = true;
-        }
-        n_rows += any;
-        if (any)
-            nb_draft_addf(&rows, "%s%s", rows.text ? " " : "", p->kinds[k]);
+        if (!fill_row(p, p->kinds[k], cells + n_rows * n_layers, n_layers, &low, &high))
+            continue;
+        nb_draft_addf(&rows, "%s%s", n_rows ? " " : "", p->kinds[k]);
+        n_rows++;
     }
     char sentence[500];
-    snprintf(sentence, sizeof sentence, "Heatmap of bits a weight, from %s to %s; columns are layers, rows from the top: %.300s.",
+    snprintf(sentence, sizeof sentence,
+             "Heatmap of bits a weight, from %s to %s; columns are layers, rows from the top: %.300s.",
              nb_fixed(low, 2).text, nb_fixed(high, 2).text, nb_draft_text(&rows));
     const nb_figure figure = {
         .kind = NB_FIGURE_HEATMAP,
@@ -224,31 +234,38 @@ static void show(const plan *p, double asked, nb_items *out)
     for (size_t k = 0; k < p->n_kinds; k++)
         add_kind(p, p->kinds[k], all.error, out);
     nb_items_text(out,
-                  NB_STRONG "%s bits a weight" NB_END " of %s, everything counted · %s -> %s · expected KL %s nats a token",
-                  nb_fixed(nb_bits_per_weight(all.n_bytes, p->budget.n_weights), 2).text, nb_general(asked, 4).text,
-                  nb_bytes(before).text, nb_bytes(all.n_bytes).text, nb_general(all.error, 3).text);
-    nb_items_text(out, NB_MUTED "each of %zu tensors in %zu formats, by %s; \"loses\" is its share of the KL" NB_END,
-                  p->budget.n_tensors, p->budget.n_candidates, nb_draft_text(&p->samples));
+                  NB_STRONG "%s bits a weight" NB_END
+                            " of %s, everything counted · %s -> %s · expected KL %s nats a token",
+                  nb_fixed(nb_bits_per_weight(all.n_bytes, p->budget.n_weights), 2).text,
+                  nb_general(asked, 4).text, nb_bytes(before).text, nb_bytes(all.n_bytes).text,
+                  nb_general(all.error, 3).text);
+    nb_items_text(
+        out, NB_MUTED "each of %zu tensors in %zu formats, by %s; \"loses\" is its share of the KL" NB_END,
+        p->budget.n_tensors, p->budget.n_candidates, nb_draft_text(&p->samples));
 }
 
 /* ---- the recipe ---- */
 
-static nb_status save(const plan *p, const char *typed, const char *scope, double asked, nb_items *out, nb_error *error)
+static nb_status save(const plan *p, const char *typed, const char *scope, double asked, nb_items *out,
+                      nb_error *error)
 {
     nb_recipe *recipe = NULL;
     char what[96];
     nb_status status = nb_recipe_create(typed, NULL, &recipe, error);
     for (size_t i = 0; status == NB_OK && i < p->budget.n_tensors; i++)
         status = nb_recipe_add(recipe, tensor_at(p, i)->name,
-                               nb_quantizer_describe(&p->budget.candidates[p->choices[i]], what, sizeof what), error);
-    char *comment = nb_format_text("budget of %s bits a weight for %s, by %s", nb_general(asked, 4).text, scope,
-                                   nb_draft_text(&p->samples));
+                               nb_quantizer_describe(&p->budget.candidates[p->choices[i]], what, sizeof what),
+                               error);
+    char *comment = nb_format_text("budget of %s bits a weight for %s, by %s", nb_general(asked, 4).text,
+                                   scope, nb_draft_text(&p->samples));
     if (status == NB_OK && !comment)
         status = nb_fail(error, NB_ERR_MEMORY, "no memory for a recipe's text");
     if (status == NB_OK)
         status = nb_recipe_store(p->notebook, recipe, typed, comment, error);
     if (status == NB_OK)
-        nb_items_text(out, NB_STRONG "%s" NB_END " · %zu tensors.   " NB_COMMAND "quantize %s %s" NB_END "   applies it",
+        nb_items_text(out,
+                      NB_STRONG "%s" NB_END " · %zu tensors.   " NB_COMMAND "quantize %s %s" NB_END
+                                "   applies it",
                       typed, recipe->n_lines, scope, typed);
     free(comment);
     nb_recipe_destroy(&recipe);
@@ -257,16 +274,18 @@ static nb_status save(const plan *p, const char *typed, const char *scope, doubl
 
 /* ---- the command ---- */
 
-static nb_status measure(plan *p, nb_notebook *notebook, const nb_call *call, const char *scope_text, nb_error *error)
+static nb_status measure(plan *p, nb_notebook *notebook, const nb_call *call, const char *scope_text,
+                         nb_error *error)
 {
     nb_scope scope = {0};
     nb_mapping *text = NULL;
     nb_status status = nb_scope_resolve(notebook->model, scope_text, false, &scope, error);
     if (status == NB_OK)
-        status = nb_notebook_calibration_text(notebook, nb_call_text(call, "text", NULL), "budget", &text, error);
+        status =
+            nb_notebook_calibration_text(notebook, nb_call_text(call, "text", NULL), "budget", &text, error);
     if (status == NB_OK)
-        status = nb_budget_measure(notebook->model, &scope, p->candidates, p->n_candidates, notebook->importance,
-                                   (const char *)text->data, text->size,
+        status = nb_budget_measure(notebook->model, &scope, p->candidates, p->n_candidates,
+                                   notebook->importance, (const char *)text->data, text->size,
                                    (size_t)nb_call_number(call, "tokens", N_TOKENS), &p->budget, error);
     if (status == NB_OK)
         status = nb_mapping_check(text, error);
@@ -282,13 +301,16 @@ static nb_status measure(plan *p, nb_notebook *notebook, const nb_call *call, co
 
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
-    const char *scope = call->n_arguments ? call->arguments[0] : "all", *file = nb_call_text(call, "save", NULL);
+    const char *scope = call->n_arguments ? call->arguments[0] : "all",
+               *file = nb_call_text(call, "save", NULL);
     const double bpw = nb_call_number(call, "bpw", 0);
     plan p = {.notebook = notebook};
     if (!nb_call_has(call, "bpw"))
-        return nb_fail(error, NB_ERR_ARGUMENT, "budget needs the bits that a weight may take: budget %s --bpw 4.25", scope);
+        return nb_fail(error, NB_ERR_ARGUMENT,
+                       "budget needs the bits that a weight may take: budget %s --bpw 4.25", scope);
     if (file && !nb_is_recipe_file(file))
-        return nb_fail(error, NB_ERR_ARGUMENT, "--save writes a file that ends in .recipe, not \"%.160s\"", file);
+        return nb_fail(error, NB_ERR_ARGUMENT, "--save writes a file that ends in .recipe, not \"%.160s\"",
+                       file);
     nb_status status = read_candidates(&p, nb_call_text(call, "of", DEFAULT_CANDIDATES), error);
     if (status == NB_OK)
         status = measure(&p, notebook, call, scope, error);
@@ -305,8 +327,10 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         if (file)
             status = save(&p, file, scope, bpw, out, error);
         else
-            nb_items_text(out, "With " NB_COMMAND "--save mine.recipe" NB_END " it is written as a recipe, which " NB_COMMAND
-                               "quantize %s mine.recipe" NB_END " applies.",
+            nb_items_text(out,
+                          "With " NB_COMMAND "--save mine.recipe" NB_END
+                          " it is written as a recipe, which " NB_COMMAND "quantize %s mine.recipe" NB_END
+                          " applies.",
                           scope);
     }
     nb_draft_free(&p.samples);
@@ -318,41 +342,49 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
 const nb_command nb_command_budget = {
     .name = "budget",
     .group = "Changing it",
-    .usage = "budget [SCOPE] --bpw N [--of \"FORMAT, FORMAT, ...\"] [--text FILE] [--tokens N] [--save FILE.recipe]\n"
-             "       [--png FILE] [--svg FILE]",
+    .usage = "budget [SCOPE] --bpw N [--of \"FORMAT, FORMAT, ...\"] [--text FILE] [--tokens N]\n"
+             "       [--save FILE.recipe] [--png FILE] [--svg FILE]",
     .summary = "the best mixture of formats for so many bits a weight",
-    .details = "Measures what each tensor loses in each format: on some tokens of a text, its block alone is run with the "
-               "tensor stored so, and what the output is off by is scaled by what such an error costs at the end, as KL "
-               "divergence of the logits. Then it chooses one format for each tensor, so that the sum is least and all "
-               "of it fits the budget, scales included. The model itself stays as it is; the choice is a recipe. " NB_REMEMBERS_CALIBRATION_TEXT,
-    .examples = {"budget --bpw 4.25 --save mine.recipe", "budget all,embeddings --bpw 3.5 --of \"q2_k, q3_k, q4_k, q6_k\"",
+    .details =
+        "Measures what each tensor loses in each format: on some tokens of a text, its block alone is "
+        "run with the tensor stored so, and what the output is off by is scaled by what such an error "
+        "costs at the end, as KL divergence of the logits. Then it chooses one format for each tensor, so "
+        "that the sum is least and all of it fits the budget, scales included. The model itself stays as "
+        "it is; the choice is a recipe. " NB_REMEMBERS_CALIBRATION_TEXT,
+    .examples = {"budget --bpw 4.25 --save mine.recipe",
+                 "budget all,embeddings --bpw 3.5 --of \"q2_k, q3_k, q4_k, q6_k\"",
                  "budget mlp --bpw 3 --tokens 4096"},
     .source = "Dong et al., HAWQ, 2019; ExLlamaV2, doc/convert.md",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, true}},
-    .options = {{.name = "bpw",
-                 .kind = NB_WORD_NUMBER,
-                 .value = "N",
-                 .low = 0.5,
-                 .high = 64,
-                 .summary = "bits that a weight may take, scales included"},
-                {.name = "of",
-                 .kind = NB_WORD_TEXT,
-                 .value = "FORMATS",
-                 .summary = "choose from these, parted by commas (nf4, double is one); int2 to int6, k-quants, iq4_xs and "
-                            "q8_0 unless said"},
-                {.name = "text",
-                 .letter = 'f',
-                 .kind = NB_WORD_FILE,
-                 .value = "FILE",
-                 .summary = "the text to measure on"},
-                {.name = "tokens",
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 16,
-                 .high = 1e7,
-                 .summary = "of that text, at most; 1,024 unless said"},
-                {.name = "save", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "write the choice as a recipe"},
-                NB_FIGURE_OPTIONS},
+    .options =
+        {{.name = "bpw",
+          .kind = NB_WORD_NUMBER,
+          .value = "N",
+          .low = 0.5,
+          .high = 64,
+          .summary = "bits that a weight may take, scales included"},
+         {.name = "of",
+          .kind = NB_WORD_TEXT,
+          .value = "FORMATS",
+          .summary =
+              "choose from these, parted by commas (nf4, double is one); int2 to int6, k-quants, iq4_xs and "
+              "q8_0 unless said"},
+         {.name = "text",
+          .letter = 'f',
+          .kind = NB_WORD_FILE,
+          .value = "FILE",
+          .summary = "the text to measure on"},
+         {.name = "tokens",
+          .kind = NB_WORD_COUNT,
+          .value = "N",
+          .low = 16,
+          .high = 1e7,
+          .summary = "of that text, at most; 1,024 unless said"},
+         {.name = "save",
+          .kind = NB_WORD_NEW_FILE,
+          .value = "FILE",
+          .summary = "write the choice as a recipe"},
+         NB_FIGURE_OPTIONS},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,
     .run = run,
 };
