@@ -369,17 +369,7 @@ const nb_command nb_command_budget = {
           .summary =
               "choose from these, parted by commas (nf4, double is one); int2 to int6, k-quants, iq4_xs and "
               "q8_0 unless said"},
-         {.name = "text",
-          .letter = 'f',
-          .kind = NB_WORD_FILE,
-          .value = "FILE",
-          .summary = "the text to measure on"},
-         {.name = "tokens",
-          .kind = NB_WORD_COUNT,
-          .value = "N",
-          .low = 16,
-          .high = 1e7,
-          .summary = "of that text, at most; 1,024 unless said"},
+         NB_CALIBRATION_TEXT_OPTIONS(16, "1,024 unless said"),
          {.name = "save",
           .kind = NB_WORD_NEW_FILE,
           .value = "FILE",

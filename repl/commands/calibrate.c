@@ -212,33 +212,18 @@ const nb_command nb_command_calibrate = {
     .usage = "calibrate [--text FILE] [--tokens N] [--save FILE]\n"
              "calibrate --load FILE",
     .summary = "measure what flows into each matrix, for static scales",
-    .details = "Reads a text, as the model is before it is quantized, and records for the input of each "
-               "matrix how large its "
-               "numbers get: in all, by channel, and as a histogram. From that an observer decides how far a "
-               "static scale "
-               "reaches: minmax takes the largest number, ema a moving average of each sequence's, "
-               "percentile what 99.99 % "
-               "stay within, mse and entropy weigh what clipping costs against finer steps. The text should "
-               "look like what the "
-               "model will read. A transform of the model asks for a new "
-               "calibration. " NB_REMEMBERS_CALIBRATION_TEXT,
+    .details = "Reads a text, as the model is before it is quantized, and records for the input of each matrix how "
+               "large its numbers get: in all, by channel, and as a histogram. From that an observer decides how "
+               "far a static scale reaches: minmax takes the largest number, ema a moving average of each "
+               "sequence's, percentile what 99.99 % stay within, mse and entropy weigh what clipping costs against "
+               "finer steps. The text should look like what the model will read. A transform of the model asks for "
+               "a new calibration. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"calibrate", "calibrate --text my-own.txt --tokens 8192",
                  "calibrate --save story.calibration"},
-    .source = "Krishnamoorthi, Quantizing deep convolutional networks, arXiv 1806.08342; Migacz, 8-bit "
-              "inference with TensorRT, "
-              "GTC 2017",
+    .source = "Krishnamoorthi, Quantizing deep convolutional networks, arXiv 1806.08342; Migacz, 8-bit inference "
+              "with TensorRT, GTC 2017",
     .options =
-        {{.name = "text",
-          .letter = 'f',
-          .kind = NB_WORD_FILE,
-          .value = "FILE",
-          .summary = "the text to calibrate with"},
-         {.name = "tokens",
-          .kind = NB_WORD_COUNT,
-          .value = "N",
-          .low = 0,
-          .high = 1e9,
-          .summary = "of it at most; 4,096 unless said, 0: all"},
+        {NB_CALIBRATION_TEXT_OPTIONS(0, "4,096 unless said, 0: all"),
          {.name = "save", .kind = NB_WORD_NEW_FILE, .value = "FILE", .summary = "keep it in a file as well"},
          {.name = "load", .kind = NB_WORD_FILE, .value = "FILE", .summary = "take one from a file instead"}},
     .needs = NB_NEEDS_MODEL | NB_WRITES_FILES,

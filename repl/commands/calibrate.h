@@ -15,6 +15,18 @@ nb_status nb_notebook_calibrate_anew(nb_notebook *notebook, const char *text, si
                                      const char *command, nb_items *out, const nb_calibration **calibration,
                                      nb_error *error);
 
+/* Options: the text that a model is looked at with, and how much of it. */
+#define NB_CALIBRATION_TEXT_OPTIONS(LEAST, HOW_MANY)                                                         \
+    {.name = "text",                                                                                         \
+     .letter = 'f',                                                                                          \
+     .kind = NB_WORD_FILE,                                                                                   \
+     .value = "FILE",                                                                                        \
+     .summary = "the text to look at the model with"},                                                       \
+    {                                                                                                        \
+        .name = "tokens", .kind = NB_WORD_COUNT, .value = "N", .low = (LEAST), .high = 1e9,                  \
+        .summary = "of it at most; " HOW_MANY                                                                \
+    }
+
 /* Of help: what becomes of a --text that methods look at the model with. */
 #define NB_REMEMBERS_CALIBRATION_TEXT                                                                        \
     "Its --text is what calibrate, imatrix, transforms, budget and methods read from then on, " NB_COMMAND   \

@@ -158,28 +158,15 @@ const nb_command nb_command_imatrix = {
              "imatrix show|off\n"
              "imatrix save|load FILE",
     .summary = "which columns of a matrix meet large activations",
-    .details = "A matrix's column is multiplied by one number of every token. Where those numbers are large, "
-               "an error of "
-               "the weight counts more. imatrix reads a text, adds up their squares, and from then on "
-               "formats with blocks "
-               "(q4_0, q4_k, iq4_nl, ...) choose scales that keep the important columns exact, at the cost "
-               "of the others. "
-               "It is kept until " NB_COMMAND "imatrix off" NB_END
+    .details = "A matrix's column is multiplied by one number of every token. Where those numbers are large, an "
+               "error of the weight counts more. imatrix reads a text, adds up their squares, and from then on "
+               "formats with blocks (q4_0, q4_k, iq4_nl, ...) choose scales that keep the important columns exact, "
+               "at the cost of the others. It is kept until " NB_COMMAND "imatrix off" NB_END
                ". Files are llama.cpp's, both forms. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"imatrix --text calibration.txt", "imatrix show", "imatrix save story.imatrix.gguf"},
     .source = "llama.cpp, tools/imatrix",
     .arguments = {{"WHAT", NB_WORD_TEXT, true}, {"FILE", NB_WORD_FILE, true}},
-    .options = {{.name = "text",
-                 .letter = 'f',
-                 .kind = NB_WORD_FILE,
-                 .value = "FILE",
-                 .summary = "the text to calibrate with"},
-                {.name = "tokens",
-                 .kind = NB_WORD_COUNT,
-                 .value = "N",
-                 .low = 0,
-                 .high = 1e9,
-                 .summary = "read so many at most; all unless said"},
+    .options = {NB_CALIBRATION_TEXT_OPTIONS(0, "all unless said"),
                 {.name = "chunk",
                  .kind = NB_WORD_COUNT,
                  .value = "N",

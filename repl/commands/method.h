@@ -3,6 +3,7 @@
 #ifndef NB_REPL_COMMANDS_METHOD_H
 #define NB_REPL_COMMANDS_METHOD_H
 
+#include "repl/commands/calibrate.h"
 #include "repl/notebook.h"
 
 enum { NB_METHOD_MOST_OPTIONS = 16 };
@@ -37,17 +38,7 @@ nb_status nb_method_quantizer(const nb_call *call, unsigned bits, nb_quantizer *
          .value = "WHAT",                                                                                              \
          .choices = "zeropoint absmax",                                                                                \
          .summary = "of a method's codes; zeropoint unless said"},                                                     \
-        {.name = "text",                                                                                               \
-         .letter = 'f',                                                                                                \
-         .kind = NB_WORD_FILE,                                                                                         \
-         .value = "FILE",                                                                                              \
-         .summary = "what methods and static scales look at the model with"},                                                 \
-        {.name = "tokens",                                                                                             \
-         .kind = NB_WORD_COUNT,                                                                                        \
-         .value = "N",                                                                                                 \
-         .low = 16,                                                                                                    \
-         .high = 1e7,                                                                                                  \
-         .summary = "of that text, at most"},                                                                          \
+        NB_CALIBRATION_TEXT_OPTIONS(16, "each method has its number"),                                                 \
         {.name = "duo", .kind = NB_WORD_FLAG, .summary = "awq: factors from weights too, as AutoAWQ has them"},        \
         {.name = "act-order", .kind = NB_WORD_FLAG, .summary = "gptq: columns with large activations first"},          \
         {.name = "static-groups", .kind = NB_WORD_FLAG, .summary = "gptq: scales from the weights as they were"},      \
