@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { ROWS_OF_PROSE = 5 }; /* so that in a lesson a picture and what is said of it are seen together */
+
 extern char **environ;
 
 static void show(void *user, const nb_items *items, unsigned cell)
@@ -24,6 +26,8 @@ static void show(void *user, const nb_items *items, unsigned cell)
     nb_progress_clear(&front->progress);
     nb_screen_stream_end(&front->screen);
     front->screen.picture = front->notebook->settings.picture;
+    const nb_lesson *lesson = front->notebook->lesson;
+    front->screen.rows_kept = front->numbered && lesson && !lesson->playing ? ROWS_OF_PROSE : 0;
     nb_screen_show(&front->screen, items, front->numbered ? cell : 0);
 }
 
@@ -264,7 +268,8 @@ nb_status nb_front_converse(nb_front *front, const char *first, bool resume)
             putchar('\n');
             break;
         }
-        const char *text = cell[strspn(cell, " \t\n")] ? cell : suggestion;
+        const char *text =
+            cell[strspn(cell, " \t\n")] ? nb_lesson_meant(front->notebook->lesson, cell) : suggestion;
         if (*text)
             nb_front_run(front, text, strlen(text), NULL);
         *suggestion = '\0'; /* for the first prompt only */

@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { INDENT = 2, NARROWEST = 40, ELSEWHERE = 80 };
+enum { INDENT = 2, NARROWEST = 40, ELSEWHERE = 80, LOWEST = 16 /* rows that a picture is made for */ };
 
 /* ---- the screen ---- */
 
@@ -195,6 +195,8 @@ static void render_figure(nb_screen *screen, const nb_figure *figure, nb_draft *
     if (screen->picture != NB_PICTURE_AUTO)
         terminal.picture = screen->picture;
     terminal.colour = screen->colour;
+    if (terminal.rows - screen->rows_kept >= LOWEST)
+        terminal.rows -= screen->rows_kept;
     if (terminal.picture == NB_PICTURE_NONE) {
         nb_render_paragraph(screen, figure->sentence, INDENT, out);
         return;

@@ -15,6 +15,7 @@ typedef struct nb_screen {
     nb_picture picture; /* NB_PICTURE_AUTO: ask the terminal, once, when the first figure comes */
     bool probed;
     nb_terminal terminal;
+    int rows_kept; /* below a picture, for what is shown after it */
     bool at_line_start; /* of what was streamed */
     size_t stream_column, stream_blanks;
     nb_draft stream_word; /* held back until its end is known, so that lines break between words */

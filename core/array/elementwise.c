@@ -3,6 +3,7 @@
 #include "array/parts.h"
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_OPERANDS = 3, DIMS = NB_ARRAY_MAX_DIMS, STRETCH = 1 << 20 };
@@ -49,9 +50,13 @@ static nb_status broadcast(const char *what, const nb_operand *operands, int n, 
             if (length == 1 || length == dims[d])
                 continue;
             if (from) {
-                char a[96], b[96];
-                return nb_fail(error, NB_ERR_ARGUMENT, "%s: %s and %s do not broadcast", what,
-                               nb_array_shape(from, a, sizeof a), nb_array_shape(x, b, sizeof b));
+                char a[96], b[96], advice[96] = "";
+                const nb_array *matrix = from->n_dims == 2 ? from : x, *vector = matrix == from ? x : from;
+                if (matrix->n_dims == 2 && vector->n_dims == 1 && vector->dims[0] == matrix->dims[0])
+                    snprintf(advice, sizeof advice, "; one for each row is %zu x 1, as keep=1 leaves it",
+                             matrix->dims[0]);
+                return nb_fail(error, NB_ERR_ARGUMENT, "%s: %s and %s do not broadcast%s", what,
+                               nb_array_shape(from, a, sizeof a), nb_array_shape(x, b, sizeof b), advice);
             }
             dims[d] = length;
             from = x;

@@ -36,6 +36,9 @@ void nb_lesson_close(nb_lesson **lesson);
 
 /* What stands at the prompt, ready to run: the open stop's cell. NULL: nothing. Borrowed. */
 const char *nb_lesson_offer(const nb_lesson *lesson);
+/* What was meant by a cell: the command of lessons in it where that was typed behind the untouched offer, as
+ * if the line had been empty; else the cell. Borrowed. */
+const char *nb_lesson_meant(const nb_lesson *lesson, const char *cell);
 const char *nb_lesson_title(const nb_document *document);
 /* The open stop's block; NULL at the end. */
 const nb_block *nb_lesson_stop(const nb_lesson *lesson);

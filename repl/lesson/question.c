@@ -21,7 +21,11 @@ void nb_lesson_ask(nb_notebook *notebook, nb_lesson *lesson, const nb_check *che
     nb_draft_free(&text);
     if (!lesson->present)
         nb_items_text(items, NB_COMMAND "check" NB_END "   " NB_COMMAND "hint" NB_END "   " NB_COMMAND
-                                        "skip" NB_END);
+                                        "skip" NB_END "%s",
+                      lesson->answered[lesson->at]
+                          ? NB_MUTED "   answered before, " NB_END NB_COMMAND "next" NB_END NB_MUTED
+                                     " goes on" NB_END
+                          : "");
     nb_error ignored;
     lesson->n_hints = 0;
     lesson->told = 0;

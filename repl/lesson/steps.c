@@ -124,6 +124,10 @@ nb_status nb_lesson_next(nb_notebook *notebook, nb_items *items, nb_error *error
     }
     if (stop->kind == NB_BLOCK_CELL)
         return queue_cell(lesson, stop->text, false, items, error);
+    if (lesson->answered[lesson->at]) {
+        nb_lesson_go_on(notebook, items);
+        return NB_OK;
+    }
     nb_items_text(items, "The question is still open: " NB_COMMAND "check" NB_END
                          " looks at your answer, " NB_COMMAND "hint" NB_END " helps, " NB_COMMAND
                          "skip" NB_END " does it.");
@@ -202,6 +206,22 @@ static bool is_lesson_command(const char *cell)
     const nb_command *command = command_of(cell);
     return first == '?' || first == '!' ||
            (command && (strcmp(command->group, "Lessons") == 0 || strcmp(command->name, "help") == 0));
+}
+
+const char *nb_lesson_meant(const nb_lesson *lesson, const char *cell)
+{
+    const char *offer = nb_lesson_offer(lesson);
+    size_t n = offer ? strlen(offer) : 0;
+    while (n > 0 && offer[n - 1] == '\n')
+        n--;
+    if (n == 0 || strncmp(cell, offer, n) != 0)
+        return cell;
+    const char *word = cell + n;
+    const size_t n_word = first_word(&word);
+    if (n_word == 0 || word[n_word + strspn(word + n_word, " \t\n")])
+        return cell;
+    const nb_command *command = command_of(word);
+    return is_lesson_command(word) || (command && strcmp(command->name, "exit") == 0) ? word : cell;
 }
 
 /* A cell is the offered one, edited perhaps, if it begins alike: it sets the same name, or gives the same

@@ -442,7 +442,7 @@ static void test_slices(void **state)
     expect(y, 3, (const size_t[]){2, 3, 4}, want);
     nb_array *row = counting(1, (const size_t[]){3});
     expect_error(nb_array_replace(x, first, 3, nb_operand_of(row), &y, &error), NB_ERR_ARGUMENT,
-                 "where: 3 and 3 x 2 do not broadcast");
+                 "where: 3 and 3 x 2 do not broadcast; one for each row is 3 x 1, as keep=1 leaves it");
     nb_array_release(&row);
     nb_array_release(&x);
 }

@@ -139,6 +139,15 @@ static void test_walk(void **state)
     says_not("y = 5", "Right.");
     says("m = 3", "Right.");
     assert_string_equal(nb_lesson_offer(notebook->lesson), "s = m / 127\ns * 127\n");
+    assert_string_equal(nb_lesson_meant(notebook->lesson, "s = m / 127\ns * 127back"), "back");
+    assert_string_equal(nb_lesson_meant(notebook->lesson, "s = m / 127\ns * 127 exit\n"), "exit\n");
+    assert_string_equal(nb_lesson_meant(notebook->lesson, "s = m / 127\ns * 127"), "s = m / 127\ns * 127");
+    assert_string_equal(nb_lesson_meant(notebook->lesson, "s = m / 127\ns * 127 + m"),
+                        "s = m / 127\ns * 127 + m");
+    assert_string_equal(nb_lesson_meant(notebook->lesson, "s = m / 127back"), "s = m / 127back");
+    assert_string_equal(nb_lesson_meant(NULL, "back"), "back");
+    says("back", "answered before, ");
+    says("next", "s = m / 127");
     says_not("1 + 1", "The end of the ruler.");   /* another cell: the lesson waits */
     says("s = m / 127", "The end of the ruler."); /* the offered one, edited */
     says("progress", "Rulers · step 3 of 3");
