@@ -126,8 +126,9 @@ void nb_drawing_range(const nb_array *x, char *text, size_t size)
 {
     double low, high;
     const size_t others = nb_drawing_ends(x, &low, &high);
+    /* + 0 takes the sign of a -0 */
     const int used = snprintf(text, size, "%s value%s from %s to %s", nb_count(x->size).text,
-                              x->size == 1 ? "" : "s", nb_general(low, 4).text, nb_general(high, 4).text);
+                              x->size == 1 ? "" : "s", nb_general(low + 0.0, 4).text, nb_general(high + 0.0, 4).text);
     if (others)
         snprintf(text + used, size - (size_t)used, ", %s not finite", nb_count(others).text);
 }
