@@ -1,3 +1,4 @@
+#include "quant/affine.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/draft.h"
@@ -180,11 +181,9 @@ static void explain_codes(const nb_quantizer *q, double scale, int zero, nb_item
 static double whole_step(const nb_quantizer *q, const float *row, size_t n)
 {
     const unsigned top = (1u << (q->format->bits - 1)) - 1;
-    double low = 0, high = 0;
-    for (size_t i = 0; i < n; i++) {
-        low = fmin(low, (double)row[i]);
-        high = fmax(high, (double)row[i]);
-    }
+    nb_range range = nb_range_empty();
+    nb_range_add(&range, row, n);
+    const double low = fmin(0, (double)nb_range_low(&range)), high = fmax(0, (double)nb_range_high(&range));
     return q->scheme == NB_SCHEME_ABSMAX ? fmax(high, -low) / top : (high - low) / (2 * top + 1);
 }
 
