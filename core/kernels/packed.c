@@ -246,11 +246,14 @@ static void unpack_row(unsigned bits, const uint8_t *block, size_t r, uint8_t co
     int n_planes = planes_of(bits, planes);
     memset(codes, 0, NB_BLOCK);
     for (int p = 0; p < n_planes; p++) {
-        unsigned width = planes[p].bits, mask = (1u << width) - 1;
-        for (unsigned k = 0; k < NB_BLOCK; k++) {
-            unsigned quad = k / 4, shift = quad / width * width;
-            unsigned byte = block[planes[p].offset + quad % width * QUAD_CODES + 4 * r + k % 4];
-            codes[k] |= (uint8_t)((byte >> shift & mask) << planes[p].shift);
+        const unsigned width = planes[p].bits;
+        const uint32_t mask = ((1u << width) - 1) * 0x01010101u;
+        for (unsigned quad = 0; quad < QUADS; quad++) { /* four codes at a time, a byte each */
+            uint32_t bytes, sum;
+            memcpy(&bytes, block + planes[p].offset + quad % width * QUAD_CODES + 4 * r, sizeof bytes);
+            memcpy(&sum, codes + 4 * quad, sizeof sum);
+            sum |= (bytes >> (quad / width * width) & mask) << planes[p].shift;
+            memcpy(codes + 4 * quad, &sum, sizeof sum);
         }
     }
 }
