@@ -20,7 +20,7 @@ enum {
     SHARES_PER_THREAD = 2,
     SPIN_NS = 50 * 1000,
     SPINS_PER_CLOCK_READ = 64,
-    STACK_BYTES = 2 << 20, /* a matmul's panel lies on the stack; some systems give threads less */
+    STACK_BYTES = 4 << 20, /* panels lie on the stack, up to three deep; some systems give threads less */
 };
 static const unsigned OPEN = 1u << 31;
 

@@ -1,15 +1,19 @@
-/* Activations whose int8 codes share one scale a token. */
+/* Activations made token by token, by whoever does something else to them first. nb_acts_prepare is what does not. */
 #ifndef NB_KERNELS_ACTS_H
 #define NB_KERNELS_ACTS_H
 
 #include "kernels/kernels.h"
 
-/* nb_acts_prepare with one scale for all of a token: *scale, which is positive and finite, or, where it is NULL, the
- * token's own amax / 127. q = rint(x / scale), clamped to 127 on either side; *n_clipped counts those that rounded to
- * more. A block with a number that is not finite has a scale of NaN and every q 0; where the token's scale is its own,
- * all of its blocks have. */
-nb_status nb_acts_prepare_scaled(nb_context *context, nb_acts_buffer *buffer, const float *x, size_t n_tokens,
-                                 size_t n_cols, size_t stride, const float *scale, uint64_t *n_clipped,
-                                 nb_error *error);
+enum { NB_TOKENS_AT_ONCE = 4 }; /* a piece of work for one thread: some microseconds */
+
+/* Room for so many tokens, with int8 blocks if `quantize`; f32 and outliers are NULL until the caller sets them. */
+nb_status nb_acts_reserve(nb_context *context, nb_acts_buffer *buffer, size_t n_tokens, size_t n_cols, bool quantize,
+                          nb_error *error);
+
+/* The int8 blocks of one token from x[n_cols], as kernels.h says of quantize_acts and quantize_acts_scaled. Several
+ * threads may make different tokens. */
+void nb_acts_quantize(const nb_kernels *kernels, const nb_acts *acts, size_t token, const float *x);
+size_t nb_acts_quantize_scaled(const nb_kernels *kernels, const nb_acts *acts, size_t token, const float *x,
+                               const float *scale);
 
 #endif

@@ -16,8 +16,8 @@ typedef struct nb_fetch {
     size_t lines_at_once;
 } nb_fetch;
 
-/* n_bytes of each of n_groups row groups, from byte `first` of `group` on, to be asked for in n_times calls.
- */
+/* n_bytes of each of n_groups row groups, from byte `first` of `group` on, to be asked for
+ * in n_times calls. */
 static inline nb_fetch nb_fetch_plan(const nb_packed *w, size_t group, size_t n_groups, size_t first,
                                      size_t n_bytes, size_t n_times)
 {

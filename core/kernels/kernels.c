@@ -12,24 +12,24 @@ typedef void fill_fn(nb_kernels *k);
 typedef struct level {
     const char *name, *title;
     uint32_t needs;
-    fill_fn *fill_matmul, *fill_ops;
+    fill_fn *fill_matmul, *fill_acts, *fill_ops;
 } level;
 
 enum { NEEDS_AVX2 = NB_CPU_AVX2 | NB_CPU_FMA | NB_CPU_F16C };
 
 /* The definition first, the best last. `needs` mirrors the flags that the Makefile gives a level's files. */
 static const level levels[] = {
-    {"scalar", "scalar", 0, nb_kernels_fill_matmul_scalar, nb_kernels_fill_ops_scalar},
+    {"scalar", "scalar", 0, nb_kernels_fill_matmul_scalar, nb_kernels_fill_acts_scalar, nb_kernels_fill_ops_scalar},
 #if defined(__x86_64__)
-    {"avx2", "avx2", NEEDS_AVX2, nb_kernels_fill_matmul_avx2, nb_kernels_fill_ops_avx2},
-    {"avxvnni", "avx-vnni", NEEDS_AVX2 | NB_CPU_AVXVNNI, nb_kernels_fill_matmul_avxvnni,
+    {"avx2", "avx2", NEEDS_AVX2, nb_kernels_fill_matmul_avx2, nb_kernels_fill_acts_avx2, nb_kernels_fill_ops_avx2},
+    {"avxvnni", "avx-vnni", NEEDS_AVX2 | NB_CPU_AVXVNNI, nb_kernels_fill_matmul_avxvnni, nb_kernels_fill_acts_avx2,
      nb_kernels_fill_ops_avx2},
     {"avx512", "avx512-vnni", NEEDS_AVX2 | NB_CPU_AVX512 | NB_CPU_AVX512VNNI, nb_kernels_fill_matmul_avx512,
-     nb_kernels_fill_ops_avx512},
+     nb_kernels_fill_acts_avx512, nb_kernels_fill_ops_avx512},
     {"amx", "amx-int8", NEEDS_AVX2 | NB_CPU_AVX512 | NB_CPU_AVX512VNNI | NB_CPU_AMX_INT8,
-     nb_kernels_fill_matmul_amx, nb_kernels_fill_ops_avx512},
+     nb_kernels_fill_matmul_amx, nb_kernels_fill_acts_avx512, nb_kernels_fill_ops_avx512},
 #elif defined(__aarch64__)
-    {"neon", "neon-dotprod", NB_CPU_NEON | NB_CPU_DOTPROD, nb_kernels_fill_matmul_neon,
+    {"neon", "neon-dotprod", NB_CPU_NEON | NB_CPU_DOTPROD, nb_kernels_fill_matmul_neon, nb_kernels_fill_acts_neon,
      nb_kernels_fill_ops_neon},
 #endif
 };
@@ -46,6 +46,7 @@ static void fill_table(void)
         table[i].title = levels[i].title;
         table[i].needs = levels[i].needs;
         levels[i].fill_matmul(&table[i]);
+        levels[i].fill_acts(&table[i]);
         levels[i].fill_ops(&table[i]);
     }
 }

@@ -54,16 +54,21 @@ typedef struct nb_kernels {
 
     /* --- matmul (core/kernels/matmul_*) --- */
     nb_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16, *matmul_f8_e4m3, *matmul_f8_e5m2;
-    nb_matmul_fn *matmul_f16_more;   /* acc starts from y: the outliers of INT */
-    nb_matmul_fn *matmul_int[9];     /* by bits, 2..8; int8 activations */
+    nb_matmul_fn *matmul_int[9];     /* by bits, 2..8; int8 activations, and outliers where w has some */
     nb_matmul_fn *matmul_int_f32[9]; /* by bits, 2..8; f32 activations */
     nb_matmul_fn *matmul_table;
     nb_matmul_fn *matmul_block[NB_BLOCK_IDS], *matmul_block_f32[NB_BLOCK_IDS]; /* int8 and f32 activations */
-    /* x[n_cols] -> blocks[ceil(n_cols/32)], and wide (if wants_wide). amax == 0 or not finite: scale
-     * is 0 or NaN and every q is 0. */
-    void (*quantize_acts)(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide);
     bool wants_wide;
     size_t row_group_grain; /* decode walks this many row groups at once: hand out multiples of it */
+
+    /* --- activations (core/kernels/acts_*): x[n_cols] -> blocks[ceil(n_cols/32)], and wide (if wants_wide) --- */
+    /* Each block's own scale. amax == 0 or not finite: scale is 0 or NaN and every q is 0. */
+    void (*quantize_acts)(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide);
+    /* One scale for all of x: *scale, which is positive and finite, or, where it is NULL, x's own amax / 127.
+     * q = rint(x / scale) clamped to 127 on either side; returns how many rounded to more. A block with a number that
+     * is not finite has a scale of NaN and every q 0; of x's own scale, all blocks have, and where that is 0, all are. */
+    size_t (*quantize_acts_scaled)(const float *x, size_t n_cols, const float *scale, nb_act_block *blocks,
+                                   int16_t *wide);
 
     /* --- everything else (core/kernels/ops_*); lane i mod 16, folded 16-8-4-2-1 --- */
     /* y = weight * x / sqrt(mean(x^2) + eps): ss in 16 lanes of fma; r = 1 / sqrt(ss / n + eps);

@@ -40,18 +40,11 @@ static nb_matmul_fn *kernel_for(const nb_kernels *kernels, const nb_packed *w)
                                           : kernels->matmul_f8_e5m2;
 }
 
-/* Row groups [begin, end), outliers too. */
+/* Row groups [begin, end). */
 static void multiply(const nb_kernels *kernels, const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
                      size_t y_stride)
 {
     kernel_for(kernels, w)(w, begin, end, x, y, y_stride);
-    if (w->outliers == NULL)
-        return;
-    const nb_acts outliers = {.n_tokens = x->n_tokens,
-                              .n_cols = w->outliers->n_cols,
-                              .f32 = x->outliers,
-                              .f32_stride = x->outlier_stride};
-    kernels->matmul_f16_more(w->outliers, begin, end, &outliers, y, y_stride);
 }
 
 typedef struct {
@@ -76,7 +69,8 @@ static nb_acts some_tokens(const nb_acts *x, size_t begin, size_t end)
 {
     nb_acts some = *x;
     some.n_tokens = end - begin;
-    some.f32 += begin * x->f32_stride;
+    if (some.f32 != NULL)
+        some.f32 += begin * x->f32_stride;
     if (some.outliers != NULL)
         some.outliers += begin * x->outlier_stride;
     if (some.blocks != NULL)

@@ -42,6 +42,7 @@ enum {
     BLOCK_BYTES = NB_ROWS * NB_BLOCK,
     PANEL_BLOCKS = 32,
     PANEL_GROUPS = 16,
+    MOST_OUTLIERS = 32, /* that are added while the sums are in registers; more are in a pass of their own */
 };
 
 /* Intel SDM, LDTILECFG: palette 1 has tiles of up to 16 rows of 64 bytes. */
@@ -76,14 +77,17 @@ typedef struct {
     _Alignas(64) int8_t q[PANEL_BLOCKS][TOKENS][NB_BLOCK];
     float scales[PANEL_BLOCKS][TOKENS];
     int32_t minus_sums[PANEL_BLOCKS][TOKENS];
+    float outliers[MOST_OUTLIERS][TOKENS];
 } act_panel;
 
-/* Where the sums go, and which of them exist. */
+/* Where the sums go, which of them exist, and what f16 columns are added to them at last. */
 typedef struct {
     float *y;
     size_t y_stride, n_tokens;
     __mmask16 rows;
     bool first, last; /* start from 0, not from what y holds; make every NaN the one NaN */
+    const uint8_t *outliers; /* [n_outliers][16] */
+    size_t n_outliers;
 } tile_out;
 
 /* --- multiplying --- */
@@ -138,6 +142,12 @@ INLINE void tile(int tokens, bool own_zeros, size_t n_blocks, const weight_panel
             acc[t] = _mm512_fmadd_ps(both, _mm512_cvtepi32_ps(sum), acc[t]);
         }
     }
+    for (size_t o = 0; o < out->n_outliers; o++) {
+        const void *column = out->outliers + o * NB_ROWS * sizeof(uint16_t);
+        const __m512 weights = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)column));
+        UNROLL for (int t = 0; t < tokens; t++)
+            acc[t] = _mm512_fmadd_ps(weights, _mm512_set1_ps(a->outliers[o][t]), acc[t]);
+    }
     UNROLL for (int t = 0; t < tokens; t++) if ((size_t)t < out->n_tokens) _mm512_mask_storeu_ps(
         out->y + (size_t)t * out->y_stride, out->rows, out->last ? canonical(acc[t]) : acc[t]);
 }
@@ -167,7 +177,8 @@ typedef struct {
     size_t group, n_groups;
     size_t block, n_blocks;
     bool own_zeros;
-    nb_fetch next; /* panel */
+    size_t n_outliers; /* to be added in this part, which is the last of its rows: all, or none */
+    nb_fetch next;     /* panel */
 } pass;
 
 static bool has_own_zeros(const nb_packed *w)
@@ -220,6 +231,8 @@ static void fill_acts(const pass *p, size_t token, size_t n_tokens, act_panel *a
             acts->scales[b][t] = from[b].scale;
             acts->minus_sums[b][t] = from[b].minus_sum;
         }
+        for (size_t o = 0; o < p->n_outliers; o++)
+            acts->outliers[o][t] = p->x->outliers[(token + t) * p->x->outlier_stride + o];
     }
 }
 
@@ -244,12 +257,15 @@ static void multiply_panels(pass *p, const weight_panel *panels)
         fill_acts(p, token, n_tokens, &acts);
         for (size_t g = 0; g < p->n_groups; g++) {
             const size_t row = (p->group + g) * NB_ROWS, n_rows = nb_min_size(p->w->n_rows - row, NB_ROWS);
-            const tile_out out = {.y = p->y + token * p->y_stride + row,
-                                  .y_stride = p->y_stride,
-                                  .n_tokens = n_tokens,
-                                  .rows = (__mmask16)((1u << n_rows) - 1),
-                                  .first = p->block == 0,
-                                  .last = p->block + p->n_blocks == p->w->n_blocks};
+            tile_out out = {.y = p->y + token * p->y_stride + row,
+                            .y_stride = p->y_stride,
+                            .n_tokens = n_tokens,
+                            .rows = (__mmask16)((1u << n_rows) - 1),
+                            .first = p->block == 0,
+                            .last = p->block + p->n_blocks == p->w->n_blocks,
+                            .n_outliers = p->n_outliers};
+            if (p->n_outliers > 0)
+                out.outliers = p->w->outliers->codes + (p->group + g) * p->w->outliers->row_group_bytes;
             run(p->n_blocks, &panels[g], step, &acts, &out);
             nb_fetch_some(&p->next);
         }
@@ -266,22 +282,26 @@ static void matmul_int(const nb_packed *w, size_t begin, size_t end, const nb_ac
         return;
     }
     weight_panel panels[PANEL_GROUPS];
+    const size_t n_outliers = w->outliers != NULL ? w->outliers->n_cols : 0;
     pass p = {.w = w, .x = x, .y = y, .y_stride = y_stride, .own_zeros = has_own_zeros(w)};
     _tile_loadconfig(&config);
     for (p.group = begin; p.group < end; p.group += p.n_groups) {
         p.n_groups = nb_min_size(end - p.group, PANEL_GROUPS);
         for (p.block = 0; p.block < w->n_blocks; p.block += p.n_blocks) {
             p.n_blocks = nb_min_size(w->n_blocks - p.block, PANEL_BLOCKS);
+            const bool last = p.block + p.n_blocks == w->n_blocks;
+            p.n_outliers = last && n_outliers <= MOST_OUTLIERS ? n_outliers : 0;
             for (size_t g = 0; g < p.n_groups; g++)
                 fill_panel(&p, p.group + g, &panels[g]);
             const size_t next = p.group + p.n_groups;
-            p.next = p.block + p.n_blocks < w->n_blocks
-                         ? fetch_next(&p, p.group, p.n_groups, p.block + p.n_blocks)
-                         : fetch_next(&p, next, nb_min_size(end - next, PANEL_GROUPS), 0);
+            p.next = last ? fetch_next(&p, next, nb_min_size(end - next, PANEL_GROUPS), 0)
+                          : fetch_next(&p, p.group, p.n_groups, p.block + p.n_blocks);
             multiply_panels(&p, panels);
         }
     }
     _tile_release();
+    if (n_outliers > MOST_OUTLIERS)
+        nb_add_outliers_avx512(w, begin, end, x, y, y_stride);
 }
 
 void nb_kernels_fill_matmul_amx(nb_kernels *k)

@@ -92,24 +92,7 @@ INLINE void block_sums(int kind, int first, int n, int groups, int tokens, const
         narrow_sums(kind, first, n, groups, tokens, codes, group_bytes, a, sum);
 }
 
-/* Each quad's columns 0 and 2, then 1 and 3, as int16: what meets the two halves of 8-bit codes. */
-static void widen(const int8_t *q, int16_t *wide)
-{
-    const __m128i order = _mm_set_epi8(15, 13, 14, 12, 11, 9, 10, 8, 7, 5, 6, 4, 3, 1, 2, 0);
-    for (int half = 0; half < 2; half++) {
-        const __m128i bytes = _mm_shuffle_epi8(load_128(q + 16 * half), order);
-        _mm256_storeu_si256((__m256i *)(void *)(wide + 16 * half), _mm256_cvtepi8_epi16(bytes));
-    }
-}
-
-static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide)
-{
-    quantize_blocks(x, n_cols, blocks);
-    for (size_t b = 0; b * NB_BLOCK < n_cols; b++)
-        widen(blocks[b].q, wide + b * NB_BLOCK);
-}
-
-void nb_kernels_fill_matmul_avx2(nb_kernels *k) { fill_matmul(k, quantize_acts); }
+void nb_kernels_fill_matmul_avx2(nb_kernels *k) { fill_matmul(k); }
 
 enum { LIMIT_CHAINS = 12, INT8_PER_PEAK = 64 };
 /* As narrow codes do it; 8-bit ones take twice as many. The barrier keeps the product inside the loop. */

@@ -208,61 +208,11 @@ INLINE vi vi_zero_term(vi zeros, int32_t minus_sum)
     return _mm512_madd_epi16(zeros, vi_set1(minus_sum));
 }
 
-/* --- activations --- */
-
-/* The bits of |x| order as the values do, with Inf and NaN above all. */
-INLINE vi absolute_bits(vf x)
-{
-    return _mm512_and_si512(_mm512_castps_si512(x), vi_set1(0x7fffffff));
-}
-
-/* rint(x * inverse), clamped; 0 where that is NaN (0 * Inf). */
-INLINE vi quantize_lanes(vf x, vf inverse)
-{
-    const vf scaled = _mm512_mul_ps(x, inverse);
-    const __mmask16 ordered = _mm512_cmp_ps_mask(scaled, scaled, _CMP_ORD_Q);
-    const vf clamped = _mm512_min_ps(_mm512_max_ps(scaled, vf_set1(-127.0f)), vf_set1(127.0f));
-    return _mm512_maskz_cvtps_epi32(ordered, clamped);
-}
-
-INLINE void quantize_block(vf low, vf high, nb_act_block *block)
-{
-    const int32_t bits = _mm512_reduce_max_epi32(_mm512_max_epi32(absolute_bits(low), absolute_bits(high)));
-    const bool finite = bits < 0x7f800000;
-    float amax;
-    __builtin_memcpy(&amax, &bits, sizeof amax);
-    block->scale = finite ? amax / 127.0f : _mm512_cvtss_f32(nans());
-    if (!finite || bits == 0) {
-        block->minus_sum = block->minus_first = 0;
-        __builtin_memset(block->q, 0, sizeof block->q);
-        return;
-    }
-    const vf inverse = vf_set1(127.0f / amax);
-    const vi q_low = quantize_lanes(low, inverse), q_high = quantize_lanes(high, inverse);
-    block->minus_first = -_mm512_reduce_add_epi32(q_low);
-    block->minus_sum = block->minus_first - _mm512_reduce_add_epi32(q_high);
-    _mm_storeu_si128((__m128i *)(void *)block->q, _mm512_cvtepi32_epi8(q_low));
-    _mm_storeu_si128((__m128i *)(void *)(block->q + 16), _mm512_cvtepi32_epi8(q_high));
-}
-
-static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide)
-{
-    (void)wide;
-    size_t b = 0;
-    for (; (b + 1) * NB_BLOCK <= n_cols; b++)
-        quantize_block(vf_load(x + b * NB_BLOCK), vf_load(x + b * NB_BLOCK + 16), &blocks[b]);
-    if (b * NB_BLOCK < n_cols) {
-        const uint32_t mask = (1u << (n_cols - b * NB_BLOCK)) - 1;
-        quantize_block(_mm512_maskz_loadu_ps((__mmask16)mask, x + b * NB_BLOCK),
-                       _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), x + b * NB_BLOCK + 16), &blocks[b]);
-    }
-}
-
 #include "kernels/matmul_template.h"
 
 void nb_kernels_fill_matmul_avx512(nb_kernels *k)
 {
-    fill_matmul(k, quantize_acts);
+    fill_matmul(k);
 }
 
 void nb_unpack_signed_avx512(const nb_packed *w, size_t group, size_t block, size_t n_blocks, uint8_t *out)
@@ -276,6 +226,11 @@ void nb_unpack_signed_avx512(const nb_packed *w, size_t group, size_t block, siz
     case 6: fill_bytes(6, 0, &from, n_blocks, out); break;
     default: fill_bytes(7, 0, &from, n_blocks, out); break;
     }
+}
+
+void nb_add_outliers_avx512(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+{
+    add_outliers(w, begin, end, x, y, y_stride);
 }
 
 enum { LIMIT_CHAINS = 24, INT8_PER_PEAK = 128 };

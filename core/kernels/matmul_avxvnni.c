@@ -31,15 +31,9 @@ INLINE vi vi_dot(int kind, vi sum, vi line, vi act)
 
 #include "kernels/matmul_template.h"
 
-static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide)
-{
-    (void)wide;
-    quantize_blocks(x, n_cols, blocks);
-}
-
 void nb_kernels_fill_matmul_avxvnni(nb_kernels *k)
 {
-    fill_matmul(k, quantize_acts);
+    fill_matmul(k);
 }
 
 enum { LIMIT_CHAINS = 12, INT8_PER_PEAK = 64 };

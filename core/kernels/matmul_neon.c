@@ -225,57 +225,9 @@ INLINE vi vi_zero_term(vi zeros, int32_t minus_sum)
 
 #include "kernels/matmul_template.h"
 
-/* --- activations --- */
-
-/* rint(x * inverse), clamped; the conversion makes 0 of NaN (0 * Inf). */
-INLINE vi quantize_lanes(vf x, vf inverse)
-{
-    const vf scaled = vmulq_f32(x, inverse);
-    return vcvtnq_s32_f32(vminq_f32(vmaxq_f32(scaled, vf_set1(-127.0f)), vf_set1(127.0f)));
-}
-
-INLINE void quantize_block(const float *x, nb_act_block *block)
-{
-    vf part[8];
-    uint32x4_t most = vdupq_n_u32(0);
-    for (int i = 0; i < 8; i++) {
-        part[i] = vf_load(x + 4 * i);
-        /* the bits of |x| order as the values do, with Inf and NaN above all */
-        most = vmaxq_u32(most, vandq_u32(vreinterpretq_u32_f32(part[i]), vdupq_n_u32(0x7fffffff)));
-    }
-    const uint32_t bits = vmaxvq_u32(most);
-    const bool finite = bits < 0x7f800000;
-    float amax;
-    __builtin_memcpy(&amax, &bits, sizeof amax);
-    block->scale = finite ? amax / 127.0f : vgetq_lane_f32(nans(), 0);
-    const vf inverse = vf_set1(finite && bits != 0 ? 127.0f / amax : 0.0f);
-    vi q[8], sum = vi_zero();
-    for (int i = 0; i < 8; i++) {
-        q[i] = finite ? quantize_lanes(part[i], inverse) : vi_zero();
-        sum = vaddq_s32(sum, q[i]);
-    }
-    block->minus_first = -vaddvq_s32(vaddq_s32(vaddq_s32(q[0], q[1]), vaddq_s32(q[2], q[3])));
-    block->minus_sum = -vaddvq_s32(sum);
-    for (int i = 0; i < 4; i++)
-        vst1_s8(block->q + 8 * i, vmovn_s16(vcombine_s16(vmovn_s32(q[2 * i]), vmovn_s32(q[2 * i + 1]))));
-}
-
-static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide)
-{
-    (void)wide;
-    size_t b = 0;
-    for (; (b + 1) * NB_BLOCK <= n_cols; b++)
-        quantize_block(x + b * NB_BLOCK, &blocks[b]);
-    if (b * NB_BLOCK < n_cols) {
-        float tail[NB_BLOCK] = {0};
-        memcpy(tail, x + b * NB_BLOCK, (n_cols - b * NB_BLOCK) * sizeof *x);
-        quantize_block(tail, &blocks[b]);
-    }
-}
-
 void nb_kernels_fill_matmul_neon(nb_kernels *k)
 {
-    fill_matmul(k, quantize_acts);
+    fill_matmul(k);
 }
 
 enum { LIMIT_CHAINS = 24, INT8_PER_PEAK = 32 };

@@ -127,11 +127,10 @@ INLINE void ask_for_next_sums(int strips, int tokens, const tile_out *out)
 #include "kernels/matmul_template_block.h"
 #include "kernels/matmul_template_table.h"
 
-static void fill_matmul(nb_kernels *k, void (*quantize_acts)(const float *, size_t, nb_act_block *, int16_t *))
+static void fill_matmul(nb_kernels *k)
 {
     k->matmul_f32 = matmul_f32;
     k->matmul_f16 = matmul_f16;
-    k->matmul_f16_more = matmul_f16_more;
     k->matmul_bf16 = matmul_bf16;
     k->matmul_f8_e4m3 = matmul_f8_e4m3;
     k->matmul_f8_e5m2 = matmul_f8_e5m2;
@@ -145,7 +144,6 @@ static void fill_matmul(nb_kernels *k, void (*quantize_acts)(const float *, size
     }
     k->matmul_table = matmul_table;
     fill_matmul_block(k);
-    k->quantize_acts = quantize_acts;
     k->wants_wide = USES_WIDE;
     k->row_group_grain = DIRECT_GROUPS(1);
 }

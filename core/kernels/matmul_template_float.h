@@ -215,8 +215,12 @@ FLOAT_MATMUL(bf16, LOAD_BF16, fill_bf16)
 FLOAT_MATMUL(f8_e4m3, LOAD_E4M3, fill_e4m3)
 FLOAT_MATMUL(f8_e5m2, LOAD_E5M2, fill_e5m2)
 
-/* On top of what y holds: the columns of LLM.int8() that stay f16. */
-static void matmul_f16_more(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
+/* The columns of LLM.int8() that stay f16, on top of what y holds. */
+static void add_outliers(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y, size_t y_stride)
 {
-    f16_from(false, w, begin, end, x, y, y_stride);
+    const nb_acts outliers = {.n_tokens = x->n_tokens,
+                              .n_cols = w->outliers->n_cols,
+                              .f32 = x->outliers,
+                              .f32_stride = x->outlier_stride};
+    f16_from(false, w->outliers, begin, end, &outliers, y, y_stride);
 }

@@ -356,7 +356,7 @@ INLINE void fill_decoded(int bits, const nb_packed *w, size_t group, size_t k, s
     static void matmul_int##BITS(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,           \
                                  size_t y_stride)                                                                    \
     {                                                                                                                \
-        const bool absmax = w->quantizer.scheme != NB_SCHEME_ZEROPOINT;                                                 \
+        const bool absmax = w->quantizer.scheme != NB_SCHEME_ZEROPOINT;                                              \
         switch (x->n_tokens) {                                                                                       \
         case 1: int_direct(BITS, 1, w, begin, end, x, y, y_stride); break;                                           \
         case 2: int_direct(BITS, 2, w, begin, end, x, y, y_stride); break;                                           \
@@ -365,6 +365,8 @@ INLINE void fill_decoded(int bits, const nb_packed *w, size_t group, size_t k, s
         default:                                                                                                     \
             int_by_panels(BITS, PANEL_TILES(BITS, absmax), PANEL_ZERO(BITS, absmax), w, begin, end, x, y, y_stride); \
         }                                                                                                            \
+        if (w->outliers != NULL)                                                                                     \
+            add_outliers(w, begin, end, x, y, y_stride);                                                             \
     }                                                                                                                \
     static void fill_int##BITS(const nb_packed *w, size_t group, size_t k, size_t n, float *panel)                   \
     {                                                                                                                \
@@ -373,7 +375,7 @@ INLINE void fill_decoded(int bits, const nb_packed *w, size_t group, size_t k, s
     static void matmul_int##BITS##_f32(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,     \
                                        size_t y_stride)                                                              \
     {                                                                                                                \
-        float_by_panels(fill_int##BITS, true, w, begin, end, x, y, y_stride);                                              \
+        float_by_panels(fill_int##BITS, true, w, begin, end, x, y, y_stride);                                        \
     }
 INT_MATMUL(2)
 INT_MATMUL(3)

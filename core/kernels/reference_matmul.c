@@ -48,10 +48,17 @@ static void matmul_float(const nb_packed *w, size_t group_begin, size_t group_en
     matmul_float_from(true, w, group_begin, group_end, x, y, y_stride);
 }
 
-static void matmul_f16_more(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
-                            size_t y_stride)
+/* The columns of LLM.int8() that stay f16, on top of what y holds. */
+static void add_outliers(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x, float *y,
+                         size_t y_stride)
 {
-    matmul_float_from(false, w, group_begin, group_end, x, y, y_stride);
+    if (w->outliers == NULL)
+        return;
+    const nb_acts outliers = {.n_tokens = x->n_tokens,
+                              .n_cols = w->outliers->n_cols,
+                              .f32 = x->outliers,
+                              .f32_stride = x->outlier_stride};
+    matmul_float_from(false, w->outliers, group_begin, group_end, &outliers, y, y_stride);
 }
 
 /* --- INT: codes, scales and zero points as packed.h lays them out --- */
@@ -106,6 +113,7 @@ static void matmul_int(const nb_packed *w, size_t group_begin, size_t group_end,
             }
             y[t * y_stride + row] = canonical(acc);
         }
+    add_outliers(w, group_begin, group_end, x, y, y_stride);
 }
 
 static void matmul_int_f32(const nb_packed *w, size_t group_begin, size_t group_end, const nb_acts *x,
@@ -197,43 +205,6 @@ static void matmul_block_f32(const nb_packed *w, size_t group_begin, size_t grou
         }
 }
 
-/* --- activations --- */
-
-static int8_t quantize_one(float value, float inverse)
-{
-    float scaled = value * inverse;
-    if (scaled != scaled)
-        return 0; /* 0 * Inf: the inverse of a tiny maximum overflows */
-    scaled = scaled < -127.0f ? -127.0f : scaled;
-    scaled = scaled > 127.0f ? 127.0f : scaled;
-    return (int8_t)rintf(scaled);
-}
-
-static void quantize_block(const float *x, size_t n, nb_act_block *block)
-{
-    float amax = 0.0f;
-    bool finite = true;
-    for (size_t k = 0; k < n; k++) {
-        finite = finite && isfinite(x[k]);
-        amax = fabsf(x[k]) > amax ? fabsf(x[k]) : amax;
-    }
-    *block = (nb_act_block){.scale = finite ? amax / 127.0f : canonical(NAN)};
-    if (!finite || amax == 0.0f)
-        return;
-    for (size_t k = 0; k < n; k++) {
-        block->q[k] = quantize_one(x[k], 127.0f / amax);
-        block->minus_sum -= block->q[k];
-        block->minus_first -= k < NB_BLOCK / 2 ? block->q[k] : 0;
-    }
-}
-
-static void quantize_acts(const float *x, size_t n_cols, nb_act_block *blocks, int16_t *wide)
-{
-    (void)wide; /* the definition reads the blocks */
-    for (size_t b = 0; b * NB_BLOCK < n_cols; b++)
-        quantize_block(x + b * NB_BLOCK, nb_min_size(NB_BLOCK, n_cols - b * NB_BLOCK), &blocks[b]);
-}
-
 void nb_kernels_fill_matmul_scalar(nb_kernels *k)
 {
     k->matmul_f32 = k->matmul_f16 = k->matmul_bf16 = matmul_float;
@@ -246,9 +217,7 @@ void nb_kernels_fill_matmul_scalar(nb_kernels *k)
         k->matmul_block[id] = matmul_block;
         k->matmul_block_f32[id] = matmul_block_f32;
     }
-    k->matmul_f16_more = matmul_f16_more;
     k->matmul_table = matmul_table;
-    k->quantize_acts = quantize_acts;
     k->wants_wide = false;
     k->row_group_grain = 1;
 }

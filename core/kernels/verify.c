@@ -195,6 +195,17 @@ static double verify_log_sum_exp(const nb_kernels *level, const float *x, size_t
     return got;
 }
 
+static void compare_blocks(const nb_kernels *level, const char *kernel, const nb_act_block *want,
+                           const nb_act_block *got, size_t n_blocks)
+{
+    for (size_t b = 0; b < n_blocks; b++)
+        if (memcmp(want + b, got + b, sizeof *want) != 0) {
+            fprintf(stderr, "NIBBLE_VERIFY: %s on %s: block %zu of %zu differs from the definition's\n", kernel,
+                    level->name, b, n_blocks);
+            abort();
+        }
+}
+
 static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t n_cols, nb_act_block *blocks,
                                  int16_t *wide)
 {
@@ -204,15 +215,27 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
     if (!want)
         return;
     nb_kernels_at(0)->quantize_acts(x, n_cols, want, NULL);
-    for (size_t b = 0; b < n_blocks; b++) {
-        if (memcmp(want + b, blocks + b, sizeof *want) != 0) {
-            fprintf(stderr,
-                    "NIBBLE_VERIFY: quantize_acts on %s: block %zu of %zu differs from the definition's\n",
-                    level->name, b, n_blocks);
-            abort();
-        }
-    }
+    compare_blocks(level, "quantize_acts", want, blocks, n_blocks);
     free(want);
+}
+
+static size_t verify_quantize_acts_scaled(const nb_kernels *level, const float *x, size_t n_cols, const float *scale,
+                                          nb_act_block *blocks, int16_t *wide)
+{
+    const size_t n_clipped = level->quantize_acts_scaled(x, n_cols, scale, blocks, wide);
+    const size_t n_blocks = nb_div_up(n_cols, NB_BLOCK);
+    nb_act_block *want = nb_calloc(n_blocks ? n_blocks : 1, sizeof *want);
+    if (!want)
+        return n_clipped;
+    const size_t n_wanted = nb_kernels_at(0)->quantize_acts_scaled(x, n_cols, scale, want, NULL);
+    compare_blocks(level, "quantize_acts_scaled", want, blocks, n_blocks);
+    free(want);
+    if (n_clipped != n_wanted) {
+        fprintf(stderr, "NIBBLE_VERIFY: quantize_acts_scaled on %s: clips %zu, but the definition %zu\n", level->name,
+                n_clipped, n_wanted);
+        abort();
+    }
+    return n_clipped;
 }
 
 /* Kernels are plain functions without a place for their level, so each level has its own set of them. */
@@ -283,6 +306,11 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
     {                                                                                                        \
         verify_quantize_acts(nb_kernels_at(I), x, n_cols, blocks, wide);                                     \
     }                                                                                                        \
+    static size_t quantize_acts_scaled_##I(const float *x, size_t n_cols, const float *scale,                \
+                                           nb_act_block *blocks, int16_t *wide)                              \
+    {                                                                                                        \
+        return verify_quantize_acts_scaled(nb_kernels_at(I), x, n_cols, scale, blocks, wide);                \
+    }                                                                                                        \
     static void set_kernels_##I(nb_kernels *k)                                                               \
     {                                                                                                        \
         k->rms_norm = rms_norm_##I;                                                                          \
@@ -300,6 +328,7 @@ static void verify_quantize_acts(const nb_kernels *level, const float *x, size_t
         k->max = max_##I;                                                                                    \
         k->log_sum_exp = log_sum_exp_##I;                                                                    \
         k->quantize_acts = quantize_acts_##I;                                                                \
+        k->quantize_acts_scaled = quantize_acts_scaled_##I;                                                  \
     }
 
 KERNELS_OF_LEVEL(0)

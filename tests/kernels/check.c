@@ -210,8 +210,7 @@ nb_fill nb_check_any_fill(nb_check *check)
 static uint32_t special_bits(nb_check *check, uint32_t random)
 {
     static const uint32_t bits[] = {
-        0x7fc00000, 0xffc00000, 0x7fc12345, 0xff812345, 0x7f800001, /* NaNs: quiet, signalling, with payloads
-                                                                     */
+        0x7fc00000, 0xffc00000, 0x7fc12345, 0xff812345, 0x7f800001, /* NaNs: quiet, signalling, payloads */
         0x7f800000, 0xff800000, 0x00000000, 0x80000000, 0x00000001, 0x807fffff,
         0x00800000, 0x7f7fffff, 0xff7fffff,
     };

@@ -14,8 +14,7 @@
  *       check->level->add(x.got, y, n);
  *       nb_check_same(check, &x);
  *   }
- *   nb_check_end(check);
- */
+ *   nb_check_end(check); */
 #ifndef NB_TESTS_KERNELS_CHECK_H
 #define NB_TESTS_KERNELS_CHECK_H
 
@@ -98,7 +97,7 @@ void nb_check_ops(nb_check *check);
 void nb_bench_ops(nb_check *check);
 /* True if deliberately broken kernels were caught. */
 bool nb_check_catches_broken_ops(nb_check *check);
-/* check_matmul.c: each matmul and quantize_acts */
+/* check_matmul.c: each matmul, quantize_acts and quantize_acts_scaled */
 void nb_check_matmul(nb_check *check);
 bool nb_check_catches_broken_matmul(nb_check *check);
 /* check_blocks.c: the matmuls of block formats */

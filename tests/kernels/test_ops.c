@@ -192,8 +192,8 @@ static void rope_halves_at_position_3(void **state)
     }
 }
 
-/* Two keys, head size 2: scores 0 and ln 3 weigh their values 1 : 3. The first query sees only the first key.
- */
+/* Two keys, head size 2: scores 0 and ln 3 weigh their values 1 : 3. The first query sees only
+ * the first key. */
 static void attention_by_hand(void **state)
 {
     (void)state;
