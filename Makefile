@@ -6,7 +6,7 @@
 # make check-contract  one fingerprint on every level, for 1 to 3 threads, and on NEON
 # make check-lessons  what every lesson's cells give is what was recorded, on every level
 # make check-lessons-neon  the same for one lesson on ARM, under qemu
-# make bench        decode, prefill and training of random-weight models beside this machine's limits
+# make bench        decode, prefill, training and GPTQ of random-weight models beside this machine's limits
 # make fuzz         the long campaigns: SECONDS=600 each, or FUZZ=gguf for one
 # make lessons      what the lessons' cells give, recorded anew in their files: after a new `story`
 # make story        the built-in model again from nothing: hours
@@ -126,7 +126,7 @@ tests: $(BUILD)/nibble $(TESTS) $(BUILD)/check-kernels $(FUZZ_REPLAYS)
 
 test:
 	@sh .ci/packages test
-	@$(MAKE) tests
+	@$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) sh tests/run
 	@BUILD=$(BUILD) sh tests/check-story
 
@@ -154,12 +154,14 @@ check-lessons-neon:
 	@BUILD=$(BUILD) sh tests/check-lessons neon
 
 # --- speed ---
-$(BUILD)/bench-models $(BUILD)/bench-train: $(BUILD)/bench-%: $(BUILD)/tests/bench/bench_%.o $(LIBREPL) $(LIBNIBBLE)
+BENCHES := $(patsubst tests/bench/bench_%.c,$(BUILD)/bench-%,$(wildcard tests/bench/bench_*.c))
+$(BENCHES): $(BUILD)/bench-%: $(BUILD)/tests/bench/bench_%.o $(LIBREPL) $(LIBNIBBLE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
-bench-build: $(BUILD)/bench-models $(BUILD)/bench-train
+bench-build: $(BENCHES)
 bench: bench-build
 	$(BUILD)/bench-models
 	$(BUILD)/bench-train
+	$(BUILD)/bench-gptq
 
 # --- fuzzing ---
 SECONDS ?= 600
@@ -171,7 +173,7 @@ fuzz:
 # --- using it ---
 learn:
 	@sh .ci/packages learn
-	@$(MAKE) all
+	@$(MAKE) --no-print-directory all
 	@$(BUILD)/nibble
 
 lessons: $(BUILD)/nibble

@@ -28,6 +28,32 @@ nb_storage_text nb_describe_storage(const nb_tensor *tensor)
     return storage;
 }
 
+size_t nb_describe_inputs(const nb_model *model, const nb_scope *scope, const nb_input *one, char *text, size_t size)
+{
+    const nb_input *fullest = NULL;
+    size_t most = 0, fewest = SIZE_MAX;
+    for (size_t i = 0; i < scope->count; i++) {
+        const nb_input *input = nb_model_tensor(model, scope->tensors[i])->input;
+        const size_t n = input && input->outliers ? input->n_outliers : 0;
+        if (n > most) {
+            most = n;
+            fullest = input;
+        }
+        fewest = n < fewest ? n : fewest;
+    }
+    if (!fullest || most == fewest) {
+        nb_input_describe(one, text, size);
+        return most;
+    }
+    nb_input rest = one ? *one : (nb_input){0};
+    rest.outliers = NULL;
+    nb_input_describe(&rest, text, size);
+    const size_t used = strlen(text);
+    snprintf(text + used, size - used, "%sup to %zu column%s in f16%s%s%s", used ? ", " : "", most,
+             most == 1 ? "" : "s", *fullest->what ? " (" : "", fullest->what, *fullest->what ? ")" : "");
+    return most;
+}
+
 nb_decibel_text nb_describe_sqnr(double sqnr)
 {
     nb_decibel_text text;
@@ -38,6 +64,25 @@ nb_decibel_text nb_describe_sqnr(double sqnr)
     else
         nb_print_fixed(text.text, sizeof text.text, sqnr, 1);
     return text;
+}
+
+void nb_describe_shorter(const char *name, char *text, size_t size)
+{
+    static const char *const shorter[][2] = {
+        {" absmax/", " "}, {" zeropoint/", " zp "}, {" --bits", ""}, {" --per", ""}, {"group:", "g"}, {"--", ""}};
+    enum { N_SHORTER = sizeof shorter / sizeof *shorter };
+    size_t n = 0;
+    while (*name && n + 4 < size) {
+        size_t i = 0;
+        while (i < N_SHORTER && strncmp(name, shorter[i][0], strlen(shorter[i][0])) != 0)
+            i++;
+        if (i < N_SHORTER)
+            n += (size_t)snprintf(text + n, size - n, "%s", shorter[i][1]);
+        else
+            text[n++] = *name;
+        name += i < N_SHORTER ? strlen(shorter[i][0]) : 1;
+    }
+    text[n] = '\0';
 }
 
 double nb_bits_per_weight(uint64_t n_bytes, uint64_t n_weights)

@@ -1,6 +1,6 @@
 /* What a command returns: typed items, never printed text. Renderers write them (render.h: the terminal).
- * Each value is exact, the same on every machine, or measured: a time, a speed, this CPU, its memory, a path.
- */
+ * Each value is exact, the same on every machine, or measured: a time, a speed, this CPU, its
+ * memory, a path. */
 #ifndef NB_REPL_ITEMS_H
 #define NB_REPL_ITEMS_H
 
@@ -42,8 +42,8 @@ typedef struct nb_column {
     nb_column_kind kind;
 } nb_column;
 
-/* Counts of a sparkline's cell. They divide into 5, 7, 11 and 15 bars: odd numbers, so that zero has its own.
- */
+/* Counts of a sparkline's cell. They divide into 5, 7, 11 and 15 bars: odd numbers, so that zero
+ * has its own. */
 enum { NB_SPARK_BINS = 1155 };
 
 typedef struct nb_cell {

@@ -279,8 +279,8 @@ static void start_line(nb_screen *screen)
     screen->at_line_start = false;
 }
 
-/* The word that was held back, after the blanks before it, or on a new line without them if it does not fit.
- */
+/* The word that was held back, after the blanks before it, or on a new line without them if it
+ * does not fit. */
 static void flush_word(nb_screen *screen)
 {
     nb_draft *word = &screen->stream_word;

@@ -10,8 +10,8 @@ void nb_render_span(const nb_screen *screen, const char *text, size_t n, char *m
 /* Bytes of a line without the blanks and the newline at its end. */
 size_t nb_render_line_length(const char *text, size_t n);
 
-/* Blanks that follow a line that was broken after `taken` bytes of text: the next line starts without them.
- */
+/* Blanks that follow a line that was broken after `taken` bytes of text: the next line
+ * starts without them. */
 size_t nb_render_blanks_after(const char *text, size_t taken);
 
 /* Columns aligned by display width; fitted to the screen by narrowing prose, sparklines and gaps, then

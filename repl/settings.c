@@ -164,11 +164,6 @@ static nb_status set_text(const nb_setting *setting, nb_notebook *notebook, cons
     return status;
 }
 
-/* The rest of a number's row. A seed is a whole number that f64 holds. */
-#define NUMBER(MEMBER, TYPE, LOW, HIGH)                                                                      \
-    .get = get_number, .set = set_number, .low = (LOW), .high = (HIGH), .type = NB_SETTING_##TYPE,           \
-    .offset = offsetof(nb_settings, MEMBER)
-
 static nb_status set_calibration(const nb_setting *setting, nb_notebook *notebook, const char *text, nb_error *error)
 {
     (void)setting;
@@ -179,6 +174,11 @@ static nb_status set_calibration(const nb_setting *setting, nb_notebook *noteboo
         nb_calibration_destroy(&notebook->calibration); /* what is calibrated next, is with this text */
     return status;
 }
+
+/* The rest of a number's row. A seed is a whole number that f64 holds. */
+#define NUMBER(MEMBER, TYPE, LOW, HIGH)                                                                      \
+    .get = get_number, .set = set_number, .low = (LOW), .high = (HIGH), .type = NB_SETTING_##TYPE,           \
+    .offset = offsetof(nb_settings, MEMBER)
 
 static const nb_setting settings[] = {
     {"threads", "N", "cores to compute with; the results stay the same", .get = get_threads,

@@ -33,10 +33,10 @@ static nb_status check_target(const char *path, nb_error *error)
     return status;
 }
 
-static nb_status load_source(nb_notebook *notebook, const nb_call *call, nb_error *error)
+static nb_status load_source(nb_notebook *notebook, const nb_call *call, bool unpacked, nb_error *error)
 {
     char *path = NULL;
-    const nb_load_options options = {.tokenizer = nb_call_text(call, "tokenizer", NULL)};
+    const nb_load_options options = {.tokenizer = nb_call_text(call, "tokenizer", NULL), .unpacked = unpacked};
     nb_status status = nb_notebook_path(notebook, call->arguments[IN], true, &path, error);
     if (status == NB_OK && nb_same_file(path, call->arguments[OUT]))
         status =
@@ -56,9 +56,11 @@ static nb_status run_quantize(nb_notebook *notebook, const nb_call *call, nb_ite
 {
     const nb_call quantize = notebook_call(call);
     const bool is_recipe = !nb_call_has(call, "scope") && nb_is_recipe(call->arguments[WHAT]);
-    nb_status status = load_source(notebook, call, error);
+    nb_status status = load_source(notebook, call, is_recipe, error); /* a recipe does not run the model */
     if (status == NB_OK)
         status = (is_recipe ? nb_quantize_by_recipe : quantize.command->run)(notebook, &quantize, out, error);
+    if (status == NB_OK)
+        status = nb_model_pack(notebook->model, error);
     return status == NB_OK ? nb_save_model(notebook, call->arguments[OUT], out, error) : status;
 }
 
@@ -71,17 +73,13 @@ const nb_command nb_subcommand_quantize = {
         "nibble quantize IN OUT hqq [--bits N] [--per group:N]\n"
         "nibble quantize IN OUT q4_k_m|...|FILE.recipe [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]",
     .summary = "write a model in fewer bits",
-    .details = "What quantize does in a notebook, on a file. gptq, awq and zeroquant look at the model with "
-               "a text, which "
-               "should look like what it will read; --activations static and --outliers do so too. A recipe "
-               "stores the "
-               "whole file, embeddings and head too; everything else attention and mlp, unless --scope says "
-               "otherwise. "
-               "Formats that GGUF has no type for are kept as codes with their scales beside them, which "
-               "nibble reads and "
-               "other programs refuse; gptq --format q4_k and the like are read by all. A file that stood at "
-               "OUT stays "
-               "until the new one is whole.",
+    .details = "What quantize does in a notebook, on a file. gptq, awq and zeroquant look at the model "
+               "with a text, which should look like what it will read; --activations static and --outliers "
+               "do so too. A recipe stores the whole file, embeddings and head too; everything else "
+               "attention and mlp, unless --scope says otherwise. Formats that GGUF has no type for are "
+               "kept as codes with their scales beside them, which nibble reads and other programs refuse; "
+               "gptq --format q4_k and the like are read by all. A file that stood at OUT stays until the "
+               "new one is whole.",
     .examples = {"nibble quantize model.gguf small.gguf absmax --bits 4 --per group:32",
                  "nibble quantize model.gguf small.gguf gptq --bits 3 --per group:64 --text calibration.txt",
                  "nibble quantize model.gguf small.gguf awq --format q4_0 --text calibration.txt"},

@@ -58,8 +58,8 @@ typedef struct nb_array {
  * sentence. */
 nb_status nb_array_create(nb_array_space *space, int n_dims, const size_t *dims, nb_array **out,
                           nb_error *error);
-/* One more holder: returns `array`. The last release frees it; both null the holder's pointer or take NULL.
- */
+/* One more holder: returns `array`. The last release frees it; both null the holder's pointer
+ * or take NULL. */
 nb_array *nb_array_retain(nb_array *array);
 void nb_array_release(nb_array **array);
 nb_status nb_array_copy(const nb_array *x, nb_array **out, nb_error *error);
@@ -115,8 +115,7 @@ typedef enum nb_binary {
     NB_BINARY_SUBTRACT,
     NB_BINARY_MULTIPLY,
     NB_BINARY_DIVIDE,
-    NB_BINARY_REMAINDER, /* of the division that rounds down: has the divisor's sign, as Python's %; NaN by 0
-                          */
+    NB_BINARY_REMAINDER, /* of the division that rounds down: has the divisor's sign; NaN by 0 */
     NB_BINARY_POWER,     /* x^0 and 1^y are 1; NaN for a negative x and a y that is no integer */
     NB_BINARY_MIN,
     NB_BINARY_MAX,

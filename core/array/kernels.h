@@ -18,8 +18,8 @@ typedef struct nb_array_kernels {
     nb_unary_fn *unary[NB_UNARY_COUNT];
     nb_binary_fn *binary[NB_BINARY_COUNT];
     nb_ternary_fn *where, *clamp;
-    /* lanes[i mod 16] += x[i], or (x[i] - origin)^2, or *= x[i]; n is a multiple of 16 but for the last call.
-     */
+    /* lanes[i mod 16] += x[i], or (x[i] - origin)^2, or *= x[i]; n is a multiple of 16 but for
+     * the last call. */
     void (*sum)(const float *x, size_t n, double lanes[16]);
     void (*squares)(const float *x, size_t n, double origin, double lanes[16]);
     void (*product)(const float *x, size_t n, double lanes[16]);

@@ -1,5 +1,5 @@
-/* Sorting and what needs an order: a radix sort of 11 bits a pass over keys that compare as the numbers do.
- */
+/* Sorting and what needs an order: a radix sort of 11 bits a pass over keys that compare as
+ * the numbers do. */
 #include "array/lines.h"
 #include "array/parts.h"
 #include "base/memory.h"

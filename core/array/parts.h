@@ -28,11 +28,11 @@ static inline bool nb_array_stopped(const nb_array_space *space)
 {
     return atomic_load_explicit(&space->context->cancel, memory_order_relaxed);
 }
-/* The end of an operation whose loops watch nb_array_stopped: NB_OK, or NB_ERR_CANCELLED and *out released.
- */
+/* The end of an operation whose loops watch nb_array_stopped: NB_OK, or NB_ERR_CANCELLED
+ * and *out released. */
 nb_status nb_array_finish(nb_array_space *space, nb_array **out, nb_error *error);
-/* nb_parallel where the work is worth it; n_each: numbers that one item costs. `fn` watches nb_array_stopped.
- */
+/* nb_parallel where the work is worth it; n_each: numbers that one item costs.
+ * `fn` watches nb_array_stopped. */
 void nb_array_parallel(nb_array_space *space, size_t n_items, size_t n_each, nb_parallel_fn *fn, void *job);
 
 /* What leaves an operation: every NaN as 7fc00000. */

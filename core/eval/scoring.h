@@ -1,5 +1,5 @@
-/* A text cut into windows and run through one or two sessions in step: what perplexity and comparison share.
- */
+/* A text cut into windows and run through one or two sessions in step: what perplexity
+ * and comparison share. */
 #ifndef NB_EVAL_SCORING_H
 #define NB_EVAL_SCORING_H
 

@@ -133,7 +133,8 @@ nb_status nb_model_load(nb_context *context, const char *path, const nb_load_opt
     nb_opened *opened = nb_calloc(1, sizeof *opened);
     if (!opened)
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory to load it", path);
-    nb_model_parts parts = {.path = path, .release = close_opened, .owner = opened};
+    nb_model_parts parts = {
+        .path = path, .release = close_opened, .owner = opened, .unpacked = options && options->unpacked};
     status = found == GGUF
                  ? nb_parts_from_gguf(context, opened, path, &parts, error)
                  : nb_parts_from_llama2c(opened, path, options ? options : &defaults, &parts, error);

@@ -8,6 +8,7 @@
 typedef struct nb_load_options {
     const char
         *tokenizer; /* llama2.c: path of tokenizer.bin; NULL: a tokenizer.bin or tok*.bin beside the model */
+    bool unpacked; /* to be stored otherwise before anything else: nb_model_pack is then called, and packs the rest */
 } nb_load_options;
 
 /* A GGUF (v3; f32, f16, bf16 tensors, or nibble's own saved formats) or a llama2.c v0 file. Packs

@@ -37,8 +37,8 @@ typedef struct nb_block_anatomy {
     float table_unit;    /* TABLE: what its entries count: 1, or 0.5 for e2m1 */
     bool has_factors;    /* sub-blocks have integer scales */
     bool has_min, has_min_factors;
-    /* The pieces of number i's code; returns how many, at most 2. TERNARY: the byte, and place is the digit.
-     */
+    /* The pieces of number i's code; returns how many, at most 2. TERNARY: the byte, and place
+     * is the digit. */
     unsigned (*locate)(unsigned i, nb_block_bits pieces[2]);
     void (*share)(const uint8_t *block, unsigned sub_block, nb_sub_block *out);
 } nb_block_anatomy;

@@ -32,8 +32,8 @@ float nb_e8m0_half(uint8_t e)
 
 float nb_ue4m3_half(uint8_t code)
 {
-    /* 7f is NaN in f8_e4m3. A negative scale makes no sense; what a sign bit does is what the reference does.
-     */
+    /* 7f is NaN in f8_e4m3. A negative scale makes no sense; what a sign bit does is what
+     * the reference does. */
     if (code == 0x7f)
         return 0;
     return nb_f32_of_bits(nb_small_float_widen(code & 0x7f, 3, 7)) * 0.5f;

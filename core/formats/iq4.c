@@ -52,8 +52,8 @@ static void iq4_xs_decode(const void *codes, size_t n, float *values)
     }
 }
 
-/* The best scale of 32 weights. mean_square: of the block that they belong to, doubled; importance or NULL.
- */
+/* The best scale of 32 weights. mean_square: of the block that they belong to, doubled;
+ * importance or NULL. */
 static float search_scale(const float x[SUB], const float *importance, float mean_square)
 {
     float weights[SUB];

@@ -34,8 +34,8 @@ static inline uint32_t nb_small_float_round(uint32_t magnitude, unsigned mantiss
     /* Normal: drop `shift` bits; a carry into the exponent is right as it is. */
     uint32_t odd = magnitude >> shift & 1;
     uint32_t normal = (magnitude - ((uint32_t)(127 - bias) << 23) + ((1U << (shift - 1)) - 1) + odd) >> shift;
-    /* Subnormal: adding the power of two whose last place is the format's smallest step lets the FPU round.
-     */
+    /* Subnormal: adding the power of two whose last place is the format's smallest step lets
+     * the FPU round. */
     uint32_t magic = (uint32_t)(127 + 1 - bias + (int)shift) << 23;
     uint32_t subnormal = nb_f32_bits(nb_f32_of_bits(magnitude) + nb_f32_of_bits(magic)) - magic;
     uint32_t is_small = 0U - (uint32_t)(magnitude < (uint32_t)(127 + 1 - bias) << 23);

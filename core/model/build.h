@@ -15,6 +15,7 @@ typedef struct nb_model_parts {
     void (*release)(void *owner);
     void *owner; /* release(owner) closes the mapping and the tokenizer; may be NULL */
     const nb_mapping *mapping;
+    bool unpacked; /* matrices wait for nb_model_pack */
 } nb_model_parts;
 
 /* Takes the parts, whatever happens: on failure all of them are released. Checks that the architecture is

@@ -134,7 +134,9 @@ static nb_status bind_all(nb_model *model, nb_error *error)
 
 /* ---- packing ---- */
 
-static nb_status pack_all(nb_model *model, nb_error *error)
+/* Those that are not yet, or, with `turned`, of these those whose numbers are the input's side of them: there are no
+ * others to start from. */
+static nb_status pack_all(nb_model *model, bool turned, nb_error *error)
 {
     uint64_t total = 0, done = 0;
     for (size_t i = 0; i < model->n_tensors; i++)
@@ -142,22 +144,41 @@ static nb_status pack_all(nb_model *model, nb_error *error)
             total += nb_tensor_source_n_bytes(&model->tensors[i]);
     for (size_t i = 0; i < model->n_tensors; i++) {
         nb_tensor *t = &model->tensors[i];
-        t->changed = false;
-        t->sqnr = NAN;
-        if (!t->is_vector && !t->packed) {
-            t->quantizer = nb_quantizer_of_source(t->source_format);
-            nb_status status = nb_tensor_pack_source(model, t, "loading", done, total, &t->packed, error);
-            if (status != NB_OK)
-                return status;
-            done += nb_tensor_source_n_bytes(t);
-            if (nb_input_moves(t->input)) { /* no numbers to start from: they are the input's side of them */
-                t->source_format = NULL;
-                t->source = NULL;
-            }
+        if (t->is_vector || t->packed || (turned && !nb_input_moves(t->input)))
+            continue;
+        nb_status status = nb_tensor_pack_source(model, t, "loading", done, total, &t->packed, error);
+        if (status != NB_OK)
+            return status;
+        done += nb_tensor_source_n_bytes(t);
+        if (nb_input_moves(t->input)) {
+            t->source_format = NULL;
+            t->source = NULL;
         }
-        model->source_bytes += nb_tensor_n_bytes(t);
     }
     return model->mapping ? nb_mapping_check(model->mapping, error) : NB_OK;
+}
+
+nb_status nb_model_pack(nb_model *model, nb_error *error)
+{
+    nb_status status = pack_all(model, false, error);
+    if (status == NB_OK)
+        model->n_lost = 0; /* each is again what its quantizer says: as in the source */
+    return status;
+}
+
+static nb_status store_as_loaded(nb_model *model, bool unpacked, nb_error *error)
+{
+    for (size_t i = 0; i < model->n_tensors; i++) {
+        nb_tensor *t = &model->tensors[i];
+        t->changed = false;
+        t->sqnr = NAN;
+        if (!t->is_vector && !t->packed)
+            t->quantizer = nb_quantizer_of_source(t->source_format);
+    }
+    nb_status status = pack_all(model, unpacked, error);
+    for (size_t i = 0; i < model->n_tensors; i++)
+        model->source_bytes += nb_tensor_n_bytes(&model->tensors[i]);
+    return status;
 }
 
 /* ---- life ---- */
@@ -243,7 +264,7 @@ static nb_status adopt_inputs(nb_model *model, nb_error *error)
     return status;
 }
 
-static nb_status build(nb_model *model, const char *architecture, nb_error *error)
+static nb_status build(nb_model *model, const char *architecture, bool unpacked, nb_error *error)
 {
     if (!model->name || !model->path || !model->originals)
         return nb_fail(error, NB_ERR_MEMORY, "no memory to load a model");
@@ -258,7 +279,7 @@ static nb_status build(nb_model *model, const char *architecture, nb_error *erro
     nb_status status = check_hparams(&model->hparams, model->path, error);
     if (status == NB_OK)
         status = bind_all(model, error);
-    return status == NB_OK ? pack_all(model, error) : status;
+    return status == NB_OK ? store_as_loaded(model, unpacked, error) : status;
 }
 
 nb_status nb_model_create(nb_context *context, nb_model_parts *parts, nb_model **out, nb_error *error)
@@ -277,11 +298,12 @@ nb_status nb_model_create(nb_context *context, nb_model_parts *parts, nb_model *
         .originals = nb_calloc(parts->n_tensors, sizeof(nb_packed *)),
     };
     const char *architecture = parts->hparams.architecture;
+    const bool unpacked = parts->unpacked;
     *parts = (nb_model_parts){0};
     *out = NULL;
     nb_status status = adopt_inputs(&built, error);
     if (status == NB_OK)
-        status = build(&built, architecture, error);
+        status = build(&built, architecture, unpacked, error);
     nb_model *model = NULL;
     if (status == NB_OK) {
         model = nb_calloc(1, sizeof *model);

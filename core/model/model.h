@@ -95,6 +95,8 @@ uint64_t nb_model_source_bytes(const nb_model *model); /* as they were at load *
 /* NB_OK, or NB_ERR_STATE if a failed change could not be taken back (its file was cut, memory ran out): some
  * tensors then hold nothing (`packed` is NULL), and the model neither runs nor saves. */
 nb_status nb_model_check(const nb_model *model, nb_error *error);
+/* Packs what a model that was loaded unpacked (files/load.h) has not stored otherwise since. */
+nb_status nb_model_pack(nb_model *model, nb_error *error);
 uint64_t nb_tensor_n_bytes(const nb_tensor *tensor);
 /* One line about the method that made what is stored now; NULL if it was rounded from the source. */
 const char *nb_tensor_provenance(const nb_tensor *tensor);
@@ -130,8 +132,8 @@ nb_status nb_session_eval(nb_session *session, const int32_t *tokens, size_t n_t
                           const float **logits, nb_error *error);
 
 /* The same for scoring long texts in little memory: feeds at most nb_session_batch tokens, after which the
- * logits of any of them are to be had, as many at a time as the caller likes, until the next call that feeds.
- */
+ * logits of any of them are to be had, as many at a time as the caller likes, until the next
+ * call that feeds. */
 size_t nb_session_batch(const nb_session *session);
 nb_status nb_session_feed(nb_session *session, const int32_t *tokens, size_t n_tokens, nb_error *error);
 nb_status nb_session_logits(nb_session *session, size_t first, size_t count, const float **logits,

@@ -20,9 +20,9 @@ uint64_t nb_tensor_n_bytes(const nb_tensor *tensor)
 {
     if (tensor->is_vector)
         return (uint64_t)tensor->n_cols * sizeof(float);
-    if (tensor->simulated)
-        return nb_tensor_source_n_bytes(tensor); /* what it would take is the simulation's business */
-    return tensor->packed ? tensor->packed->n_bytes + nb_input_n_bytes(tensor->input) : 0;
+    if (tensor->simulated || !tensor->packed)
+        return nb_tensor_source_n_bytes(tensor); /* what a simulation would take is its own business */
+    return tensor->packed->n_bytes + nb_input_n_bytes(tensor->input);
 }
 
 const char *nb_tensor_provenance(const nb_tensor *tensor)

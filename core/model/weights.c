@@ -9,7 +9,7 @@
 #include "kernels/acts.h"
 #include "model/state.h"
 
-#include <string.h>
+#include <stdatomic.h>
 
 enum { TILE_BYTES = 1 << 20, ORIGINALS_MAX_BYTES = 32 << 20 };
 
@@ -114,73 +114,102 @@ static const nb_packed *whole(nb_model *model, const nb_tensor *tensor, nb_weigh
 
 /* ---- inputs ---- */
 
+/* Tokens on their way from x to acts. */
 typedef struct input_job {
+    const nb_kernels *kernels;
     const nb_input *input;
     const nb_acts *x;
-    float *rows;
+    nb_acts *acts;
+    float *outliers; /* [n_tokens][n_outliers], or NULL */
+    float *rows;     /* [n_tokens][n_cols] or, if no row is kept, a row for each thread; NULL: x is not touched */
+    bool keeps_rows, int8;
+    atomic_uint_fast64_t n_clipped;
 } input_job;
 
 /* Outliers go beside the rows, and are 0 in them. */
-static void part_outliers(const input_job *job, size_t token, float *row)
+static void part_outliers(const nb_input *input, float *row, float *outliers)
 {
-    const nb_input *input = job->input;
-    float *outliers = job->rows + job->x->n_tokens * job->x->n_cols + token * input->n_outliers;
     for (size_t i = 0; i < input->n_outliers; i++) {
         outliers[i] = row[input->outliers[i]];
         row[input->outliers[i]] = 0.0f;
     }
 }
 
-static void apply_tokens(void *user, size_t begin, size_t end, unsigned thread)
+static size_t round_token(const input_job *job, size_t token, const float *x)
 {
-    (void)thread;
-    const input_job *job = user;
-    for (size_t t = begin; t < end; t++) {
-        float *row = job->rows + t * job->x->n_cols;
-        nb_input_apply(job->input, job->x->f32 + t * job->x->f32_stride, row);
-        part_outliers(job, t, row);
+    if (job->input->scaling == NB_INPUT_BLOCKS) {
+        nb_acts_quantize(job->kernels, job->acts, token, x);
+        return 0;
     }
+    const bool is_static = job->input->scaling == NB_INPUT_STATIC;
+    return nb_acts_quantize_scaled(job->kernels, job->acts, token, x, is_static ? &job->input->scale : NULL);
 }
 
-static nb_status reserve_rows(nb_model *model, size_t n_tokens, size_t n_cols, nb_error *error)
+/* What a token goes through, all of it while the token is in the cache. */
+static void prepare_tokens(void *user, size_t begin, size_t end, unsigned thread)
 {
-    size_t n = 0;
-    if (nb_mul_size(n_tokens, n_cols, &n) && n <= model->input_capacity)
+    input_job *job = user;
+    uint64_t n_clipped = 0;
+    for (size_t t = begin; t < end; t++) {
+        const float *x = job->x->f32 + t * job->x->f32_stride;
+        if (job->rows) {
+            float *row = job->rows + (job->keeps_rows ? t : thread) * job->x->n_cols;
+            nb_input_apply(job->input, x, row);
+            if (job->outliers)
+                part_outliers(job->input, row, job->outliers + t * job->input->n_outliers);
+            x = row;
+        }
+        if (job->int8)
+            n_clipped += round_token(job, t, x);
+    }
+    atomic_fetch_add(&job->n_clipped, n_clipped);
+}
+
+/* Room for n_rows rows of n_cols floats, and n_beside floats for each token. */
+static nb_status reserve_rows(nb_model *model, size_t n_tokens, size_t n_beside, size_t n_rows, size_t n_cols,
+                              nb_error *error)
+{
+    size_t n = 0, n_all = 0;
+    const bool fits = nb_mul_size(n_rows, n_cols, &n) && nb_mul_size(n_tokens, n_beside, &n_all) &&
+                      nb_add_size(n, n_all, &n_all);
+    if (fits && n_all <= model->input_capacity)
         return NB_OK;
     nb_aligned_free(model->input_rows);
-    model->input_rows = n > 0 ? nb_aligned_calloc(n, sizeof *model->input_rows) : NULL;
-    model->input_capacity = model->input_rows ? n : 0;
+    model->input_rows = fits ? nb_aligned_calloc(n_all, sizeof *model->input_rows) : NULL;
+    model->input_capacity = model->input_rows ? n_all : 0;
     if (model->input_rows)
         return NB_OK;
     return nb_fail(error, NB_ERR_MEMORY, "not enough memory for the activations of %zu tokens; try fewer at once",
                    n_tokens);
 }
 
-/* x as `input` leaves it, in model->input_acts. */
-static nb_status prepare_input(nb_model *model, const nb_input *input, const nb_acts *x, bool int8,
+/* x as `input` leaves it, in model->input_acts: as int8, as f32, or both. */
+static nb_status prepare_input(nb_model *model, const nb_input *input, const nb_acts *x, bool int8, bool f32,
                                uint64_t *n_clipped, nb_error *error)
 {
-    nb_status status = NB_OK;
-    const float *rows = x->f32;
-    size_t stride = x->f32_stride;
     nb_acts *acts = &model->input_acts.acts;
-    acts->outliers = NULL;
-    if (nb_input_moves(input) || input->n_outliers > 0) {
-        status = reserve_rows(model, x->n_tokens, x->n_cols + input->n_outliers, error);
-        if (status != NB_OK)
-            return status;
-        input_job job = {input, x, model->input_rows};
-        nb_parallel(model->context->pool, x->n_tokens, 1 + (16 << 10) / x->n_cols, apply_tokens, &job);
-        rows = model->input_rows;
-        stride = x->n_cols;
-        acts->outliers = input->n_outliers > 0 ? rows + x->n_tokens * x->n_cols : NULL;
+    input_job job = {model->context->kernels, input, x, acts, .keeps_rows = f32, .int8 = int8};
+    nb_status status = nb_acts_reserve(model->context, &model->input_acts, x->n_tokens, x->n_cols, int8, error);
+    acts->f32 = x->f32;
+    acts->f32_stride = x->f32_stride;
+    if (status == NB_OK && (nb_input_moves(input) || input->n_outliers > 0)) {
+        const size_t n_rows = f32 ? x->n_tokens : nb_pool_size(model->context->pool);
+        status = reserve_rows(model, x->n_tokens, input->n_outliers, n_rows, x->n_cols, error);
+        job.rows = model->input_rows;
+        if (input->n_outliers > 0)
+            job.outliers = job.rows + n_rows * x->n_cols;
+        acts->f32 = f32 ? job.rows : NULL;
+        acts->f32_stride = x->n_cols;
+        acts->outliers = job.outliers;
         acts->outlier_stride = input->n_outliers;
     }
-    if (!int8 || input->scaling == NB_INPUT_BLOCKS)
-        return nb_acts_prepare(model->context, &model->input_acts, rows, x->n_tokens, x->n_cols, stride, int8, error);
-    const float *scale = input->scaling == NB_INPUT_STATIC ? &input->scale : NULL;
-    return nb_acts_prepare_scaled(model->context, &model->input_acts, rows, x->n_tokens, x->n_cols, stride, scale,
-                                  n_clipped, error);
+    if (status != NB_OK)
+        return status;
+    atomic_init(&job.n_clipped, 0);
+    if (job.rows || int8)
+        nb_parallel(model->context->pool, x->n_tokens, NB_TOKENS_AT_ONCE, prepare_tokens, &job);
+    *n_clipped = atomic_load(&job.n_clipped);
+    return NB_OK;
 }
 
 /* ---- products ---- */
@@ -195,11 +224,15 @@ static nb_status multiply_alike(nb_model *model, nb_tensor *const *tensors, size
     nb_status status = NB_OK;
     const nb_input *input = input_of(tensors[first], which);
     uint64_t n_clipped = 0;
-    bool int8 = false;
+    bool int8 = false, f32 = false;
     for (size_t i = first; i < n_tensors; i++)
-        int8 = int8 || (input_of(tensors[i], which) == input && nb_tensor_wants_int8(tensors[i], which));
+        if (input_of(tensors[i], which) == input) {
+            const bool wants_int8 = nb_tensor_wants_int8(tensors[i], which);
+            int8 = int8 || wants_int8;
+            f32 = f32 || !wants_int8;
+        }
     if (input) {
-        status = prepare_input(model, input, x, int8, &n_clipped, error);
+        status = prepare_input(model, input, x, int8, f32, &n_clipped, error);
         x = &model->input_acts.acts;
     }
     for (size_t i = first; i < n_tensors && status == NB_OK; i++) {

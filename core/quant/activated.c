@@ -5,6 +5,7 @@
 #include "quant/transaction.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +41,9 @@ static nb_status set_static(nb_input *input, const nb_model *model, size_t tenso
         status = nb_fail(error, NB_ERR_STATE, "%s: all that flowed into it were zeros, which give no scale", name);
     if (status != NB_OK)
         return status;
-    snprintf(input->what, sizeof input->what, "%s of %s",
+    snprintf(input->what, sizeof input->what, "%s of %s, digest %08" PRIx32,
              mode == NB_ACTIVATION_CHANNELS ? "each channel's largest" : nb_observer_name(observer),
-             nb_calibration_describe(calibration, described, sizeof described));
+             nb_calibration_describe(calibration, described, sizeof described), (uint32_t)calibration->text_digest);
     return mode == NB_ACTIVATION_CHANNELS
                ? set_channels(input, entry, error)
                : nb_input_set_static(input, nb_calibration_reach(entry, observer) / 127.0f, error);

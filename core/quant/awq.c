@@ -121,9 +121,7 @@ static nb_status search_block(nb_awq_run *r, nb_awq_group *groups, size_t *n_gro
 static nb_status search_blocks(nb_awq_run *r, nb_awq_group *groups, size_t *n_groups, nb_error *error)
 {
     nb_status status = NB_OK;
-    for (size_t i = 0; i < r->samples->n_sequences; i++)
-        nb_session_embed(r->session, r->samples->tokens + r->samples->begins[i], nb_samples_length(r->samples, i),
-                         r->x + r->samples->begins[i] * r->n_embd);
+    nb_samples_embed(r->samples, r->session, r->x);
     for (r->layer = 0; status == NB_OK && r->layer < r->model->hparams.n_layers; r->layer++) {
         status = search_block(r, groups, n_groups, error);
         float *next = r->end;
@@ -159,13 +157,13 @@ static nb_status search(nb_awq_run *r, nb_awq_group *groups, size_t *n_groups, n
 static nb_status find(nb_awq_run *r, const nb_scope *scope, bool *in_scope, nb_awq_group *groups, size_t *n_groups,
                       nb_error *error)
 {
-    char stored[80], what[96];
+    char stored[80], what[160];
     *n_groups = 0;
     nb_status status = check(r->model, scope, r->options, in_scope, error);
     if (status != NB_OK)
         return status;
-    snprintf(what, sizeof what, "awq-scale for %s, %zu tokens",
-             nb_quantizer_describe(&r->options->quantizer, stored, sizeof stored), nb_samples_n_tokens(r->samples));
+    snprintf(what, sizeof what, "awq-scale for %.60s, %s",
+             nb_quantizer_describe(&r->options->quantizer, stored, sizeof stored), nb_samples_describe(r->samples).text);
     status = nb_rewrite_begin(&r->rewrite, r->model, what, error);
     r->rewrite.anew = r->made ? in_scope : NULL;
     return status == NB_OK ? search(r, groups, n_groups, error) : status;
@@ -235,7 +233,7 @@ nb_status nb_model_awq(nb_model *model, const nb_scope *scope, const nb_samples 
     bool *in_scope = nb_calloc(model->n_tensors, sizeof *in_scope);
     nb_awq_run r = {.model = model, .samples = samples, .options = options, .in_scope = in_scope,
                     .made = nb_calloc(model->n_tensors, sizeof *r.made)};
-    char *provenance = nb_format_text("AWQ from %s (%zu tokens)", text_name, nb_samples_n_tokens(samples));
+    char *provenance = nb_format_text("AWQ from %s (%s)", text_name, nb_samples_describe(samples).text);
     nb_status status = in_scope && r.made && provenance
                            ? find(&r, scope, in_scope, groups, n_groups, error)
                            : nb_fail(error, NB_ERR_MEMORY, "no memory to quantize %zu tensors", scope->count);

@@ -79,14 +79,6 @@ static nb_status run_blocks(measuring *m, size_t first, float *states, nb_error 
     return status;
 }
 
-static void embed(measuring *m, float *states)
-{
-    const nb_samples *samples = &m->samples;
-    for (size_t i = 0; i < samples->n_sequences; i++)
-        nb_session_embed(m->session, samples->tokens + samples->begins[i], nb_samples_length(samples, i),
-                         states + samples->begins[i] * m->n_embd);
-}
-
 /* Logits of rows of final states, in the session's storage. */
 static nb_status project(measuring *m, const float *states, size_t count, const float **logits,
                          nb_error *error)
@@ -114,8 +106,8 @@ static void compare_rows(void *user, size_t begin, size_t end, unsigned thread)
     }
 }
 
-/* KL of the untouched model's logits to those of `states`, by a trial's head if there is one: nats a token.
- */
+/* KL of the untouched model's logits to those of `states`, by a trial's head if there is one:
+ * nats a token. */
 static nb_status diverge(measuring *m, const float *states, trial *head, double *out, nb_error *error)
 {
     double sum = 0;
@@ -199,7 +191,7 @@ static nb_status try_outside(measuring *m, trial *t, double *out, nb_error *erro
     if (t->tensor == frame->head && t->tensor != frame->token_embd)
         return diverge(m, m->end, t, out, error);
     swap(t);
-    embed(m, m->tried);
+    nb_samples_embed(&m->samples, m->session, m->tried);
     swap(t);
     status = run_blocks(m, 0, m->tried, error);
     return status == NB_OK ? diverge(m, m->tried, t, out, error) : status;
@@ -305,7 +297,7 @@ static nb_status measure_blocks(measuring *m, nb_error *error)
     nb_status status = NB_OK;
     for (int layer = -1; status == NB_OK && layer < (int)m->model->hparams.n_layers; layer++) {
         if (layer == 0)
-            embed(m, m->before);
+            nb_samples_embed(&m->samples, m->session, m->before);
         if (layer >= 0)
             status = run_block(m, (size_t)layer, m->before, m->after, error);
         for (size_t i = 0; status == NB_OK && i < b->n_tensors; i++)
@@ -378,14 +370,24 @@ static void free_room(measuring *m)
     nb_samples_free(&m->samples);
 }
 
+static bool all_finite(const float *x, size_t n)
+{
+    size_t i = 0;
+    while (i < n && isfinite(x[i]))
+        i++;
+    return i == n;
+}
+
 static nb_status measure(measuring *m, nb_error *error)
 {
     nb_status status = make_room(m, error);
     m->total = count_passes(m);
     if (status == NB_OK) {
-        embed(m, m->end);
+        nb_samples_embed(&m->samples, m->session, m->end);
         status = run_blocks(m, 0, m->end, error);
     }
+    if (status == NB_OK && !all_finite(m->end, m->n_tokens * m->n_embd))
+        status = nb_samples_refuse("the head", error);
     if (status == NB_OK)
         status = measure_blocks(m, error);
     if (status == NB_OK && m->model->mapping)

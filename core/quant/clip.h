@@ -18,8 +18,8 @@ enum { NB_CLIP_SAMPLES = 512, NB_CLIP_MOST_COLUMNS = 1024, NB_CLIP_STEPS = 10 };
 /* Whether there is something to clip: an integer format with scales of at most NB_CLIP_MOST_COLUMNS columns each. */
 bool nb_clip_suits(const nb_quantizer *quantizer, size_t n_cols);
 
-/* From NB_CLIP_SAMPLES of x[n_tokens][n_cols] at most, evenly spaced, each column of which is multiplied by inverses[n_cols].
- */
+/* From NB_CLIP_SAMPLES of x[n_tokens][n_cols] at most, evenly spaced, each column of which is
+ * multiplied by inverses[n_cols]. */
 nb_status nb_clip_inputs_create(nb_context *context, const nb_quantizer *quantizer, const float *x, size_t n_tokens,
                                 size_t n_cols, const float *inverses, nb_clip_inputs *out, nb_error *error);
 void nb_clip_inputs_free(nb_clip_inputs *inputs);

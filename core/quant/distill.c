@@ -341,9 +341,8 @@ static nb_status embed(run *r, nb_error *error)
     nb_session *session = NULL;
     nb_status status = nb_session_create_within(r->model, NB_WEIGHTS_ORIGINAL, r->samples->longest, SIZE_MAX / 2,
                                                 &session, error);
-    for (size_t i = 0; status == NB_OK && i < r->samples->n_sequences; i++)
-        nb_session_embed(session, r->samples->tokens + r->samples->begins[i], nb_samples_length(r->samples, i),
-                         r->x + r->samples->begins[i] * r->model->hparams.n_embd);
+    if (status == NB_OK)
+        nb_samples_embed(r->samples, session, r->x);
     nb_session_destroy(&session);
     return status;
 }
@@ -383,8 +382,8 @@ nb_status nb_model_distill(nb_model *model, const nb_scope *scope, const nb_samp
     r.slot = nb_calloc(model->n_tensors, sizeof *r.slot);
     r.made = nb_calloc(scope->count, sizeof *r.made);
     r.inputs = nb_calloc(scope->count, sizeof *r.inputs);
-    char *provenance = nb_format_text("layer-by-layer distillation from %s (%zu tokens, %zu steps)", text_name,
-                                      nb_samples_n_tokens(samples), own.n_steps);
+    char *provenance = nb_format_text("layer-by-layer distillation from %s (%s, %zu steps)", text_name,
+                                      nb_samples_describe(samples).text, own.n_steps);
     nb_status status = r.slot && r.made && r.inputs && provenance
                            ? NB_OK
                            : nb_fail(error, NB_ERR_MEMORY, "no memory to quantize %zu tensors", scope->count);

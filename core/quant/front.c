@@ -1,5 +1,7 @@
 #include "quant/front.h"
 
+#include <math.h>
+
 static bool beats(const nb_way_cost *a, const nb_way_cost *b)
 {
     return a->n_bytes <= b->n_bytes && a->ppl <= b->ppl && (a->n_bytes < b->n_bytes || a->ppl < b->ppl);
@@ -46,6 +48,10 @@ nb_status nb_front_measure(nb_model *model, const nb_way *ways, size_t n, const 
     const size_t depth = nb_model_undo_depth(model);
     nb_status status =
         nb_perplexity_measure(model, NB_WEIGHTS_CURRENT, text, n_bytes, max_tokens, original, error);
+    if (status == NB_OK && isnan(original->ppl))
+        status = nb_fail(error, NB_ERR_STATE,
+                         "the model's loss on this text is no number: it does not compute, and no way to store it can be "
+                         "told from another");
     for (size_t i = 0; i < n && status == NB_OK; i++) {
         status = store(model, &ways[i], importance, error);
         if (status == NB_OK)

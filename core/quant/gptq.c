@@ -364,6 +364,9 @@ static nb_status choose_tensor(job *j, const char *what, const nb_quantizer *qua
     nb_affine affine;
     for (size_t row = 0; row < j->source->n_rows; row++) {
         j->source->read_row(j->source->user, row, j->scratch[0].row);
+        for (size_t i = 0; i < j->n; i++)
+            if (j->solver->dead[i] && isfinite(j->scratch[0].row[i]))
+                j->scratch[0].row[i] = 0; /* as the rows are when they are rounded */
         nb_range_add(&range, j->scratch[0].row, j->n);
     }
     if (nb_range_is_finite(&range) && nb_affine_choose(&range, quantizer, &affine) != NB_AFFINE_FINE)

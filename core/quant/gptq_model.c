@@ -7,7 +7,6 @@
 #include "quant/transaction.h"
 #include "quant/walk.h"
 
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,22 +299,12 @@ static void report(void *user, const char *what, uint64_t done, uint64_t total, 
     j->progress(j->progress_user, "GPTQ", j->n_done, j->scope->count, "tensors");
 }
 
-static uint32_t digest(const nb_samples *samples)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < nb_samples_n_tokens(samples); i++)
-        for (unsigned shift = 0; shift < 32; shift += 8)
-            hash = (hash ^ ((uint32_t)samples->tokens[i] >> shift & 255)) * 16777619u;
-    return hash;
-}
-
 static void describe(job *j)
 {
     const nb_gptq_options *o = &j->run->options;
-    char tokens[32], damp[32];
-    nb_print_count(tokens, sizeof tokens, nb_samples_n_tokens(j->run->samples));
-    snprintf(j->provenance, sizeof j->provenance, "GPTQ from %.120s (%s tokens, digest %08" PRIx32 ")%s%s, damping %s",
-             j->run->text_name, tokens, digest(j->run->samples), o->act_order ? ", act-order" : "",
+    char damp[32];
+    snprintf(j->provenance, sizeof j->provenance, "GPTQ from %.120s (%s)%s%s, damping %s", j->run->text_name,
+             nb_samples_describe(j->run->samples).text, o->act_order ? ", act-order" : "",
              o->static_groups ? ", static groups" : "", nb_print_general(damp, sizeof damp, o->damp, 3));
 }
 

@@ -293,8 +293,9 @@ static bool keep_factor(const factoring *f, nb_gptq_solver *s)
         return false;
     }
     for (size_t i = 0; i < s->n; i++) {
-        s->diagonal[i] = f->a[i * f->stride + i];
-        inverse[i] = 1 / s->diagonal[i];
+        const float diagonal = f->a[i * f->stride + i];
+        s->diagonal[i] = s->dead[s->order ? s->order[i] : i] ? 0 : diagonal;
+        inverse[i] = 1 / diagonal;
     }
     for (size_t i = 0; i < s->n; i++) {
         const size_t begin = i / NB_GPTQ_STEP * NB_GPTQ_STEP, end = nb_min_size(s->n, begin + NB_GPTQ_STEP);

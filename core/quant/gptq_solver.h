@@ -29,7 +29,7 @@ typedef struct nb_gptq_solver {
     bool *dead;      /* [n], by column: nothing ever flows into it */
     size_t n_dead;
     double damp;     /* what it took, of the mean of the diagonal */
-    float *diagonal; /* [n], in order: R_jj */
+    float *diagonal; /* [n], in order: R_jj; 0 of a dead column, where no error is one */
     float *near;     /* [n][NB_GPTQ_STEP]: R_ij / R_jj of the columns of i's step, 0 for j <= i */
     /* R_ij / R_jj as f32 matrices of 16 rows (j) interleaved, columns i: for each step those j of its block that come
      * after it, for each block those after the block. */

@@ -5,6 +5,7 @@
 #include "model/state.h"
 #include "quant/transaction.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -40,9 +41,9 @@ static nb_status add_outliers(const plan *p, const nb_tensor *t, const nb_calibr
         return nb_fail(error, NB_ERR_MEMORY, "%s: no memory for %zu outliers", t->name, n);
     }
     nb_outlier_columns(entry, p->threshold, columns);
-    snprintf((*input)->what, sizeof (*input)->what, "%s and more in %s",
+    snprintf((*input)->what, sizeof (*input)->what, "%s and more in %s, digest %08" PRIx32,
              nb_print_general(number, sizeof number, p->threshold, 4),
-             nb_calibration_describe(p->calibration, text, sizeof text));
+             nb_calibration_describe(p->calibration, text, sizeof text), (uint32_t)p->calibration->text_digest);
     nb_status status = nb_input_set_outliers(*input, columns, n, error);
     free(columns);
     return status;

@@ -22,8 +22,8 @@ nb_status nb_model_quantize(nb_model *model, const nb_scope *scope, const nb_qua
  * their errors by; it may be destroyed afterwards. */
 nb_status nb_model_quantize_each(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizers,
                                  const nb_importance *importance, nb_tensor_loss *losses, nb_error *error);
-/* Back to the source's own format, with the tensors' transforms. Pushes one undo step, unless every tensor of the scope is in it already.
- */
+/* Back to the source's own format, with the tensors' transforms. Pushes one undo step, unless every tensor of
+ * the scope is in it already. */
 nb_status nb_model_restore(nb_model *model, const nb_scope *scope, nb_error *error);
 /* Takes the last quantize, restore or transform back, by replaying from the sources. NB_ERR_STATE if there is none. */
 nb_status nb_model_undo(nb_model *model, nb_error *error);

@@ -69,6 +69,9 @@ static nb_status check_tensor(const nb_model *model, const nb_tensor *t, bool an
     if (!anew && t->input && (t->input->scales || t->input->scaling == NB_INPUT_STATIC))
         return nb_fail(error, NB_ERR_STATE,
                        "%s has static activations, measured on what a transform would change: restore it first", t->name);
+    if (!anew && t->input && t->input->n_outliers > 0)
+        return nb_fail(error, NB_ERR_STATE,
+                       "%s has columns of outliers in f16, found in what a transform would change: restore it first", t->name);
     if (t->source_format && t->source_format->kind == NB_FORMAT_BLOCK)
         return nb_fail(error, NB_ERR_UNSUPPORTED,
                        "%s came as %s, which cannot hold other numbers without being quantized again; load the model "

@@ -74,6 +74,10 @@ static nb_status find_activations(nb_model *model, const nb_samples *samples, nb
                            ? nb_samples_read(model, samples, look, &l, error)
                            : nb_fail(error, NB_ERR_MEMORY, "no memory to look at activations");
     for (size_t i = 0; status == NB_OK && i < n; i++) {
+        if (!isfinite(l.squares[i])) {
+            status = nb_samples_refuse(changes[i].tensor->name, error);
+            break;
+        }
         const float rms = (float)sqrt(l.squares[i] / (double)(l.counts[i] > 0 ? l.counts[i] : 1));
         rotated[i].before = rms > 0 ? rotated[i].before / rms : 0;
         rotated[i].after = rms > 0 ? rotated[i].after / rms : 0;

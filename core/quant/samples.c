@@ -1,8 +1,12 @@
 #include "quant/samples.h"
 
 #include "base/memory.h"
+#include "base/print.h"
 #include "eval/scoring.h"
+#include "model/session.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +79,35 @@ nb_status nb_samples_create(const nb_model *model, const char *text, size_t n_by
     if (status != NB_OK)
         nb_samples_free(out);
     return status;
+}
+
+nb_samples_text nb_samples_describe(const nb_samples *samples)
+{
+    nb_samples_text made;
+    char n_tokens[32];
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < nb_samples_n_tokens(samples); i++)
+        for (unsigned shift = 0; shift < 32; shift += 8)
+            hash = (hash ^ ((uint32_t)samples->tokens[i] >> shift & 255)) * 16777619u;
+    snprintf(made.text, sizeof made.text, "%s tokens, digest %08" PRIx32,
+             nb_print_count(n_tokens, sizeof n_tokens, nb_samples_n_tokens(samples)), hash);
+    return made;
+}
+
+void nb_samples_embed(const nb_samples *samples, nb_session *session, float *rows)
+{
+    const size_t n_embd = session->model->hparams.n_embd;
+    for (size_t i = 0; i < samples->n_sequences; i++)
+        nb_session_embed(session, samples->tokens + samples->begins[i], nb_samples_length(samples, i),
+                         rows + samples->begins[i] * n_embd);
+}
+
+nb_status nb_samples_refuse(const char *tensor, nb_error *error)
+{
+    return nb_fail(error, NB_ERR_STATE,
+                   "what flows into %s is no finite number: the model does not compute on this text, and nothing can be "
+                   "measured",
+                   tensor);
 }
 
 static nb_status feed(nb_session *session, const int32_t *tokens, size_t n, nb_error *error)

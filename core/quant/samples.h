@@ -22,6 +22,18 @@ void nb_samples_free(nb_samples *samples);
 size_t nb_samples_n_tokens(const nb_samples *samples);
 size_t nb_samples_length(const nb_samples *samples, size_t sequence);
 
+/* "268 tokens, digest b7b913c3" (FNV-1a of the tokens): what a result that was made with them is marked by. */
+typedef struct nb_samples_text {
+    char text[64];
+} nb_samples_text;
+nb_samples_text nb_samples_describe(const nb_samples *samples);
+
+/* What the first block reads of them: rows [nb_samples_n_tokens()][n_embd]. Tokens are of the session's model. */
+void nb_samples_embed(const nb_samples *samples, nb_session *session, float *rows);
+
+/* NB_ERR_STATE, of a model that makes numbers on the text that are not finite; `tensor`: what reads the first of them. */
+nb_status nb_samples_refuse(const char *tensor, nb_error *error);
+
 /* Runs them, as the model is before it is quantized; what matrices multiply goes to `observe`. */
 nb_status nb_samples_read(nb_model *model, const nb_samples *samples, nb_observe_fn *observe, void *observer,
                           nb_error *error);

@@ -183,9 +183,9 @@ nb_status nb_model_smooth(nb_model *model, const nb_samples *samples, double alp
     if (status != NB_OK)
         return status;
     const size_t n_norms = nb_norm_count(model), n_embd = model->hparams.n_embd;
-    char number[32], what[96];
-    snprintf(what, sizeof what, "smooth --alpha %s, %zu tokens", nb_print_general(number, sizeof number, alpha, 6),
-             nb_samples_n_tokens(samples));
+    char number[32], what[128];
+    snprintf(what, sizeof what, "smooth --alpha %s, %s", nb_print_general(number, sizeof number, alpha, 6),
+             nb_samples_describe(samples).text);
     nb_rewrite r = {0};
     float *largest = nb_calloc(n_norms, n_embd * sizeof *largest), *scratch = nb_calloc(3 * n_embd, sizeof *scratch);
     status = largest && scratch ? nb_rewrite_begin(&r, model, what, error)

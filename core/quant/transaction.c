@@ -22,6 +22,7 @@ enum { KEEP_SHARE = 16, KEEP_MINIMUM = 4 << 20 };
 typedef struct replaced {
     nb_tensor_past past;
     nb_packed *packed; /* the old form, if it is kept */
+    bool was_packed;   /* false: the model was loaded unpacked, and so it stays */
     float *vector;     /* of a vector: always */
 } replaced;
 
@@ -178,7 +179,8 @@ static nb_status replace_vector(const transaction *tx, replaced *entry, nb_tenso
 static nb_status replace_matrix(transaction *tx, replaced *entry, const nb_change *c, nb_error *error)
 {
     nb_tensor *t = c->tensor;
-    const size_t before_bytes = t->packed ? t->packed->n_bytes : 0;
+    const size_t before_bytes = t->packed ? t->packed->n_bytes : (size_t)nb_tensor_n_bytes(t);
+    entry->was_packed = t->packed != NULL;
     entry->packed = entry->past.made ? NULL : t->packed;
     t->packed = NULL;
     const size_t old_bytes = entry->packed ? entry->packed->n_bytes : 0;
@@ -255,7 +257,7 @@ static void go_back_with(transaction *tx, replaced *entry)
         return;
     }
     t->packed = entry->packed;
-    while (!t->packed && make(tx, t, &entry->past.quantizer, NULL, NULL) == NB_ERR_CANCELLED)
+    while (entry->was_packed && !t->packed && make(tx, t, &entry->past.quantizer, NULL, NULL) == NB_ERR_CANCELLED)
         continue;
     t->quantizer = entry->past.quantizer;
     t->changed = entry->past.changed;

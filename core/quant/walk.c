@@ -41,8 +41,7 @@ static nb_status embed(nb_walk *w, nb_error *error)
         if (w->samples->tokens[i] < 0 || (uint32_t)w->samples->tokens[i] >= w->model->hparams.n_vocab)
             return nb_fail(error, NB_ERR_ARGUMENT, "token %d is none of the model's %u", w->samples->tokens[i],
                            w->model->hparams.n_vocab);
-    for (size_t i = 0; i < w->samples->n_sequences; i++)
-        nb_session_embed(w->session, w->samples->tokens + w->samples->begins[i], length_of(w, i), rows_of(w, i));
+    nb_samples_embed(w->samples, w->session, w->hidden);
     return NB_OK;
 }
 

@@ -86,8 +86,8 @@ static uint32_t merge_side(const nb_tokenizer *t, nb_string side, char *scratch)
     return nb_bpe_piece(side, scratch, &n) ? nb_symbol_table_find(&t->symbols, scratch, n) : NB_NO_SYMBOL;
 }
 
-/* Adds "left right". A merge whose sides or whose result is no token is left out: nothing could come of it.
- */
+/* Adds "left right". A merge whose sides or whose result is no token is left out: nothing could
+ * come of it. */
 static nb_status add_merge(nb_tokenizer *t, size_t rank, char *scratch, nb_error *error)
 {
     nb_string merge = t->vocabulary.merges[rank];

@@ -174,8 +174,8 @@ static void spread_tables(nb_grammar *grammar)
 
 /* ---- columns ---- */
 
-/* Every table in the set must have the column; where a word is to be compared, one of their cells must pass.
- */
+/* Every table in the set must have the column; where a word is to be compared, one of their
+ * cells must pass. */
 static nb_status check_column(checker *c, nb_place place, uint64_t tables, uint32_t column,
                               const nb_condition *compared)
 {

@@ -145,8 +145,8 @@ bool nb_is_name_character(char c);
 /* grammar_pieces.c: an alternative's text, from after its weight; line ends count as spaces. */
 nb_status nb_grammar_read_alternative(nb_grammar *grammar, nb_place place, const char *text, size_t n_bytes,
                                       nb_alternative *out, nb_error *error);
-/* Writes `text` without its backslashes, a/an and ^ as marks, and returns its new length. `out` has n_bytes.
- */
+/* Writes `text` without its backslashes, a/an and ^ as marks, and returns its new length.
+ * `out` has n_bytes. */
 size_t nb_grammar_plain_text(const char *text, size_t n_bytes, char *out);
 /* grammar_read.c */
 nb_status nb_grammar_read_file(nb_grammar *grammar, const char *path, nb_error *error);

@@ -8,8 +8,7 @@
  *   story:
  *       * an alternative, which goes on
  *         in lines that start with no star
- *       *3 another, chosen three times as often
- */
+ *       *3 another, chosen three times as often */
 #include "base/file.h"
 #include "base/memory.h"
 #include "text/grammar_parts.h"

@@ -14,8 +14,8 @@ typedef struct nb_pretokenizer nb_pretokenizer;
 /* Refuses a name that it does not know, and every name in a build without PCRE2. */
 nb_status nb_pretokenizer_create(const char *name, nb_pretokenizer **out, nb_error *error);
 void nb_pretokenizer_destroy(nb_pretokenizer **pretokenizer);
-/* The vocabulary's makers take a whole piece that is a token as that token, whatever the merges make of it.
- */
+/* The vocabulary's makers take a whole piece that is a token as that token, whatever the merges
+ * make of it. */
 bool nb_pretokenizer_ignores_merges(const nb_pretokenizer *pretokenizer);
 
 /* Called for the pieces in order; together they are the text. */

@@ -170,8 +170,8 @@ static nb_status copy_vocabulary(nb_tokenizer *t, const nb_vocabulary *v, nb_err
     return NB_OK;
 }
 
-/* The bytes of one token, written to `piece` where they are not its text; true if plain text may become it.
- */
+/* The bytes of one token, written to `piece` where they are not its text; true if plain text
+ * may become it. */
 static bool make_piece(const nb_tokenizer *t, size_t token, char *piece, size_t *n_bytes)
 {
     nb_string text = t->vocabulary.texts[token];

@@ -199,8 +199,9 @@ static nb_status set(nb_notebook *notebook, const nb_call *call, nb_items *out, 
         char text[256];
         nb_notebook_note_undo(notebook, call);
         const nb_input *input = nb_model_tensor(notebook->model, scope.tensors[0])->input;
+        nb_describe_inputs(notebook->model, &scope, input, text, sizeof text);
         nb_items_text(out, "%zu tensor%s · %s", scope.count, scope.count == 1 ? "" : "s",
-                      input ? nb_input_describe(input, text, sizeof text) : "a scale for every 32 of a token");
+                      *text ? text : "a scale for every 32 of a token");
     }
     nb_scope_free(&scope);
     return status;

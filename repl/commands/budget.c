@@ -15,10 +15,9 @@
 enum { MOST_CANDIDATES = 24, MOST_KINDS = 32, N_TOKENS = 1024 };
 
 static const char DEFAULT_CANDIDATES[] =
-    "int2 absmax/group:32, int3 absmax/group:32, int4 absmax/group:32, "
-    "int5 absmax/group:32, int6 absmax/group:32, int3 zeropoint/group:128, "
-    "int4 zeropoint/group:128, int5 zeropoint/group:128, q3_k, iq4_xs, q4_k, "
-    "q5_k, q6_k, q8_0";
+    "int2 zeropoint/group:128, int3 absmax/group:32, int4 absmax/group:32, int5 absmax/group:32, "
+    "int6 absmax/group:32, int3 zeropoint/group:128, int4 zeropoint/group:128, int5 zeropoint/group:128, "
+    "q2_k, q3_k, iq4_xs, q4_k, q5_k, q6_k, q8_0";
 
 /* What was measured and chosen. */
 typedef struct plan {
@@ -88,23 +87,6 @@ static nb_status list_kinds(plan *p, nb_error *error)
     return NB_OK;
 }
 
-/* "int4 g32" for "int4 absmax/group:32", "nf4 g64, double". */
-static void add_short(nb_draft *out, const nb_quantizer *q)
-{
-    char full[96];
-    nb_draft_add(out, q->format->name);
-    if (q->format->kind == NB_FORMAT_INT)
-        nb_draft_add(out, q->scheme == NB_SCHEME_ZEROPOINT ? " zp " : " ");
-    else if (q->granularity == NB_PER_GROUP)
-        nb_draft_add(out, " ");
-    if (q->granularity == NB_PER_GROUP)
-        nb_draft_addf(out, "g%u", q->group);
-    else if (q->format->kind == NB_FORMAT_INT)
-        nb_draft_add(out, q->granularity == NB_PER_CHANNEL ? "channel" : "tensor");
-    const char *options = strchr(nb_quantizer_describe(q, full, sizeof full), ',');
-    nb_draft_add(out, options ? options : "");
-}
-
 /* "0-1, 4": the layers of a kind that get candidate c. Whether there are any. */
 static bool add_layers(const plan *p, const char *kind, size_t c, nb_draft *out)
 {
@@ -152,7 +134,10 @@ static void add_kind(const plan *p, const char *kind, double all_errors, nb_item
         nb_draft layers = {0};
         if (add_layers(p, kind, c, &layers)) {
             nb_draft_add(&formats, formats.text ? "; " : "");
-            add_short(&formats, &p->budget.candidates[c]);
+            char full[96], shorter[96];
+            nb_quantizer_describe(&p->budget.candidates[c], full, sizeof full);
+            nb_describe_shorter(full, shorter, sizeof shorter);
+            nb_draft_add(&formats, shorter);
             nb_draft_addf(&formats, layers.text ? ": %s" : "%s", nb_draft_text(&layers));
         }
         nb_draft_free(&layers);

@@ -1,6 +1,7 @@
 #include "repl/commands/generate.h"
 #include "repl/commands/ppl.h"
 #include "repl/commands/table.h"
+#include "repl/commands/transform.h"
 #include "repl/describe.h"
 #include "repl/numbers.h"
 
@@ -192,11 +193,71 @@ static nb_status add_speed(nb_notebook *notebook, nb_items *out, nb_error *error
     return NB_OK;
 }
 
+/* ---- beside the file ---- */
+
+static bool is_transformed(const nb_model *model)
+{
+    for (size_t i = 0; i < nb_model_tensor_count(model); i++) {
+        const nb_tensor *tensor = nb_model_tensor(model, i);
+        if (tensor->transforms || nb_input_moves(tensor->input))
+            return true;
+    }
+    return false;
+}
+
+static nb_status compare_losses(nb_notebook *notebook, nb_model *file, const nb_call *call, nb_items *out, nb_error *error)
+{
+    nb_mapping *text = NULL;
+    nb_perplexity before = {0}, now = {0};
+    double mean, standard_error;
+    const size_t n_tokens = (size_t)nb_call_number(call, "tokens", NB_PPL_TOKENS);
+    nb_status status = nb_notebook_text(notebook, nb_call_text(call, "text", NULL), "compare", &text, error);
+    if (status == NB_OK)
+        status = nb_perplexity_measure(file, NB_WEIGHTS_CURRENT, (const char *)text->data, text->size, n_tokens, &before, error);
+    if (status == NB_OK)
+        status = nb_perplexity_measure(notebook->model, NB_WEIGHTS_CURRENT, (const char *)text->data, text->size, n_tokens,
+                                       &now, error);
+    if (status == NB_OK)
+        status = nb_mapping_check(text, error);
+    if (status == NB_OK) {
+        nb_paired_difference(before.losses, now.losses, now.n_tokens, &mean, &standard_error);
+        nb_items_text(out, "perplexity of %s, %s: %s, and %s now; loss, paired, %s%s ± %s nats a token",
+                      nb_file_name(text->path), nb_text_extent(&now).text, nb_perplexity_text(before.ppl).text,
+                      nb_perplexity_text(now.ppl).text, mean > 0 ? "+" : "", nb_general(mean, 2).text,
+                      nb_general(standard_error, 2).text);
+    }
+    nb_perplexity_free(&before);
+    nb_perplexity_free(&now);
+    nb_mapping_close(&text);
+    return status;
+}
+
+/* Nothing is quantized: what the transforms left of the function that the file holds. */
+static nb_status compare_with_file(nb_notebook *notebook, const nb_call *call, bool has_text, nb_items *out, nb_error *error)
+{
+    nb_model *file = NULL;
+    float *logits = NULL;
+    nb_status status = nb_model_load(notebook->context, nb_model_path(notebook->model), NULL, &file, error);
+    if (status == NB_OK)
+        status = nb_transform_probe(file, NB_WEIGHTS_CURRENT, &logits, error);
+    if (status == NB_OK) {
+        nb_items_text(out, "Nothing is quantized yet. The transformed model beside its file:");
+        nb_transform_describe_difference(notebook->model, NB_WEIGHTS_CURRENT, logits, out);
+    }
+    if (status == NB_OK && has_text)
+        status = compare_losses(notebook, file, call, out, error);
+    free(logits);
+    nb_model_destroy(&file);
+    return status;
+}
+
 static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, nb_error *error)
 {
     const char *prompt = nb_call_text(call, "prompt", "Once upon a time");
     bool has_text = nb_call_has(call, "text") || notebook->settings.text;
     nb_status status = NB_OK;
+    if (!nb_notebook_changed(notebook) && is_transformed(notebook->model))
+        return compare_with_file(notebook, call, has_text, out, error);
     if (!nb_notebook_changed(notebook)) {
         nb_items_text(out, "Nothing is quantized yet, so both sides would be the same. Try " NB_COMMAND
                            "quantize all absmax --bits 4 --per channel" NB_END);
@@ -229,7 +290,9 @@ const nb_command nb_command_compare = {
     .details =
         "Both run side by side over the same text. Their paired difference is far more certain than either "
         "perplexity, because most of the error is the text's and falls away. KL divergence says how far the "
-        "predictions moved; \"same top token\" how often the likeliest token is still the same.",
+        "predictions moved; \"same top token\" how often the likeliest token is still the same. The original is the "
+        "model in high precision, with its transforms; before anything is quantized, what these did is measured, beside "
+        "the file.",
     .examples = {"compare", "compare --text tinystories-sample.txt",
                  "compare --prompt \"The old man\" --write 100"},
     .source = "KL divergence and top-1 agreement as in llama.cpp's perplexity tool",

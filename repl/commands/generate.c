@@ -23,8 +23,8 @@ nb_status nb_generate_text(nb_model *model, nb_weights weights, const char *prom
                            const nb_sampler_options *sampling, nb_stream_fn *stream, void *user,
                            nb_generation *out, nb_error *error)
 {
-    /* A cache for what this prompt can need at most (a token is a byte or more), not for the whole context.
-     */
+    /* A cache for what this prompt can need at most (a token is a byte or more), not for
+     * the whole context. */
     size_t wanted, n_ctx = nb_model_hparams(model)->n_ctx;
     if (nb_add_size(strlen(prompt) + 8, n_tokens, &wanted) && wanted < n_ctx)
         n_ctx = wanted;

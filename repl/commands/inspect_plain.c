@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* A ggml type of single numbers. Floats are sign, exponent, fraction; integers have neither of the last two.
- */
+/* A ggml type of single numbers. Floats are sign, exponent, fraction; integers have neither of
+ * the last two. */
 typedef struct plain_type {
     uint32_t type;
     unsigned n_bytes, exponent_bits, fraction_bits;

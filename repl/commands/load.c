@@ -54,17 +54,31 @@ static void forget_old_model(nb_notebook *notebook)
     notebook->original_speed = (nb_speed){0};
 }
 
-/* The built-in model brings the texts that it is measured with. */
-static void adopt_texts(nb_notebook *notebook)
+/* In place of what stood there, if it is in the library; true if that was another one. */
+static bool adopt(char **setting, const char *name)
+{
+    char *path = nb_library_find(name);
+    if (!path)
+        return false;
+    const bool other = *setting && strcmp(*setting, path) != 0;
+    free(*setting);
+    *setting = path;
+    return other;
+}
+
+/* The built-in model brings the texts that it is measured with, also when others were set since: a lesson that begins by
+ * loading it finds them. */
+static void adopt_texts(nb_notebook *notebook, nb_items *out)
 {
     char *built_in = nb_library_find_model("story");
     if (built_in && strcmp(built_in, nb_model_path(notebook->model)) == 0) {
-        if (!notebook->settings.text)
-            notebook->settings.text = nb_library_find(NB_LIBRARY_TEXT);
-        if (!notebook->settings.quiz)
-            notebook->settings.quiz = nb_library_find(NB_LIBRARY_QUIZ);
-        if (!notebook->settings.calibration)
-            notebook->settings.calibration = nb_library_find(NB_LIBRARY_CALIBRATION);
+        nb_settings *settings = &notebook->settings;
+        const bool text = adopt(&settings->text, NB_LIBRARY_TEXT);
+        const bool quiz = adopt(&settings->quiz, NB_LIBRARY_QUIZ);
+        const bool calibration = adopt(&settings->calibration, NB_LIBRARY_CALIBRATION);
+        if (text || quiz || calibration)
+            nb_items_text(out, NB_MUTED "It is measured and calibrated with its own texts again; " NB_END NB_COMMAND
+                                        "set" NB_END NB_MUTED " shows them" NB_END);
     }
     free(built_in);
 }
@@ -106,8 +120,8 @@ static nb_status run(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     bool first = !notebook->model;
     forget_old_model(notebook);
     notebook->model = model;
-    adopt_texts(notebook);
     describe(model, out);
+    adopt_texts(notebook, out);
     if (first)
         nb_items_text(out, NB_MUTED "Now: " NB_END NB_COMMAND "layers" NB_END "   " NB_COMMAND
                                     "generate \"Once upon a time\"" NB_END "   " NB_COMMAND
@@ -122,7 +136,8 @@ const nb_command nb_command_load = {
     .summary = "open a language model: GGUF, or llama2.c's .bin",
     .details =
         "The file is mapped, not copied: restore reads the original numbers from it again. If loading fails, "
-        "the model from before stays. load alone says what it can open and what lies in this folder.",
+        "the model from before stays. load alone says what it can open and what lies in this folder. story comes with "
+        "texts of its own to measure on and to calibrate with, in place of what set text said before.",
     .examples = {"load story", "load model.gguf", "load stories15M.bin --tokenizer tokenizer.bin"},
     .source = "GGUF: ggml, docs/gguf.md; llama2.c: A. Karpathy, export.py, version 0",
     .arguments = {{"FILE", NB_WORD_FILE, true}},

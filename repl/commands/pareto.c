@@ -24,7 +24,6 @@ typedef struct ways {
     size_t n;
     nb_recipe *recipes[MAX_WAYS];
     nb_typed_way *typed[MAX_WAYS];
-    char *typed_names[MAX_WAYS];
     nb_scope scopes[MAX_WAYS];
     nb_quantizer *quantizers[MAX_WAYS];
     nb_way list[MAX_WAYS];
@@ -37,7 +36,6 @@ static void ways_free(ways *w)
     for (size_t i = 0; i < w->n; i++) {
         nb_recipe_destroy(&w->recipes[i]);
         nb_typed_way_destroy(&w->typed[i]);
-        free(w->typed_names[i]);
         free(w->scopes[i].tensors);
         free(w->quantizers[i]);
     }
@@ -114,14 +112,9 @@ static nb_status add_typed(ways *w, const char *typed, nb_error *error)
         return no_room(error);
     nb_status status = nb_typed_way_create(w->notebook, w->scope_text ? w->scope_text : EVERY_MATRIX, typed,
                                            &w->typed[i], error);
-    if (status == NB_OK && !(w->typed_names[i] = nb_strdup(typed)))
-        status = nb_fail(error, NB_ERR_MEMORY, "no memory for a way to store the model");
-    if (status != NB_OK) {
-        nb_typed_way_destroy(&w->typed[i]);
-        return status;
-    }
-    w->list[w->n++] = (nb_way){.name = w->typed_names[i], .store = nb_typed_way_store, .user = w->typed[i]};
-    return NB_OK;
+    if (status == NB_OK)
+        w->list[w->n++] = (nb_way){.name = w->typed[i]->typed, .store = nb_typed_way_store, .user = w->typed[i]};
+    return status;
 }
 
 /* Every matrix in one format: weights, embeddings and head. */
@@ -286,27 +279,6 @@ static void show_table(const ways *w, bool all, const nb_perplexity *original, c
         nb_items_text(out, "Left out, since rows of this model do not fit their blocks: %s.", w->left_out.text);
 }
 
-/* "int4 g32" for "int4 absmax/group:32", "gptq 3 g64" for "gptq --bits 3 --per group:64": a name beside a point has
- * little room. */
-static void shorten(const char *name, char *text, size_t size)
-{
-    static const char *const shorter[][2] = {
-        {" absmax/", " "}, {" zeropoint/", " zp "}, {" --bits", ""}, {" --per", ""}, {"group:", "g"}, {"--", ""}};
-    enum { N_SHORTER = sizeof shorter / sizeof *shorter };
-    size_t n = 0;
-    while (*name && n + 4 < size) {
-        size_t i = 0;
-        while (i < N_SHORTER && strncmp(name, shorter[i][0], strlen(shorter[i][0])) != 0)
-            i++;
-        if (i < N_SHORTER)
-            n += (size_t)snprintf(text + n, size - n, "%s", shorter[i][1]);
-        else
-            text[n++] = *name;
-        name += i < N_SHORTER ? strlen(shorter[i][0]) : 1;
-    }
-    text[n] = '\0';
-}
-
 static nb_status draw(const ways *w, const nb_perplexity *original, const char *text_name, const nb_call *call,
                       nb_items *out, nb_error *error)
 {
@@ -319,7 +291,7 @@ static nb_status draw(const ways *w, const nb_perplexity *original, const char *
     const char *smallest_name = "";
     for (size_t i = 0; i < w->n; i++) {
         const nb_way_cost *cost = &w->costs[i];
-        shorten(w->list[i].name, names[i], sizeof names[i]);
+        nb_describe_shorter(w->list[i].name, names[i], sizeof names[i]);
         points[i] = (nb_figure_point){names[i], (double)cost->n_bytes / 1e6, fmin(cost->increase, broken),
                                       cost->on_front};
         n_front += cost->on_front;

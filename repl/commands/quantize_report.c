@@ -117,8 +117,9 @@ void nb_quantize_report(nb_notebook *notebook, const nb_scope *scope, const nb_q
         nb_items_text(out, "In high precision stay: %s.", scope->left);
     char activated[256];
     const nb_input *input = worst->input;
-    if (input && (input->scaling != NB_INPUT_BLOCKS || input->outliers))
-        nb_items_text(out, "Activations: %s.", nb_input_describe(input, activated, sizeof activated));
+    const size_t most = nb_describe_inputs(notebook->model, scope, input, activated, sizeof activated);
+    if (most > 0 || (input && input->scaling != NB_INPUT_BLOCKS))
+        nb_items_text(out, "Activations: %s.", activated);
     if (q->format->kind != NB_FORMAT_FLOAT && !nb_quantizer_wants_int8(q))
         nb_items_text(
             out,

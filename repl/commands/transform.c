@@ -54,9 +54,11 @@ static void describe_difference(const nb_model *model, const float *before, cons
     for (size_t i = 0; i < n; i++) {
         const double size = fabs((double)before[i]), moved = fabs((double)after[i] - (double)before[i]);
         largest = size > largest ? size : largest;
-        difference = moved > difference ? moved : difference;
+        difference = moved > difference || isnan(moved) ? moved : difference;
     }
-    if (difference > 0)
+    if (isnan(difference))
+        nb_items_text(out, "the model's logits are no numbers: it does not compute on the words that were tried");
+    else if (difference > 0)
         nb_items_text(out, "the unquantized model's logits move by %s at most, of %s%s",
                       nb_general(difference, 2).text, nb_general(largest, 3).text, rounding_of(model));
     else
@@ -163,7 +165,9 @@ const nb_command nb_command_transform = {
         "larger than the rest. It multiplies randomly chosen weights of the norms before attention and "
         "before the MLP by powers of two of at most G, and divides the columns that read them.\n"
         "smooth reads a text, divides each channel that a norm makes by max|x|^A / max|w|^(1-A), and multiplies "
-        "the columns that read it: what is hard to quantize in the activations goes into the weights.\n"
+        "the columns that read it: what is hard to quantize in the activations goes into the weights. Then quantize "
+        "all absmax --per tensor with --activations token is the paper's O1, with --activations static its O3; O2, one "
+        "scale for what is read at once, would let a token depend on its neighbours.\n"
         "awq-scale multiplies columns that meet large activations, as far as that makes the error of the block "
         "smaller once its weights have N bits; norms, attn_v and ffn_up are divided.\n"
         "rotate mixes the channels of every matrix's input, and its columns, by random signs and a Hadamard matrix, so that "

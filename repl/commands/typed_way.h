@@ -8,6 +8,7 @@
 
 typedef struct nb_typed_way {
     nb_notebook *notebook;
+    char *typed;
     nb_line line;
 } nb_typed_way;
 

@@ -30,8 +30,8 @@ typedef struct layout {
     size_t width;    /* of every number */
 } layout;
 
-/* Fewest digits that read back as the same f32, in d.ddd form: how many there are, and the exponent of ten.
- */
+/* Fewest digits that read back as the same f32, in d.ddd form: how many there are, and the
+ * exponent of ten. */
 static void shortest(float value, int *n_digits, int *exponent)
 {
     char text[40];
@@ -220,8 +220,8 @@ static void measure_width(void *user, float value)
     w->right = nb_max_size(w->right, n - left);
 }
 
-/* numpy's rule: scientific where a number is 1e8 or more, below 1e-4, or they span more than a thousandfold.
- */
+/* numpy's rule: scientific where a number is 1e8 or more, below 1e-4, or they span more
+ * than a thousandfold. */
 static layout lay_out(const nb_array *x, bool cut)
 {
     extent e = {.most = cut ? CUT_DIGITS : DIGITS};

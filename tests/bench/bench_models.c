@@ -1,7 +1,7 @@
 /* How fast whole models run, beside this machine's limits: random weights in the shapes of known models,
  * stored in several formats, decode and prefill on one and two threads.
  *
- *   bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2]
+ *   bench-models [--models 15M,110M,1.1B] [--formats f32,f16,bf16,int8,int8t,int8s,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2]
  *                [--threads 1,2] [--repeats 5] [--prompt 512]
  *
  * A share is of the bandwidth measured over a buffer as large as the weights (decode), or of the arithmetic
@@ -9,6 +9,8 @@
 #include "eval/bench.h"
 #include "nibble.h"
 #include "quant/transaction.h"
+
+#include "tests/bench/bench.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -21,28 +23,30 @@ typedef struct storage {
     const nb_format *file; /* the format of the file that the model is loaded from */
     const char *quantizer; /* NULL: as it stands in the file */
     size_t n_outliers;     /* columns of every matrix that stay f16 */
+    nb_input_scaling scaling;
 } storage;
 
 static const storage storages[] = {
-    {"f32", &nb_format_f32, NULL, 0},
-    {"f16", &nb_format_f16, NULL, 0},
-    {"bf16", &nb_format_bf16, NULL, 0},
-    {"int8", &nb_format_f16, "int8 absmax/channel", 0},
+    {"f32", &nb_format_f32, NULL, 0, NB_INPUT_BLOCKS},
+    {"f16", &nb_format_f16, NULL, 0, NB_INPUT_BLOCKS},
+    {"bf16", &nb_format_bf16, NULL, 0, NB_INPUT_BLOCKS},
+    {"int8", &nb_format_f16, "int8 absmax/channel", 0, NB_INPUT_BLOCKS},
+    {"int8t", &nb_format_f16, "int8 absmax/channel", 0, NB_INPUT_TOKENS}, /* activations with a scale per token */
+    {"int8s", &nb_format_f16, "int8 absmax/channel", 0, NB_INPUT_STATIC}, /* and with one that is given */
     /* as many as Dettmers et al., LLM.int8(), section 4.1, find in models of 6.7B to 13B: at most 7 */
-    {"int8+7", &nb_format_f16, "int8 absmax/channel", 7},
-    {"int4", &nb_format_f16, "int4 absmax/group:32", 0},
-    {"q8_0", &nb_format_f16, "q8_0", 0},
-    {"q4_0", &nb_format_f16, "q4_0", 0},
-    {"q4_k", &nb_format_f16, "q4_k", 0},
-    {"nf4", &nb_format_f16, "nf4", 0},
-    {"nf4x2", &nb_format_f16, "nf4, double", 0},
+    {"int8+7", &nb_format_f16, "int8 absmax/channel", 7, NB_INPUT_TOKENS},
+    {"int4", &nb_format_f16, "int4 absmax/group:32", 0, NB_INPUT_BLOCKS},
+    {"q8_0", &nb_format_f16, "q8_0", 0, NB_INPUT_BLOCKS},
+    {"q4_0", &nb_format_f16, "q4_0", 0, NB_INPUT_BLOCKS},
+    {"q4_k", &nb_format_f16, "q4_k", 0, NB_INPUT_BLOCKS},
+    {"nf4", &nb_format_f16, "nf4", 0, NB_INPUT_BLOCKS},
+    {"nf4x2", &nb_format_f16, "nf4, double", 0, NB_INPUT_BLOCKS},
 };
-enum { N_STORAGES = sizeof storages / sizeof storages[0], MAX_THREAD_COUNTS = 8 };
+enum { N_STORAGES = sizeof storages / sizeof storages[0] };
 
 typedef struct options {
     const char *models, *formats;
-    unsigned threads[MAX_THREAD_COUNTS];
-    size_t n_thread_counts;
+    nb_bench_threads threads;
     nb_bench_options bench;
 } options;
 
@@ -61,23 +65,31 @@ static void on_signal(int number)
 
 /* ---- one model in one format on so many threads ---- */
 
-/* Outliers spread evenly over the columns: where they are makes no difference to the time. */
-static nb_status make_input(const nb_tensor *t, size_t n, nb_input **out, nb_error *error)
+/* Outliers spread evenly over the columns: where they are makes no difference to the time, nor does how many
+ * activations are clipped. */
+static nb_status make_input(const nb_tensor *t, const storage *s, nb_input **out, nb_error *error)
 {
     uint32_t columns[16];
-    for (size_t i = 0; i < n; i++)
-        columns[i] = (uint32_t)((2 * i + 1) * t->n_cols / (2 * n));
-    *out = nb_input_create(t->n_cols);
-    return *out ? nb_input_set_outliers(*out, columns, n, error) : nb_fail(error, NB_ERR_MEMORY, "no memory for outliers");
+    for (size_t i = 0; i < s->n_outliers; i++)
+        columns[i] = (uint32_t)((2 * i + 1) * t->n_cols / (2 * s->n_outliers));
+    nb_input *input = *out = nb_input_create(t->n_cols);
+    if (!input)
+        return nb_fail(error, NB_ERR_MEMORY, "no memory for what happens to activations");
+    nb_status status = s->n_outliers > 0 ? nb_input_set_outliers(input, columns, s->n_outliers, error) : NB_OK;
+    if (s->scaling == NB_INPUT_STATIC)
+        return nb_input_set_static(input, 1.0f / 32.0f, error);
+    input->scaling = s->scaling;
+    return status;
 }
 
-static nb_status store_outliers(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer, size_t n,
-                                nb_error *error)
+static nb_status store_with_inputs(nb_model *model, const nb_scope *scope, const nb_quantizer *quantizer,
+                                   const storage *s, nb_error *error)
 {
     nb_input **inputs = nb_calloc(scope->count, sizeof(nb_input *));
-    nb_status status = inputs ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for outliers");
+    nb_status status =
+        inputs ? NB_OK : nb_fail(error, NB_ERR_MEMORY, "no memory for what happens to activations");
     for (size_t i = 0; status == NB_OK && i < scope->count; i++)
-        status = make_input(nb_model_tensor(model, scope->tensors[i]), n, &inputs[i], error);
+        status = make_input(nb_model_tensor(model, scope->tensors[i]), s, &inputs[i], error);
     if (status == NB_OK)
         status = nb_change_quantize(model, scope, quantizer, 0, NULL, inputs, NULL, error);
     for (size_t i = 0; inputs && i < scope->count; i++)
@@ -94,8 +106,9 @@ static nb_status store(nb_model *model, const storage *s, nb_error *error)
     if (status == NB_OK)
         status = nb_scope_resolve(model, "all,embeddings,head", false, &scope, error);
     if (status == NB_OK)
-        status = s->n_outliers > 0 ? store_outliers(model, &scope, &quantizer, s->n_outliers, error)
-                                   : nb_model_quantize(model, &scope, &quantizer, NULL, error);
+        status = s->n_outliers > 0 || s->scaling != NB_INPUT_BLOCKS
+                     ? store_with_inputs(model, &scope, &quantizer, s, error)
+                     : nb_model_quantize(model, &scope, &quantizer, NULL, error);
     nb_scope_free(&scope);
     return status;
 }
@@ -132,8 +145,8 @@ static nb_status measure_on_threads(const options *o, const char *path, const ch
                                     nb_bench_options *by_count, nb_error *error)
 {
     nb_status status = NB_OK;
-    for (size_t i = 0; status == NB_OK && i < o->n_thread_counts; i++) {
-        const nb_context_options wanted = {.n_threads = o->threads[i]};
+    for (size_t i = 0; status == NB_OK && i < o->threads.n; i++) {
+        const nb_context_options wanted = {.n_threads = o->threads.counts[i]};
         nb_context *context = NULL;
         status = nb_context_create(&wanted, &context, error);
         running = context;
@@ -231,8 +244,8 @@ static double tile_peak(unsigned n_threads)
 static nb_status run_all(const options *o, const char *folder, nb_error *error)
 {
     char cpu[128], name[32];
-    nb_bench_options by_count[MAX_THREAD_COUNTS];
-    for (size_t i = 0; i < MAX_THREAD_COUNTS; i++)
+    nb_bench_options by_count[NB_BENCH_THREADS];
+    for (size_t i = 0; i < NB_BENCH_THREADS; i++)
         by_count[i] = o->bench;
     nb_cpu_name(cpu, sizeof cpu);
     printf("%s · %s\n\n", cpu, nb_kernels_best()->title);
@@ -246,11 +259,11 @@ static nb_status run_all(const options *o, const char *folder, nb_error *error)
         word += n + (word[n] == ',');
     }
     printf("\n");
-    for (size_t i = 0; i < o->n_thread_counts; i++)
+    for (size_t i = 0; i < o->threads.n; i++)
         if (by_count[i].fma_peak > 0.0) {
-            const double tiles = tile_peak(o->threads[i]);
-            printf("peak of %u thread%s: %.0f Gop/s f32 (fma), %.0f Gop/s int8 in vectors", o->threads[i],
-                   o->threads[i] > 1 ? "s" : "", by_count[i].fma_peak * 1e-9, by_count[i].int8_peak * 1e-9);
+            const double tiles = tile_peak(o->threads.counts[i]);
+            printf("peak of %u thread%s: %.0f Gop/s f32 (fma), %.0f Gop/s int8 in vectors", o->threads.counts[i],
+                   o->threads.counts[i] > 1 ? "s" : "", by_count[i].fma_peak * 1e-9, by_count[i].int8_peak * 1e-9);
             if (tiles > 0.0)
                 printf(", %.0f Gop/s int8 in tiles", tiles * 1e-9);
             printf("\n");
@@ -259,19 +272,6 @@ static nb_status run_all(const options *o, const char *folder, nb_error *error)
 }
 
 /* ---- options ---- */
-
-static void parse_threads(options *o, const char *list)
-{
-    o->n_thread_counts = 0;
-    for (const char *word = list; *word && o->n_thread_counts < MAX_THREAD_COUNTS;) {
-        char *end;
-        const long n = strtol(word, &end, 10);
-        if (end == word || n < 1)
-            return;
-        o->threads[o->n_thread_counts++] = (unsigned)n;
-        word = end + (*end == ',');
-    }
-}
 
 /* False if there is an option that it does not know. */
 static bool parse(int argc, char **argv, options *o)
@@ -282,7 +282,7 @@ static bool parse(int argc, char **argv, options *o)
         else if (strcmp(argv[i], "--formats") == 0)
             o->formats = argv[i + 1];
         else if (strcmp(argv[i], "--threads") == 0)
-            parse_threads(o, argv[i + 1]);
+            o->threads = nb_bench_read_threads(argv[i + 1]);
         else if (strcmp(argv[i], "--repeats") == 0)
             o->bench.n_repeats = strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--prompt") == 0)
@@ -290,19 +290,18 @@ static bool parse(int argc, char **argv, options *o)
         else
             return false;
     }
-    return argc % 2 == 1 && o->n_thread_counts > 0;
+    return argc % 2 == 1 && o->threads.n > 0;
 }
 
 int main(int argc, char **argv)
 {
     options o = {.models = "15M,110M,1.1B",
-                 .formats = "f32,f16,bf16,int8,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2",
-                 .threads = {1, 2},
-                 .n_thread_counts = 2};
+                 .formats = "f32,f16,bf16,int8,int8t,int8s,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2",
+                 .threads = {{1, 2}, 2}};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
                 "usage: bench-models [--models 15M,110M,1.1B] [--threads 1,2] [--repeats 5] [--prompt 512]\n"
-                "             [--formats f32,f16,bf16,int8,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2]\n");
+                "             [--formats f32,f16,bf16,int8,int8t,int8s,int8+7,int4,q8_0,q4_0,q4_k,nf4,nf4x2]\n");
         return 2;
     }
     const char *base = getenv("TMPDIR");

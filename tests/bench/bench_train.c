@@ -10,10 +10,11 @@
 #include "train/linear.h"
 #include "train/pass.h"
 
+#include "tests/bench/bench.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { LENGTH = 256, N_SEQUENCES = 8, N_TOKENS = LENGTH * N_SEQUENCES, MOST_REPEATS = 101 };
 
@@ -44,36 +45,21 @@ typedef struct bench {
     float *x, *y; /* [N_TOKENS][the widest] */
 } bench;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void check(nb_status status, const nb_error *error)
-{
-    if (status == NB_OK)
-        return;
-    fprintf(stderr, "%s\n", error->text);
-    exit(1);
-}
-
 static void start(bench *b, unsigned n_threads)
 {
     const nb_context_options options = {.n_threads = n_threads};
     const nb_adamw_options adamw = {0.9, 0.95, 1e-8, 0.1, 1};
     nb_error error;
     nb_random random;
-    check(nb_context_create(&options, &b->context, &error), &error);
-    check(nb_network_create(b->context, &shape, &b->network, &error), &error);
-    check(nb_pass_create(b->network, N_TOKENS, &b->pass, &error), &error);
-    check(nb_adamw_create(b->network, &adamw, &b->adamw, &error), &error);
-    check(nb_linear_scratch_create(b->network, N_TOKENS, &b->scratch, &error), &error);
+    nb_bench_check(nb_context_create(&options, &b->context, &error), &error);
+    nb_bench_check(nb_network_create(b->context, &shape, &b->network, &error), &error);
+    nb_bench_check(nb_pass_create(b->network, N_TOKENS, &b->pass, &error), &error);
+    nb_bench_check(nb_adamw_create(b->network, &adamw, &b->adamw, &error), &error);
+    nb_bench_check(nb_linear_scratch_create(b->network, N_TOKENS, &b->scratch, &error), &error);
     b->x = nb_aligned_calloc(N_TOKENS * (size_t)shape.n_vocab, sizeof(float));
     b->y = nb_aligned_calloc(N_TOKENS * (size_t)shape.n_vocab, sizeof(float));
     if (!b->x || !b->y)
-        check(nb_fail(&error, NB_ERR_MEMORY, "no memory to measure with"), &error);
+        nb_bench_check(nb_fail(&error, NB_ERR_MEMORY, "no memory to measure with"), &error);
     nb_network_initialise(b->network, 1);
     nb_random_seed(&random, 1);
     for (size_t i = 0; i < N_TOKENS; i++) {
@@ -137,9 +123,9 @@ static double median_seconds(bench *b, void (*run)(bench *), size_t n_repeats)
     double seconds[MOST_REPEATS];
     run(b);
     for (size_t i = 0; i < n_repeats; i++) {
-        const double began = now();
+        const double began = nb_bench_now();
         run(b);
-        seconds[i] = now() - began;
+        seconds[i] = nb_bench_now() - began;
     }
     qsort(seconds, n_repeats, sizeof *seconds, by_size);
     return seconds[n_repeats / 2];
@@ -159,26 +145,24 @@ static void measure(unsigned n_threads, size_t n_repeats)
 
 int main(int argc, char **argv)
 {
-    unsigned threads[8] = {1, 2};
-    size_t n_thread_counts = 2, n_repeats = 5;
+    nb_bench_threads threads = {{1, 2}, 2};
+    size_t n_repeats = 5;
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--threads") == 0) {
-            n_thread_counts = 0;
-            for (char *next; n_thread_counts < 8 && *value; value = *next ? next + 1 : next)
-                threads[n_thread_counts++] = (unsigned)strtoul(value, &next, 10);
+            threads = nb_bench_read_threads(value);
         } else if (strcmp(argv[i], "--repeats") == 0) {
             n_repeats = strtoul(value, NULL, 10);
         } else {
             n_repeats = 0;
         }
     }
-    if (n_repeats < 1 || n_repeats > MOST_REPEATS) {
+    if (threads.n < 1 || n_repeats < 1 || n_repeats > MOST_REPEATS) {
         fprintf(stderr, "usage: bench-train [--threads 1,2] [--repeats 5]\n");
         return 2;
     }
     printf("threads    tokens/s   products       step  peak, Gop/s f32\n");
-    for (size_t i = 0; i < n_thread_counts; i++)
-        measure(threads[i], n_repeats);
+    for (size_t i = 0; i < threads.n; i++)
+        measure(threads.counts[i], n_repeats);
     return 0;
 }

@@ -81,8 +81,8 @@ static void check_spans(const nb_gguf *gguf)
     free(spans);
 }
 
-/* a: 3 numbers and padding; a gap of 64 that nobody speaks of; b, out of order; c of an unknown type; a tail.
- */
+/* a: 3 numbers and padding; a gap of 64 that nobody speaks of; b, out of order; c of an unknown
+ * type; a tail. */
 static void gaps_are_accounted_for(void **state)
 {
     (void)state;

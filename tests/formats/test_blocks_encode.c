@@ -1,5 +1,5 @@
-/* Encodings, byte for byte as ggml's reference quantizes the same rows (built without fused multiply-adds).
- */
+/* Encodings, byte for byte as ggml's reference quantizes the same rows (built
+ * without fused multiply-adds). */
 #include "tests/formats/block_rows.h"
 
 #include <math.h>

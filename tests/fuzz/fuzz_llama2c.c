@@ -1,5 +1,5 @@
-/* Fuzzes llama2.c models, from the file to their logits and into a GGUF. The tokenizer is always a good one.
- */
+/* Fuzzes llama2.c models, from the file to their logits and into a GGUF. The tokenizer is always
+ * a good one. */
 #include "files/llama2c.h"
 #include "tests/fuzz/fuzz_model.h"
 

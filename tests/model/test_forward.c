@@ -210,8 +210,8 @@ static void test_f32_models(void **state)
     nb_context_destroy(&context);
 }
 
-/* Stored otherwise, with f32 activations: the same function of other numbers. int8 activations lose a little.
- */
+/* Stored otherwise, with f32 activations: the same function of other numbers. int8 activations
+ * lose a little. */
 static void test_quantized_models(void **state)
 {
     (void)state;

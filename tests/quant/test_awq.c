@@ -284,7 +284,7 @@ static void storing_is_one_change(void **state)
         if (!(found < rounded))
             fail_msg("%s: %g of AWQ, %g of round to nearest", shape.architecture, found, rounded);
         const nb_tensor *down = test_tensor(model, "blk.1.ffn_up");
-        assert_string_equal(nb_tensor_provenance(down), "AWQ from words.txt (200 tokens)");
+        assert_memory_equal(nb_tensor_provenance(down), "AWQ from words.txt (200 tokens, digest ", 39);
         assert_true(down->changed && isfinite(down->sqnr));
         assert_true(losses[0].n_bytes_after > 0 && losses[0].n_bytes_after < losses[0].n_bytes_before);
         assert_true(test_moved(model, NB_WEIGHTS_ORIGINAL, before) < 1e-5);

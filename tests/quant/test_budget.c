@@ -228,6 +228,11 @@ static void test_left_alone(void **state)
     assert_true(test_state(model) == before);
     assert_int_equal(try_measure(model, "mlp", 8, &budget, &error), NB_ERR_ARGUMENT);
     assert_null(budget.cells);
+    float *norm = test_tensor(model, "blk.1.attn_norm")->vector, kept = norm[2];
+    norm[2] = NAN; /* nothing would cost anything, and the smallest win */
+    assert_int_equal(try_measure(model, "mlp", N_BYTES, &budget, &error), NB_ERR_STATE);
+    assert_non_null(strstr(error.text, "no finite number"));
+    norm[2] = kept;
     cancelled = context;
     context->progress = cancel_at;
     assert_int_equal(try_measure(model, "mlp", N_BYTES, &budget, &error), NB_ERR_CANCELLED);

@@ -75,9 +75,31 @@ static void stopping_leaves_the_model(void **state)
     nb_context_destroy(&context);
 }
 
+/* A model that does not compute loses nothing that could be measured. */
+static void what_is_no_number_is_refused(void **state)
+{
+    (void)state;
+    static const char text[] = "a kite flew over the hill and came back";
+    nb_context *context = test_context(NULL, 1);
+    const nb_synthetic shape = test_shape_of(nb_architecture_find("llama"));
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_error error = {""};
+    nb_perplexity original = {0};
+    nb_way_cost cost;
+    const nb_way none = {.name = "as it is"};
+    test_tensor(model, "blk.0.attn_norm")->vector[1] = NAN;
+    assert_int_equal(nb_front_measure(model, &none, 1, NULL, text, sizeof text - 1, 0, &original, &cost, &error),
+                     NB_ERR_STATE);
+    assert_non_null(strstr(error.text, "does not compute"));
+    assert_null(original.losses);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(marks_what_nothing_beats),
+                                       cmocka_unit_test(what_is_no_number_is_refused),
                                        cmocka_unit_test(stopping_leaves_the_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@ static double normal(nb_random *random)
 typedef struct layer {
     size_t n_rows, n_cols, n_tokens;
     float *w, *x;
+    float *importance; /* [n_cols], or NULL */
     const float *hessian;
     nb_hessian *h;
 } layer;
@@ -49,10 +50,11 @@ static void free_layer(layer *l)
     nb_hessian_destroy(&l->h);
     free(l->w);
     free(l->x);
+    free(l->importance);
 }
 
 /* Activations that go together, as real ones do: each column is a mixture of a few hidden ones and its own noise, some
- * much larger than others; n_dead columns are always 0. */
+ * much larger than others; n_dead columns are always 0, and their weights large, which must not show in any scale. */
 static layer make_layer(nb_context *context, size_t n_rows, size_t n_cols, size_t n_tokens, size_t n_dead,
                         uint64_t seed)
 {
@@ -81,9 +83,12 @@ static layer make_layer(nb_context *context, size_t n_rows, size_t n_cols, size_
             l.x[t * n_cols + i] = (float)(x * size[i]);
         }
     }
-    for (size_t i = 0; i < n_dead; i++)
+    for (size_t i = 0; i < n_dead; i++) {
         for (size_t t = 0; t < n_tokens; t++)
             l.x[t * n_cols + (7 + 11 * i) % n_cols] = 0;
+        for (size_t r = 0; r < n_rows; r++)
+            l.w[r * n_cols + (7 + 11 * i) % n_cols] *= 20;
+    }
     free(mixture);
     free(size);
     assert_int_equal(nb_hessian_create(context, n_cols, &l.h, NULL), NB_OK);
@@ -100,7 +105,8 @@ static void run(nb_context *context, layer *l, const nb_quantizer *quantizer, co
     assert_int_equal(nb_gptq_solver_create(context, "layer", l->hessian, l->n_cols, nb_gptq_block(quantizer), options,
                                            solver, &error),
                      NB_OK);
-    if (nb_gptq_quantize(context, "layer", &source, quantizer, *solver, options, NULL, trace, packed, result, &error) !=
+    if (nb_gptq_quantize(context, "layer", &source, quantizer, *solver, options, l->importance, trace, packed, result,
+                         &error) !=
         NB_OK)
         fail_msg("%s", error.text);
 }
@@ -126,14 +132,14 @@ static levels int_levels(const nb_quantizer *q, const float *x, size_t n)
 }
 
 /* Column `column` of a block whose scales are those of the encoded block: what each code decodes to. */
-static levels block_levels(const nb_quantizer *q, const float *x, size_t column)
+static levels block_levels(const nb_quantizer *q, const float *x, const float *importance, size_t column)
 {
     levels l = {.n = 0};
     uint8_t block[512];
     float decoded[256];
     nb_block_parts parts;
     const nb_block_layout *layout = nb_block_layout_of(q->format);
-    q->format->encode_blocks(x, q->format->block_size, NULL, block);
+    q->format->encode_blocks(x, q->format->block_size, importance, block);
     nb_block_split(layout, block, &parts);
     for (unsigned code = 0; code < 1u << q->format->bits; code++) {
         parts.codes[column] = (uint8_t)code;
@@ -234,8 +240,9 @@ typedef struct slow {
     const nb_gptq_options *options;
     size_t order[512]; /* which column comes j-th */
     double *inverse;   /* [n][n] in order; what is left of it */
+    float *alive;      /* [n_rows][n]: the weights, 0 in dead columns */
     levels levels;
-    float cell_values[512];
+    float cell_values[512], cell_importance[512];
 } slow;
 
 /* The levels of the j-th column, given the row as it stands (in order) and as it was. */
@@ -249,10 +256,14 @@ static void look_up_levels(slow *s, size_t j, const double *now, const float *or
     else if (place == begin)
         for (size_t k = 0; k < n; k++)
             s->cell_values[k] = (float)now[begin + k];
+    const float *importance = s->layer->importance;
+    for (size_t k = 0; importance && k < n; k++)
+        s->cell_importance[k] = importance[from_source ? begin + k : s->order[begin + k]];
     if (s->quantizer->format->kind == NB_FORMAT_INT && s->quantizer->granularity == NB_PER_TENSOR)
-        s->levels = int_levels(s->quantizer, s->layer->w, s->layer->n_rows * s->n);
+        s->levels = int_levels(s->quantizer, s->alive, s->layer->n_rows * s->n);
     else if (s->quantizer->format->kind == NB_FORMAT_BLOCK)
-        s->levels = block_levels(s->quantizer, s->cell_values, place - begin);
+        s->levels =
+            block_levels(s->quantizer, s->cell_values, importance ? s->cell_importance : NULL, place - begin);
     else
         s->levels = int_levels(s->quantizer, s->cell_values, n);
 }
@@ -307,7 +318,10 @@ static float *slow_gptq(layer *l, const nb_quantizer *quantizer, const nb_gptq_o
     float *q = calloc(l->n_rows * n, sizeof *q), *original = calloc(n, sizeof *original);
     double *inverse = calloc(n * n, sizeof *inverse);
     s.inverse = calloc(n * n, sizeof *s.inverse);
-    assert_true(q && inverse && s.inverse && original && n <= 512);
+    s.alive = calloc(l->n_rows * n, sizeof *s.alive);
+    assert_true(q && inverse && s.inverse && original && s.alive && n <= 512);
+    for (size_t i = 0; i < l->n_rows * n; i++)
+        s.alive[i] = dead[i % n] ? 0 : l->w[i];
     for (size_t i = 0; i < n; i++)
         s.order[i] = i;
     if (options->act_order)
@@ -317,13 +331,13 @@ static float *slow_gptq(layer *l, const nb_quantizer *quantizer, const nb_gptq_o
             inverse[i * n + j] = h[s.order[i] * n + s.order[j]];
     invert(n, inverse);
     for (size_t r = 0; r < l->n_rows; r++) {
-        for (size_t i = 0; i < n; i++)
-            original[i] = dead[i] ? 0 : l->w[r * n + i];
+        memcpy(original, s.alive + r * n, n * sizeof *original);
         slow_row(&s, inverse, original, q + r * n);
     }
     free(inverse);
     free(original);
     free(s.inverse);
+    free(s.alive);
     return q;
 }
 
@@ -340,9 +354,15 @@ static void made_row(const nb_packed *packed, const nb_gptq_result *result, cons
 }
 
 static void compare_with_slow(nb_context *context, const char *quantizer_text, const nb_gptq_options *options,
-                              size_t n_rows, size_t n_cols, size_t n_dead)
+                              size_t n_rows, size_t n_cols, size_t n_dead, bool weighed)
 {
     layer l = make_layer(context, n_rows, n_cols, 3 * n_cols, n_dead, 77 + n_cols);
+    if (weighed) { /* by how large a column's activations are, as for a model */
+        l.importance = calloc(n_cols, sizeof *l.importance);
+        assert_non_null(l.importance);
+        for (size_t i = 0; i < n_cols; i++)
+            l.importance[i] = l.hessian[i * n_cols + i];
+    }
     nb_quantizer quantizer;
     nb_packed *packed;
     nb_gptq_result result;
@@ -363,12 +383,17 @@ static void compare_with_slow(nb_context *context, const char *quantizer_text, c
             n_same += fabsf(got[r * n_cols + i] - expected[r * n_cols + i]) <= 2e-3f * fabsf(expected[r * n_cols + i]);
     }
     const double fast = objective(&l, h, dead, got), slow = objective(&l, h, dead, expected);
-    if (n_same < n_rows * n_cols * 999 / 1000 || fabs(fast / slow - 1) > 1e-4 || fabs(result.loss / fast - 1) > 1e-4)
+    /* Encoders that weigh errors choose among scales that may lose nearly the same, and another scale for a block leaves
+     * another row; from columns that do not move they choose alike. */
+    const bool flips = weighed && !options->static_groups;
+    if (n_same < n_rows * n_cols * (flips ? 950 : 999) / 1000 || fabs(fast / slow - 1) > (flips ? 0.02 : 1e-4) ||
+        fabs(result.loss / fast - 1) > 1e-4)
         fail_msg("%s, act-order %d, static %d, damp %g: %zu of %zu the same, objective %g and %g, said %g",
                  quantizer_text, options->act_order, options->static_groups, options->damp, n_same, n_rows * n_cols,
                  fast, slow, result.loss);
     /* What round to nearest would have lost is said truly, and columns add up. */
-    const nb_source plain = {.format = &nb_format_f32, .data = l.w, .n_rows = n_rows, .n_cols = n_cols};
+    const nb_source plain = {
+        .format = &nb_format_f32, .data = l.w, .n_rows = n_rows, .n_cols = n_cols, .importance = l.importance};
     nb_packed *rounded;
     assert_int_equal(nb_rtn_quantize(context, "layer", &plain, &quantizer, &rounded, NULL, NULL), NB_OK);
     for (size_t r = 0; r < n_rows; r++)
@@ -406,7 +431,7 @@ static void it_is_the_papers_with_every_option(void **state)
     for (size_t i = 0; i < sizeof quantizers / sizeof *quantizers; i++)
         for (unsigned options = 0; options < 4; options++) {
             const nb_gptq_options o = {.damp = i % 2 ? 0.01 : 0.1, .act_order = options & 1, .static_groups = options & 2};
-            compare_with_slow(context, quantizers[i], &o, 50, 200, i % 3 == 0 ? 3 : 0);
+            compare_with_slow(context, quantizers[i], &o, 50, 200, i % 2 ? 3 : 0, false);
         }
     nb_context_destroy(&context);
 }
@@ -419,7 +444,8 @@ static void it_fills_block_formats(void **state)
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         for (unsigned options = 0; options < 4; options += 1 + (i > 0)) {
             const nb_gptq_options o = {.damp = 0.01, .act_order = options & 1, .static_groups = options & 2};
-            compare_with_slow(context, formats[i], &o, 17, 256, 0);
+            compare_with_slow(context, formats[i], &o, 17, 256, 0, false);
+            compare_with_slow(context, formats[i], &o, 17, 256, i == 1 ? 3 : 0, true);
         }
     nb_context_destroy(&context);
 }

@@ -151,8 +151,8 @@ static void depth_w8a32(void **state)
     }
 }
 
-/* Four 2-bit codes in a byte, the first in the low bits: the bit plane's byte holds columns 0, 8, 16 and 24.
- */
+/* Four 2-bit codes in a byte, the first in the low bits: the bit plane's byte holds columns 0, 8,
+ * 16 and 24. */
 static void depth_two_bit_packing(void **state)
 {
     (void)state;

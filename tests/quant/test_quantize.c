@@ -23,8 +23,8 @@ static const nb_synthetic small = {.n_layers = 2,
                                    .n_ctx = 32,
                                    .tied = true,
                                    .seed = 9};
-/* 8 MB in f32 with several tensors beyond what a transaction keeps, so that going back must make them again.
- */
+/* 8 MB in f32 with several tensors beyond what a transaction keeps, so that going back must
+ * make them again. */
 static const nb_synthetic large = {.n_layers = 1,
                                    .n_embd = 512,
                                    .n_heads = 8,

@@ -138,6 +138,40 @@ static void outliers_are_spread(void **state)
     nb_context_destroy(&context);
 }
 
+/* Columns of outliers were found in what a rotation, or factors, would change; numbers that are none show nothing. */
+static void what_it_cannot_do(void **state)
+{
+    (void)state;
+    nb_error error = {""};
+    nb_context *context = test_context(NULL, 2);
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_tensor *gate = (nb_tensor *)(uintptr_t)test_tensor(model, "blk.1.ffn_gate");
+    nb_samples samples = test_samples(model, 200);
+    nb_input *input = nb_input_create(gate->n_cols);
+    const uint32_t columns[] = {3};
+    assert_int_equal(nb_input_set_outliers(input, columns, 1, &error), NB_OK);
+    gate->input = input;
+    assert_int_equal(try_rotate(model, 1, NULL, NULL, &error), NB_ERR_STATE);
+    assert_non_null(strstr(error.text, "blk.1.ffn_gate has columns of outliers"));
+    assert_int_equal(nb_model_smooth(model, &samples, 0.5, NULL, &error), NB_ERR_STATE);
+    assert_non_null(strstr(error.text, "columns of outliers"));
+    gate->input = NULL;
+    nb_input_destroy(&input);
+    const uint64_t before = test_state(model);
+    float *norm = test_tensor(model, "blk.1.ffn_norm")->vector, kept = norm[3];
+    norm[3] = NAN;
+    assert_int_equal(try_rotate(model, 1, NULL, NULL, &error), NB_ERR_STATE);
+    assert_non_null(strstr(error.text, "what flows into blk.1.ffn"));
+    norm[3] = kept;
+    assert_int_equal(test_state(model), before);
+    assert_int_equal(nb_model_undo_depth(model), 0);
+    rotate(model, 1, NULL, NULL);
+    nb_samples_free(&samples);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 static void readers_of_one_input_share_it(void **state)
 {
     (void)state;
@@ -237,6 +271,7 @@ int main(void)
         cmocka_unit_test(the_function_stays),
         cmocka_unit_test(rows_are_turned),
         cmocka_unit_test(outliers_are_spread),
+        cmocka_unit_test(what_it_cannot_do),
         cmocka_unit_test(readers_of_one_input_share_it),
         cmocka_unit_test(bits_are_the_same_everywhere),
         cmocka_unit_test(other_transforms_go_with_it),

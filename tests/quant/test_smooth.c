@@ -149,7 +149,7 @@ static void comes_before_or_after_quantizing(void **state)
     test_quantize(late, "all", "int8 absmax/tensor");
     smooth(late, 0.7, NULL);
     assert_int_equal(test_state(early), test_state(late));
-    assert_string_equal(test_tensor(late, "blk.0.attn_q")->transforms->what, "smooth --alpha 0.7, 3000 tokens");
+    assert_string_equal(test_tensor(late, "blk.0.attn_q")->transforms->what, "smooth --alpha 0.7, 3,000 tokens, digest 499f9c00");
     nb_model_destroy(&early);
     nb_model_destroy(&late);
     nb_context_destroy(&context);

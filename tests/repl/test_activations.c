@@ -107,6 +107,29 @@ static void test_texts_stay_apart(void **state)
     says(c, "help calibrate", "is another text, and stays");
 }
 
+/* A lesson that begins with `load story` finds its texts, whatever the lesson before it set. */
+static void test_story_brings_its_texts(void **state)
+{
+    cells *c = *state;
+    char cell[600];
+    setenv("NIBBLE_LESSONS", "lessons", 1);
+    says(c, "load story", "5 layers");
+    assert_null(strstr(nb_draft_text(&c->shown), "own texts again"));
+    says(c, "set calibration", "story/calibration.txt");
+    const char *notes = "A fox ran over the hill and came back again. The dog saw it, ran after it and came back too.";
+    temporary_file("notes.md", notes, strlen(notes));
+    snprintf(cell, sizeof cell, "calibrate --text '%s'", temporary_path("notes.md"));
+    says(c, cell, "notes.md");
+    snprintf(cell, sizeof cell, "ppl --text '%s'", temporary_path("notes.md"));
+    says(c, cell, "notes.md");
+    says(c, "load story", "its own texts again");
+    says(c, "set calibration", "story/calibration.txt");
+    says(c, "set text", "story/evaluation.txt");
+    says(c, "load story", "5 layers");
+    assert_null(strstr(nb_draft_text(&c->shown), "own texts again"));
+    unsetenv("NIBBLE_LESSONS");
+}
+
 /* What a recipe cannot say is said when it is saved. */
 static void test_recipes_say_what_they_lack(void **state)
 {
@@ -153,6 +176,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_modes, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_transforms, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_texts_stay_apart, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_story_brings_its_texts, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_recipes_say_what_they_lack, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_files, cells_open, cells_close),
     };

@@ -1,5 +1,5 @@
-/* budget: what it shows and writes, that its recipe comes to what it said, and that the model is left alone.
- */
+/* budget: what it shows and writes, that its recipe comes to what it said, and that the model
+ * is left alone. */
 #include "nibble.h"
 #include "repl/describe.h"
 #include "tests/support/cells.h"
@@ -77,7 +77,7 @@ static void test_recipe(void **state)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         assert_non_null(strstr(shown, kinds[i]));
     assert_null(strstr(shown, "k:")); /* q4_k and the others ask for 256 columns */
-    assert_non_null(strstr(shown, "14 tensors in 14 formats, by seen.txt"));
+    assert_non_null(strstr(shown, "14 tensors in 15 formats, by seen.txt"));
     assert_non_null(strstr(shown, "mine.recipe · 14 tensors."));
     const double promised = number_before(shown, " bits a weight of 4.5");
     assert_true(promised <= 4.5 && promised > 3.5);

@@ -281,6 +281,22 @@ static void test_tables(void **state)
     says(d, "activations attention token", "in f16");
     refuses(d, "activations attention static", "static scales");
     says(d, "undo; undo", "0 more to");
+    /* where one keeps more than another, not only the first one's or the worst one's number is said */
+    size_t most = 0, fewest = SIZE_MAX;
+    says(d, "quantize all int8 --outliers 2", "up to ");
+    for (size_t i = 0; i < nb_model_tensor_count(d->notebook->model); i++) {
+        const nb_tensor *tensor = nb_model_tensor(d->notebook->model, i);
+        const size_t n = tensor->input && tensor->input->outliers ? tensor->input->n_outliers : 0;
+        if (tensor->is_vector || !strncmp(tensor->name, "token_embd", 10) || !strncmp(tensor->name, "output", 6))
+            continue;
+        most = n > most ? n : most;
+        fewest = n < fewest ? n : fewest;
+    }
+    assert_true(fewest < most);
+    snprintf(cell, sizeof cell, "up to %zu columns in f16", most);
+    assert_non_null(strstr(nb_draft_text(&d->shown), cell));
+    says(d, "activations all token", cell);
+    says(d, "undo; undo", "Taken back");
     refuses(d, "quantize attention nf4 --outliers 2", "int8 --per channel");
     refuses(d, "outliers --threshold 0", "above 0");
 }

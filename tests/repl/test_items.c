@@ -209,8 +209,8 @@ static size_t count_lines(const char *text)
     return n;
 }
 
-/* The widest row that `layers` has still fits 80 columns on one line; longer storage wraps between its words.
- */
+/* The widest row that `layers` has still fits 80 columns on one line; longer storage wraps
+ * between its words. */
 static void test_layers_fit(void **state)
 {
     (void)state;

@@ -276,8 +276,8 @@ static void test_files(void **state)
     refuses(c, "save_npy(\"../x.npy\", x)", "its own folder");
 }
 
-/* What flows into the first matrices is the normalized embedding: checked against the definition of RMSNorm.
- */
+/* What flows into the first matrices is the normalized embedding: checked against the
+ * definition of RMSNorm. */
 static void test_activations(void **state)
 {
     cells *c = *state;

@@ -201,6 +201,16 @@ static char *bytes_of(const char *path, size_t *n)
     return bytes;
 }
 
+static void same_bytes(const char *path, const char *other)
+{
+    size_t n, n_other;
+    char *bytes = bytes_of(path, &n), *of_other = bytes_of(other, &n_other);
+    assert_int_equal(n, n_other);
+    assert_memory_equal(bytes, of_other, n);
+    free(bytes);
+    free(of_other);
+}
+
 /* quantize IN OUT METHOD writes the very file that the notebook's quantize and save do. */
 static void writes_as_the_notebook(const char *method, const char *bits, const char *provenance)
 {
@@ -214,12 +224,7 @@ static void writes_as_the_notebook(const char *method, const char *bits, const c
              method, bits, prose, saved);
     program_run(NULL, "-c", cell, NULL);
     program_succeeded();
-    size_t n_out, n_saved;
-    char *of_out = bytes_of(out, &n_out), *of_saved = bytes_of(saved, &n_saved);
-    assert_int_equal(n_out, n_saved);
-    assert_memory_equal(of_out, of_saved, n_out);
-    free(of_out);
-    free(of_saved);
+    same_bytes(out, saved);
     snprintf(cell, sizeof cell, "load '%s'; info", out);
     program_run(NULL, "-c", cell, NULL);
     program_succeeded();
@@ -243,6 +248,22 @@ static void test_quantize_by_methods(void **state)
     program_run(NULL, "inspect", out, NULL);
     program_succeeded();
     assert_non_null(strstr(program_out, "Q4_0"));
+}
+
+/* A recipe stores the file's tensors without packing what they were; those that it keeps are packed before the end. */
+static void test_quantize_by_recipe(void **state)
+{
+    (void)state;
+    char out[512], saved[512], cell[2400];
+    snprintf(out, sizeof out, "%s", temporary_path("recipe.gguf"));
+    snprintf(saved, sizeof saved, "%s", temporary_path("saved.gguf"));
+    program_run(NULL, "quantize", model, out, "q8_0", "--keep", "blk.0", NULL);
+    program_succeeded();
+    assert_non_null(strstr(program_out, "q8_0 and f"));
+    snprintf(cell, sizeof cell, "load '%s'; recipe apply q8_0 --keep blk.0; save '%s'", model, saved);
+    program_run(NULL, "-c", cell, NULL);
+    program_succeeded();
+    same_bytes(out, saved);
 }
 
 /* What stood at OUT is untouched by a run that fails, early or late. */
@@ -408,6 +429,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_quiz),
         cmocka_unit_test(test_quantize_and_inspect),
         cmocka_unit_test(test_quantize_by_methods),
+        cmocka_unit_test(test_quantize_by_recipe),
         cmocka_unit_test(test_quantize_refuses),
         cmocka_unit_test(test_bench_and_doctor),
         cmocka_unit_test(test_tokenizer),

@@ -29,8 +29,8 @@ static nb_sampler *create(nb_sampler_options options, size_t n)
 
 static const nb_sampler_options plain = {.temperature = 1, .top_p = 1, .seed = 42};
 
-/* Draws 40000 times and compares each share with the probability that is due to it, within 5 standard errors.
- */
+/* Draws 40000 times and compares each share with the probability that is due to it, within
+ * 5 standard errors. */
 static void check_shares(nb_sampler_options options, const float *logits, size_t n, const double *want)
 {
     enum { DRAWS = 40000 };

@@ -603,8 +603,8 @@ static void test_refusals(void **state)
     refuse(&s, NB_ERR_FILE, "merge 0");
 }
 
-/* Every allocation that can fail does, once: a sentence, no leak, and nothing added to the caller's tokens.
- */
+/* Every allocation that can fail does, once: a sentence, no leak, and nothing added to
+ * the caller's tokens. */
 static void test_no_memory(void **state)
 {
     (void)state;
