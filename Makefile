@@ -30,11 +30,12 @@ endif
 
 # -ffp-contract=off and nothing like -ffast-math: the numeric contract. -fno-math-errno lets sqrt and
 # rint become one instruction; their results are the same.
-CFLAGS   ?= -O3 -g
+# Split: a kernel's debug information is ten times its code, and every suite links the kernels.
+CFLAGS   ?= -O3 -g -gsplit-dwarf
 ALL_CFLAGS = -std=c11 -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic -pthread \
              -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -Icore -I. $(if $(WERROR),-Werror) \
              $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
-ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(CROSS),-static) $(LDFLAGS)
+ALL_LDFLAGS = -pthread -gz $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(CROSS),-static) $(LDFLAGS)
 
 # Libraries. A cross build takes none but PCRE2, if it stands in $(BUILD)/pcre2 (.ci/pcre2-arm): byte-level BPE and line
 # editing then say that they are missing.
