@@ -1,6 +1,6 @@
 /* .npy: "\x93NUMPY", version (2 bytes), length of the header (2 bytes little-endian, from version 2 on 4),
- * the header (a Python dictionary: {'descr': '<f4', 'fortran_order': False, 'shape':
- * (3, 4), }), the numbers. */
+ * the header (a Python dictionary:
+ * {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }), the numbers. */
 #include "files/npy.h"
 
 #include "base/file.h"

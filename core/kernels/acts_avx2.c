@@ -2,9 +2,9 @@
 #include "base/memory.h"
 #include "kernels/levels.h"
 
-#include <immintrin.h>
-
 #define INLINE static inline __attribute__((always_inline))
+
+#include "kernels/acts_x86.h"
 
 enum { LANES = 8 };
 
@@ -55,18 +55,13 @@ INLINE vi vi_count(vi n, vf x)
 }
 
 /* Packing works within halves of a vector; the permutation puts the eight quads in order. The products with 1 add up to
- * the quads' sums: four of each half. */
+ * the quads' sums. */
 INLINE void store_codes(const vi q[4], nb_act_block *block)
 {
     const vi packed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
     const vi bytes = _mm256_permutevar8x32_epi32(packed, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0));
     const vi quads = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
-    const __m128i pairs = _mm_hadd_epi32(_mm256_castsi256_si128(quads), _mm256_extracti128_si256(quads, 1));
-    const __m128i halves = _mm_hadd_epi32(pairs, pairs);
-    const int32_t first = _mm_cvtsi128_si32(halves), second = _mm_extract_epi32(halves, 1);
-    block->minus_first = -first;
-    block->minus_sum = -(first + second);
-    _mm256_storeu_si256((__m256i *)(void *)block->q, bytes);
+    store_block(bytes, quads, block);
 }
 
 /* As int16, each quad's columns 0 and 2, then 1 and 3: what meets the two halves of 8-bit codes. AVX-VNNI wants none. */

@@ -2,9 +2,9 @@
 #include "base/memory.h"
 #include "kernels/levels.h"
 
-#include <immintrin.h>
-
 #define INLINE static inline __attribute__((always_inline))
+
+#include "kernels/acts_x86.h"
 
 enum { LANES = 16 };
 
@@ -35,17 +35,12 @@ INLINE vi vi_count(vi n, vf x)
     return _mm512_mask_sub_epi32(n, beyond, n, vi_set1(-1));
 }
 
-/* The products with 1 add up to the quads' sums: four of each half. */
+/* The products with 1 add up to the quads' sums. */
 INLINE void store_codes(const vi q[2], nb_act_block *block)
 {
     const __m256i bytes = _mm256_set_m128i(_mm512_cvtepi32_epi8(q[1]), _mm512_cvtepi32_epi8(q[0]));
     const __m256i quads = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), bytes);
-    const __m128i pairs = _mm_hadd_epi32(_mm256_castsi256_si128(quads), _mm256_extracti128_si256(quads, 1));
-    const __m128i halves = _mm_hadd_epi32(pairs, pairs);
-    const int32_t first = _mm_cvtsi128_si32(halves), second = _mm_extract_epi32(halves, 1);
-    block->minus_first = -first;
-    block->minus_sum = -(first + second);
-    _mm256_storeu_si256((__m256i *)(void *)block->q, bytes);
+    store_block(bytes, quads, block);
 }
 
 INLINE void widen(const nb_act_block *blocks, size_t n_blocks, int16_t *wide)

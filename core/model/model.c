@@ -134,17 +134,22 @@ static nb_status bind_all(nb_model *model, nb_error *error)
 
 /* ---- packing ---- */
 
-/* Those that are not yet, or, with `turned`, of these those whose numbers are the input's side of them: there are no
- * others to start from. */
+/* A matrix without a stored form. With `turned` only if its numbers are the input's side of it: there are no others to
+ * start from. One that a change could not be taken back for waits for `undo` or another change. */
+static bool is_to_pack(const nb_tensor *t, bool turned)
+{
+    return !t->is_vector && !t->packed && !t->changed && (!turned || nb_input_moves(t->input));
+}
+
 static nb_status pack_all(nb_model *model, bool turned, nb_error *error)
 {
     uint64_t total = 0, done = 0;
     for (size_t i = 0; i < model->n_tensors; i++)
-        if (!model->tensors[i].is_vector && !model->tensors[i].packed)
+        if (is_to_pack(&model->tensors[i], turned))
             total += nb_tensor_source_n_bytes(&model->tensors[i]);
     for (size_t i = 0; i < model->n_tensors; i++) {
         nb_tensor *t = &model->tensors[i];
-        if (t->is_vector || t->packed || (turned && !nb_input_moves(t->input)))
+        if (!is_to_pack(t, turned))
             continue;
         nb_status status = nb_tensor_pack_source(model, t, "loading", done, total, &t->packed, error);
         if (status != NB_OK)
@@ -158,11 +163,17 @@ static nb_status pack_all(nb_model *model, bool turned, nb_error *error)
     return model->mapping ? nb_mapping_check(model->mapping, error) : NB_OK;
 }
 
+void nb_model_count_lost(nb_model *model)
+{
+    model->n_lost = 0;
+    for (size_t i = 0; i < model->n_tensors; i++)
+        model->n_lost += !model->tensors[i].is_vector && !model->tensors[i].packed;
+}
+
 nb_status nb_model_pack(nb_model *model, nb_error *error)
 {
     nb_status status = pack_all(model, false, error);
-    if (status == NB_OK)
-        model->n_lost = 0; /* each is again what its quantizer says: as in the source */
+    nb_model_count_lost(model);
     return status;
 }
 

@@ -69,6 +69,9 @@ struct nb_model {
     nb_packed *tile; /* some row groups of a source, for the originals that are not kept */
 };
 
+/* Counts anew how many tensors have no stored form. */
+void nb_model_count_lost(nb_model *model);
+
 /* Packs the tensor's source in its own format, with progress `what` of `total` bytes, `done` so far. */
 nb_status nb_tensor_pack_source(nb_model *model, const nb_tensor *tensor, const char *what, uint64_t done,
                                 uint64_t total, nb_packed **out, nb_error *error);

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "eval/divergence.h"
 #include "model/session.h"
+#include "quant/affine.h"
 #include "quant/rtn.h"
 #include "quant/samples.h"
 #include "quant/transaction.h"
@@ -370,14 +371,6 @@ static void free_room(measuring *m)
     nb_samples_free(&m->samples);
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    size_t i = 0;
-    while (i < n && isfinite(x[i]))
-        i++;
-    return i == n;
-}
-
 static nb_status measure(measuring *m, nb_error *error)
 {
     nb_status status = make_room(m, error);
@@ -386,7 +379,10 @@ static nb_status measure(measuring *m, nb_error *error)
         nb_samples_embed(&m->samples, m->session, m->end);
         status = run_blocks(m, 0, m->end, error);
     }
-    if (status == NB_OK && !all_finite(m->end, m->n_tokens * m->n_embd))
+    nb_range end = nb_range_empty();
+    if (status == NB_OK)
+        nb_range_add(&end, m->end, m->n_tokens * m->n_embd);
+    if (status == NB_OK && !nb_range_is_finite(&end))
         status = nb_samples_refuse("the head", error);
     if (status == NB_OK)
         status = measure_blocks(m, error);

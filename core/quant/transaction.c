@@ -233,13 +233,6 @@ static nb_status replace(transaction *tx, const nb_change *c, nb_error *error)
 
 /* ---- all of them, or none ---- */
 
-static void count_lost(nb_model *model)
-{
-    model->n_lost = 0;
-    for (size_t i = 0; i < model->n_tensors; i++)
-        model->n_lost += !model->tensors[i].is_vector && !model->tensors[i].packed;
-}
-
 /* A second wish to stop must not leave the model between two states: it is granted when the first is. */
 static void go_back_with(transaction *tx, replaced *entry)
 {
@@ -273,7 +266,7 @@ static void go_back(transaction *tx)
         go_back_with(tx, entry);
         tx->done_bytes += nb_tensor_source_n_bytes(&tx->model->tensors[entry->past.index]);
     }
-    count_lost(tx->model);
+    nb_model_count_lost(tx->model);
 }
 
 static void finish(transaction *tx)
@@ -292,7 +285,7 @@ static void finish(transaction *tx)
         }
     }
     model->generation++;
-    count_lost(model);
+    nb_model_count_lost(model);
 }
 
 /* Room for the changes, and for one more step, so that a change that succeeded cannot fail to be remembered. */

@@ -33,14 +33,11 @@ nb_status nb_typed_way_create(nb_notebook *notebook, const char *scope, const ch
     size_t at = 0;
     char *text = nb_format_text("quantize %s %s", scope, typed);
     nb_typed_way *way = nb_calloc(1, sizeof *way);
-    char *kept = nb_strdup(typed);
-    nb_status status = text && way && kept ? nb_parse_line(text, strlen(text), &at, &way->line, error)
-                                   : nb_fail(error, NB_ERR_MEMORY, "no memory for a way to store the model");
-    if (way) {
-        way->notebook = notebook;
-        way->typed = kept;
-    } else
-        free(kept);
+    if (way)
+        *way = (nb_typed_way){.notebook = notebook, .typed = nb_strdup(typed)};
+    nb_status status = text && way && way->typed
+                           ? nb_parse_line(text, strlen(text), &at, &way->line, error)
+                           : nb_fail(error, NB_ERR_MEMORY, "no memory for a way to store the model");
     if (status == NB_OK && !nb_parse_is_over(text, strlen(text), at))
         status = nb_fail(error, NB_ERR_ARGUMENT, "\"%.60s\" is more than one way to store a model", typed);
     if (status == NB_OK)

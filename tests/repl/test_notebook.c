@@ -175,12 +175,16 @@ static void shows(const char *text, const char *part)
 static void start(const char *before)
 {
     char command[3 * PATH_MAX]; /* the shell must outlive the Ctrl-C that it gets too */
+    static int n_servers;
     cell_number = 1;
+    if (n_servers > 0)
+        tmux(NULL, 0, "kill-server", NULL);
+    /* a new name: a server that is leaving would still answer to its own */
+    snprintf(server, sizeof server, "nibble-test-%ld-%d", (long)getpid(), n_servers++);
     snprintf(command, sizeof command,
              "trap : INT; cd '%s' && export XDG_DATA_HOME='%s/data' LC_ALL=C.UTF-8 NIBBLE_ISA= && %s '%s' -t "
              "2; echo left with $?; cat",
              folder, folder, before, program);
-    tmux(NULL, 0, "kill-server", NULL);
     assert_true(
         tmux(NULL, 0, "new-session", "-d", "-s", "nb", "-x", "80", "-y", "24", "sh", "-c", command, NULL));
     wait_for_prompt(1);
@@ -226,7 +230,6 @@ static int set_up(void **state)
                           .n_ctx = 256,
                           .format = &nb_format_f32,
                           .seed = 12};
-    snprintf(server, sizeof server, "nibble-test-%ld", (long)getpid());
     snprintf(folder, sizeof folder, "%s", temporary_path("x"));
     *strrchr(folder, '/') = '\0';
     assert_int_equal(nb_synthetic_write(temporary_path("story.gguf"), &small, &error), NB_OK);
