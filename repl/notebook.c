@@ -7,6 +7,7 @@
 #include "repl/document/document.h"
 #include "repl/library.h"
 
+#include "repl/commands/budget.h"
 #include "repl/commands/table.h"
 #include "repl/draft.h"
 #include "repl/language/language.h"
@@ -61,6 +62,7 @@ void nb_notebook_destroy(nb_notebook **notebook)
     nb_document_close(&gone->to_run);
     nb_importance_destroy(&gone->importance);
     nb_calibration_destroy(&gone->calibration);
+    nb_measured_budget_destroy(&gone->budget);
     nb_model_destroy(&gone->model);
     nb_context_destroy(&gone->context);
     for (size_t i = 0; i < gone->n_cells; i++) {

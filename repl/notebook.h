@@ -67,6 +67,7 @@ typedef struct nb_notebook {
     nb_speed original_speed; /* of the model as loaded, taken before its first change */
     nb_importance *importance; /* what errors are weighed by; NULL: nothing */
     struct nb_calibration *calibration; /* of this model's activations; NULL: none yet */
+    struct nb_measured_budget *budget;  /* what the newest budget measured; NULL: none yet */
     bool leave;              /* exit was asked for */
     struct nb_lesson *lesson; /* being taken; NULL: none */
     struct nb_document *to_run; /* what `run` opened: its cells come next */

@@ -92,6 +92,10 @@ long nb_model_find_tensor(const nb_model *model, const char *name);
 uint64_t nb_model_n_parameters(const nb_model *model);
 uint64_t nb_model_n_bytes(const nb_model *model);      /* held by weights now */
 uint64_t nb_model_source_bytes(const nb_model *model); /* as they were at load */
+/* Of the tensors' names and shapes, a row of each source, and the transforms and bases that they are read through: what was
+ * measured with another one is no measurement of this model. A row tells models apart; all of them would take as long
+ * as loading. */
+uint64_t nb_model_digest(const nb_model *model);
 /* NB_OK, or NB_ERR_STATE if a failed change could not be taken back (its file was cut, memory ran out): some
  * tensors then hold nothing (`packed` is NULL), and the model neither runs nor saves. */
 nb_status nb_model_check(const nb_model *model, nb_error *error);

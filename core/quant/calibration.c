@@ -12,37 +12,6 @@
 
 enum { COLUMN_GRAIN = 64, TOKEN_GRAIN = 8, HEAD_ROWS = 32, LEAST_EXPONENT = -100 };
 
-/* ---- digests ---- */
-
-static uint64_t hash_tensor(uint64_t digest, const nb_tensor *t)
-{
-    const uint64_t shape[2] = {t->n_rows, t->n_cols};
-    digest = nb_digest_add(digest, t->name, strlen(t->name));
-    digest = nb_digest_add(digest, shape, sizeof shape);
-    if (t->source && t->source_format)
-        digest = nb_digest_add(digest, t->source, nb_format_row_bytes(t->source_format, t->n_cols));
-    for (const nb_transform *transform = t->transforms; transform; transform = transform->before) {
-        digest = nb_digest_add(digest, transform->what, strlen(transform->what));
-        if (transform->columns)
-            digest = nb_digest_add(digest, transform->columns, t->n_cols * sizeof(float));
-    }
-    const nb_input *input = t->input;
-    if (input && input->divisors)
-        digest = nb_digest_add(digest, input->divisors, t->n_cols * sizeof(float));
-    if (input && input->hadamard)
-        digest = nb_digest_add(nb_digest_add(digest, &input->hadamard, sizeof input->hadamard), input->signs, t->n_cols * sizeof(float));
-    return digest;
-}
-
-/* A row of each source tells models apart; reading all of them would take as long as loading. */
-static uint64_t model_digest(const nb_model *model)
-{
-    uint64_t digest = NB_DIGEST_OF_NOTHING;
-    for (size_t i = 0; i < model->n_tensors; i++)
-        digest = hash_tensor(digest, &model->tensors[i]);
-    return digest;
-}
-
 /* ---- recording ---- */
 
 /* An entry while it grows. */
@@ -392,7 +361,7 @@ nb_status nb_calibration_collect(nb_model *model, const char *text, size_t n_byt
         made->text_digest = nb_digest_add(NB_DIGEST_OF_NOTHING, text, n_bytes);
         made->n_sequences = samples.n_sequences;
         made->n_tokens = nb_samples_n_tokens(&samples);
-        made->model_digest = model_digest(model);
+        made->model_digest = nb_model_digest(model);
         status = collect(model, &samples, made, error);
     }
     nb_samples_free(&samples);
@@ -434,7 +403,7 @@ const nb_calibration_entry *nb_calibration_find(const nb_calibration *calibratio
 
 nb_status nb_calibration_check(const nb_calibration *calibration, const nb_model *model, nb_error *error)
 {
-    if (calibration->model_digest == model_digest(model))
+    if (calibration->model_digest == nb_model_digest(model))
         return NB_OK;
     return nb_fail(error, NB_ERR_STATE,
                    "the calibration with %s was made with another model, or before this one was transformed: calibrate "

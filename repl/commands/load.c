@@ -1,4 +1,5 @@
 #include "quant/calibration.h"
+#include "repl/commands/budget.h"
 #include "repl/commands/table.h"
 #include "repl/describe.h"
 #include "repl/library.h"
@@ -47,6 +48,7 @@ static void forget_old_model(nb_notebook *notebook)
 {
     nb_notebook_forget_chat(notebook);
     nb_calibration_destroy(&notebook->calibration);
+    nb_measured_budget_destroy(&notebook->budget);
     nb_model_destroy(&notebook->model);
     for (size_t i = 0; i < notebook->n_undo_lines; i++)
         free(notebook->undo_lines[i]);

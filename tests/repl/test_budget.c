@@ -2,6 +2,7 @@
  * is left alone. */
 #include "nibble.h"
 #include "repl/describe.h"
+#include "repl/language/quantizer_words.h"
 #include "tests/support/cells.h"
 #include "tests/support/shapes.h"
 #include "tests/support/temporary.h"
@@ -140,6 +141,100 @@ static void test_shown(void **state)
     says(c, budget("mlp --bpw 5 --png '%s'", temporary_path("bits.png")), "bits.png");
 }
 
+/* What was measured answers the next question, unless something has changed that it came from. */
+static void test_kept(void **state)
+{
+    cells *c = *state;
+    static char first[8192];
+    cells_load_tiny(c);
+    says(c, budget("mlp --bpw 4.5", ""), "formats, by seen.txt");
+    assert_null(strstr(nb_draft_text(&c->shown), "as measured before"));
+    says(c, budget("mlp --bpw 6", ""), "as measured before");
+    const char *shown = nb_draft_text(&c->shown);
+    snprintf(first, sizeof first, "%.*s", (int)(strstr(shown, ", everything counted") - shown), shown);
+    says(c, "quantize all absmax --bits 4", "int4"); /* a budget is about the sources */
+    says(c, budget("mlp --bpw 5", ""), "as measured before");
+    says(c, budget("attention --bpw 6", ""), "formats, by seen.txt");
+    assert_null(strstr(nb_draft_text(&c->shown), "as measured before"));
+    says(c, budget("mlp --bpw 6", ""), first); /* from nothing, and with the model quantized: the same */
+    assert_null(strstr(nb_draft_text(&c->shown), "as measured before"));
+    static const char *const changes[] = {"transform rotate", "imatrix --text '%s'", "load '%s'"};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char cell[600];
+        const char *file = i == 1 ? cells_text() : temporary_path("tiny.gguf");
+        snprintf(cell, sizeof cell, changes[i], file);
+        says(c, cell, "");
+        says(c, budget("mlp --bpw 6", ""), "formats, by seen.txt");
+        assert_null(strstr(nb_draft_text(&c->shown), "as measured before"));
+        says(c, budget("mlp --bpw 6", ""), "as measured before");
+    }
+    says(c, budget("mlp --bpw 6 --of 'q8_0, int4 absmax/group:32'", ""), "2 formats, by seen.txt");
+    assert_null(strstr(nb_draft_text(&c->shown), "as measured before"));
+}
+
+/* The number after `column` gaps of two blanks or more from where `row` stands in the text. */
+static double number_in_row(const char *text, const char *row, int column)
+{
+    const char *at = strstr(text, row);
+    assert_non_null(at);
+    for (int i = 0; i < column; i++) {
+        at = strstr(at, "  ");
+        assert_non_null(at);
+        at += strspn(at, " ");
+    }
+    return strtod(at, NULL);
+}
+
+/* Both views say of single formats what a measurement by itself says; a mixture never loses more. */
+static void test_views(void **state)
+{
+    cells *c = *state;
+    static const char OF[] = "mlp --of 'int3 absmax/group:32, int4 absmax/group:32, q8_0'";
+    char options[200], number[40];
+    cells_load_tiny(c);
+    nb_model *model = c->notebook->model;
+    nb_quantizer quantizers[3];
+    nb_scope scope = {0};
+    nb_mapping *text = NULL;
+    nb_budget measured;
+    double down = 0, all = 0, all3 = 0;
+    static const char *const words[3] = {"int3 absmax/group:32", "int4 absmax/group:32", "q8_0"};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(nb_quantizer_of_words(words[i], &quantizers[i], &c->error), NB_OK);
+    assert_int_equal(nb_scope_resolve(model, "mlp", false, &scope, &c->error), NB_OK);
+    assert_int_equal(nb_mapping_open(cells_text(), &text, &c->error), NB_OK);
+    assert_int_equal(nb_budget_measure(model, &scope, quantizers, 3, NULL, (const char *)text->data, text->size, 128,
+                                       &measured, &c->error),
+                     NB_OK);
+    for (size_t i = 0; i < measured.n_tensors; i++) {
+        const double error = measured.cells[i * 3 + 1].error;
+        all += error;
+        all3 += measured.cells[i * 3].error;
+        down += strstr(nb_model_tensor(model, measured.tensors[i])->name, "ffn_down") ? error : 0;
+    }
+    snprintf(options, sizeof options, "%s --bpw 5 --show sensitivity", OF);
+    says(c, budget(options, ""), "int4 g32 for all, 4.52 bits a weight");
+    check_width(nb_draft_text(&c->shown));
+    assert_true(fabs(number_in_row(nb_draft_text(&c->shown), "  ffn_down", 2) / down - 1) < 0.006);
+    nb_print_general(number, sizeof number, all, 3);
+    assert_non_null(strstr(nb_draft_text(&c->shown), number));
+
+    snprintf(options, sizeof options, "%s --show front", OF);
+    says(c, budget(options, ""), "as measured before");
+    check_width(nb_draft_text(&c->shown));
+    const char *row = strstr(nb_draft_text(&c->shown), "      3.52 ");
+    assert_non_null(row);
+    assert_true(fabs(number_in_row(row, "3.52", 2) / all3 - 1) < 0.006);
+    int n_rows = 0;
+    for (; strtod(row, NULL) > 0; row = strchr(row, '\n') + 1, n_rows++)
+        assert_true(number_in_row(row, "", 3) <= number_in_row(row, "", 6) * 1.001 + 1e-12);
+    assert_true(n_rows >= 5);
+    assert_true(measured.n_tensors == 6);
+    nb_budget_free(&measured);
+    nb_mapping_close(&text);
+    nb_scope_free(&scope);
+}
+
 static void test_refusals(void **state)
 {
     cells *c = *state;
@@ -150,6 +245,10 @@ static void test_refusals(void **state)
     refuses(c, "budget --bpw 4", "budget --text FILE");
     refuses(c, "budget --bpw 4 --text nowhere.txt", "nowhere.txt");
     refuses(c, "budget mlp", "budget mlp --bpw 4.25");
+    refuses(c, "budget mlp --show sensitivity", "budget mlp --bpw 4.25");
+    refuses(c, "budget mlp --show front --save mine.recipe", "leave --show front out");
+    refuses(c, "budget mlp --show both", "allocation");
+    refuses(c, budget("--bpw 1 --show sensitivity", ""), "1 bits a weight are too few");
     refuses(c, budget("--bpw 1", ""), "1 bits for a weight are too few");
     refuses(c, budget("--bpw 4 --of q4_k", ""), "fit the blocks of none of these formats");
     refuses(c, budget("--bpw 4 --of ','", ""), "parted by commas");
@@ -195,7 +294,8 @@ static void test_completion(void **state)
 {
     cells *c = *state;
     completes(c, "bud", "budget");
-    completes(c, "budget --bpw 4 --s", "--save --svg");
+    completes(c, "budget --bpw 4 --s", "--save --show --svg");
+    completes(c, "budget --show ", "allocation front sensitivity");
     completes(c, "budget --t", "--text --tokens");
     completes(c, "budget m", ""); /* no model, no tensors */
     cells_load_tiny(c);
@@ -211,7 +311,7 @@ static void test_completion(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {test(test_recipe),    test(test_listed),   test(test_tokens_asked),
-                                       test(test_shown),     test(test_refusals), test(test_cancel),
-                                       test(test_completion)};
+                                       test(test_shown),     test(test_kept),     test(test_views),
+                                       test(test_refusals),  test(test_cancel),   test(test_completion)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
