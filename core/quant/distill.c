@@ -143,6 +143,21 @@ static nb_status round_block(run *r, const float *from, nb_error *error)
     return status;
 }
 
+/* What its integer matrices will multiply in the engine. Matrices that read the same numbers, of which not all are taught,
+ * read them exact. */
+static void round_inputs(run *r)
+{
+    bool taught[MATRICES];
+    for (size_t i = 0; i < MATRICES; i++)
+        taught[i] = is_taught(r, &r->pupils[i]);
+    const nb_pass_inputs inputs = {.qkv = taught[0] && taught[1] && taught[2],
+                                   .attn_output = taught[3],
+                                   .gate_up = taught[4] && taught[5],
+                                   .down = taught[6]};
+    const bool integers = nb_quantizer_wants_int8(&r->options->quantizer);
+    nb_pass_round(r->pass, !integers ? NB_PASS_EXACT : r->options->tokens ? NB_PASS_TOKENS : NB_PASS_BLOCKS, inputs);
+}
+
 /* ---- its error ---- */
 
 static void answer(run *r, size_t batch, float *y)
@@ -237,6 +252,7 @@ static nb_status teach_block(run *r, nb_distilled *out, nb_error *error)
     nb_status status = round_block(r, r->master, error);
     if (status != NB_OK)
         return status;
+    round_inputs(r);
     out->rounded = out->taught = error_of_all(r);
     if (!isfinite(out->rounded))
         return nb_fail(error, NB_ERR_STATE, "block %zu makes numbers that are not finite: it cannot be taught", r->layer);
@@ -267,6 +283,7 @@ static nb_status teach_blocks(run *r, nb_distilled *blocks, nb_error *error)
     for (r->layer = 0; status == NB_OK && r->layer < r->model->hparams.n_layers; r->layer++) {
         name_pupils(r);
         load_block(r);
+        nb_pass_round(r->pass, NB_PASS_EXACT, (nb_pass_inputs){0});
         for (size_t b = 0; b < r->n_batches; b++)
             answer(r, b, r->target + batch_at(r, b));
         blocks[r->layer] = (nb_distilled){0};

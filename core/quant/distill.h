@@ -1,7 +1,7 @@
 /* ZeroQuant's layer-by-layer distillation (Yao et al. 2022, arXiv:2206.01861, section 4.2): each block of the quantized
  * model learns to answer as its original does, on what really flows into it. Only one block is taught at a time, so that
- * only its gradients are ever held. Gradients pass through rounding as if it were not there (the straight-through
- * estimator). */
+ * only its gradients are ever held. It reads activations rounded as the engine will round them. Gradients pass through
+ * rounding as if it were not there (the straight-through estimator). */
 #ifndef NB_QUANT_DISTILL_H
 #define NB_QUANT_DISTILL_H
 

@@ -4,6 +4,7 @@
 #include "train/gradients.h"
 #include "train/linear.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,8 @@ struct nb_pass {
     nb_attention attention;
     nb_linear_scratch linear;
     const nb_sequences *sequences; /* of the run */
+    nb_pass_rounding rounding;
+    nb_pass_inputs rounded;
 };
 
 /* ---- creation ---- */
@@ -254,6 +257,63 @@ static void look_up_back(void *user, size_t begin, size_t end, unsigned thread)
     }
 }
 
+/* ---- inputs as integer weights see them ---- */
+
+/* 0 if a row is all zeros or nearly so, no finite number if not all of it is one. */
+static float token_scale(const float *row, size_t n)
+{
+    float most = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        const float size = fabsf(row[i]);
+        most = size > most || isnan(size) ? size : most;
+    }
+    return most / 127.0f;
+}
+
+static void round_rows(void *user, size_t begin, size_t end, unsigned thread)
+{
+    (void)thread;
+    const rows *job = user;
+    const nb_kernels *kernels = job->pass->network->context->kernels;
+    for (size_t t = begin; t < end; t++) {
+        float *row = job->out + t * job->width;
+        const float scale = job->pass->rounding == NB_PASS_TOKENS ? token_scale(row, job->width) : 0.0f;
+        for (size_t first = 0; first < job->width; first += NB_BLOCK) {
+            const size_t n = nb_min_size(NB_BLOCK, job->width - first);
+            nb_act_block block;
+            if (job->pass->rounding == NB_PASS_TOKENS)
+                kernels->quantize_acts_scaled(row + first, n, &scale, &block, NULL);
+            else
+                kernels->quantize_acts(row + first, n, &block, NULL);
+            for (size_t i = 0; i < n; i++)
+                row[first + i] = block.scale * (float)block.q[i];
+        }
+    }
+}
+
+static void round_input(const nb_pass *p, bool rounded, float *x, size_t width)
+{
+    rows job = {.out = x, .width = width};
+    if (rounded && p->rounding != NB_PASS_EXACT)
+        over_rows(p, round_rows, &job);
+}
+
+/* What the matrix after attention reads: attention's own way back needs what it made, so a copy is rounded. */
+static const float *attended_input(const nb_pass *p, const kept_layer *l, size_t width)
+{
+    if (!p->rounded.attn_output || p->rounding == NB_PASS_EXACT)
+        return l->attended;
+    memcpy(p->dq, l->attended, p->sequences->n_tokens * width * sizeof *p->dq);
+    round_input(p, true, p->dq, width);
+    return p->dq;
+}
+
+void nb_pass_round(nb_pass *pass, nb_pass_rounding rounding, nb_pass_inputs inputs)
+{
+    pass->rounding = rounding;
+    pass->rounded = inputs;
+}
+
 /* ---- forward ---- */
 
 /* What the block makes goes to `next`. */
@@ -264,18 +324,22 @@ static void forward_block(nb_pass *p, size_t layer, float *next)
     const kept_layer *l = &p->layers[layer];
     const size_t n = p->sequences->n_tokens;
     norm(p, l->x, w->attn_norm, l->attn_norm);
+    round_input(p, p->rounded.qkv, l->attn_norm, net->hparams.n_embd);
     nb_linear_forward(net->context, w->attn_q, l->attn_norm, n, l->q);
     nb_linear_forward(net->context, w->attn_k, l->attn_norm, n, l->k);
     nb_linear_forward(net->context, w->attn_v, l->attn_norm, n, l->v);
     turn(p, net->rope, l->q, l->k);
     nb_attention_forward(&p->attention, p->sequences, l->q, l->k, l->v, l->attended);
-    nb_linear_forward(net->context, w->attn_output, l->attended, n, p->d_part);
+    const float *attended = attended_input(p, l, w->attn_output->shape.n_cols);
+    nb_linear_forward(net->context, w->attn_output, attended, n, p->d_part);
     add(p, l->x, p->d_part, l->mid);
     norm(p, l->mid, w->ffn_norm, l->ffn_norm);
+    round_input(p, p->rounded.gate_up, l->ffn_norm, net->hparams.n_embd);
     nb_linear_forward(net->context, w->ffn_gate, l->ffn_norm, n, l->gate);
     nb_linear_forward(net->context, w->ffn_up, l->ffn_norm, n, l->up);
     rows job = {.layer = l, .width = net->hparams.n_ff};
     over_rows(p, swiglu_rows, &job);
+    round_input(p, p->rounded.down, l->act, net->hparams.n_ff);
     nb_linear_forward(net->context, w->ffn_down, l->act, n, p->d_part);
     add(p, l->mid, p->d_part, next);
 }
@@ -378,7 +442,8 @@ static void backward_block(nb_pass *p, size_t layer)
     linears_back(p, l->ffn_norm, 2, (nb_weight *const[]){w->ffn_gate, w->ffn_up}, (float *const[]){l->gate, l->up});
     norm_back(p, l->mid, w->ffn_norm, p->d_norm, p->dx);
 
-    nb_linear_take_input(net->context, l->attended, n, w->attn_output->shape.n_cols, &p->linear);
+    const float *attended = attended_input(p, l, w->attn_output->shape.n_cols);
+    nb_linear_take_input(net->context, attended, n, w->attn_output->shape.n_cols, &p->linear);
     nb_linear_weight_gradient(net->context, w->attn_output, p->dx, n, &p->linear);
     nb_linear_input_gradient(net->context, w->attn_output, p->dx, n, p->d_attended);
     nb_attention_backward(&p->attention, p->sequences, l->q, l->k, l->v, l->attended, p->d_attended, p->dq, p->dk,

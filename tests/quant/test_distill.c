@@ -76,6 +76,68 @@ static void a_block_alone_is_the_engines(void **state)
     nb_context_destroy(&context);
 }
 
+/* The outputs of a block of the engine: y[n][n_embd]. */
+static void run_block(nb_model *model, nb_weights weights, size_t layer, const float *x, size_t n, float *y)
+{
+    nb_session *session;
+    nb_error error = {""};
+    assert_int_equal(nb_session_create_within(model, weights, n, SIZE_MAX / 2, &session, &error), NB_OK);
+    nb_session_put_rows(session, x, n);
+    assert_int_equal(nb_block_run(session, layer, NB_LOGITS_ALL, &error), NB_OK);
+    memcpy(y, session->x, n * nb_model_hparams(model)->n_embd * sizeof *y);
+    nb_session_destroy(&session);
+}
+
+static double mean_square(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sum / (double)n;
+}
+
+/* What is said of a block is what the engine then makes of it: with the activations, too, that it rounds. */
+static void errors_are_the_engines(void **state)
+{
+    (void)state;
+    static const char *const scopes[] = {"all", "mlp", "blk.0.attn_output,blk.1.attn_output", "blk.0.attn_q"};
+    nb_error error = {""};
+    nb_context *context = test_context(NULL, 2);
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_samples samples = test_samples(model, 40);
+    assert_int_equal(samples.n_sequences, 1);
+    const size_t n = nb_samples_n_tokens(&samples) * nb_model_hparams(model)->n_embd;
+    float *x = nb_calloc(n, sizeof *x), *y = nb_calloc(n, sizeof *y), *target = nb_calloc(n, sizeof *target);
+    nb_session *session;
+    assert_int_equal(nb_session_create_within(model, NB_WEIGHTS_ORIGINAL, 64, SIZE_MAX / 2, &session, &error), NB_OK);
+    nb_samples_embed(&samples, session, x);
+    nb_session_destroy(&session);
+    run_block(model, NB_WEIGHTS_ORIGINAL, 0, x, samples.begins[1], target);
+    for (int i = 0; i < 8; i++) {
+        nb_distill_options options = {.n_steps = 6, .n_sequences = 1, .rate = 0.02, .tokens = i % 2};
+        nb_distilled blocks[2];
+        nb_scope scope;
+        assert_int_equal(nb_quantizer_parse("int8 absmax/channel", &options.quantizer, &error), NB_OK);
+        assert_int_equal(nb_scope_resolve(model, scopes[i / 2], false, &scope, &error), NB_OK);
+        assert_int_equal(nb_model_distill(model, &scope, &samples, &options, "t", blocks, NULL, &error), NB_OK);
+        run_block(model, NB_WEIGHTS_CURRENT, 0, x, samples.begins[1], y);
+        const double measured = mean_square(y, target, n);
+        /* matrices that read what others read exactly are the exception */
+        const bool alone = strcmp(scopes[i / 2], "blk.0.attn_q") == 0;
+        if (alone ? !(measured > 1.1 * blocks[0].taught) : !(fabs(measured / blocks[0].taught - 1) < 0.001))
+            fail_msg("%s, %d: %g taught, %g measured", scopes[i / 2], i % 2, blocks[0].taught, measured);
+        assert_int_equal(nb_model_undo(model, NULL), NB_OK);
+        nb_scope_free(&scope);
+    }
+    free(x);
+    free(y);
+    free(target);
+    nb_samples_free(&samples);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 /* The logits of what was not taught. */
 static float *ask(nb_model *model)
 {
@@ -202,7 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_block_alone_is_the_engines),
-        cmocka_unit_test(blocks_learn),
+        cmocka_unit_test(errors_are_the_engines), cmocka_unit_test(blocks_learn),
         cmocka_unit_test(bits_are_the_same_everywhere),
         cmocka_unit_test(trouble_changes_nothing),
     };
