@@ -450,6 +450,72 @@ static void it_fills_block_formats(void **state)
     nb_context_destroy(&context);
 }
 
+/* R of the solver, for no more columns than a step has. */
+static double factor_at(const nb_gptq_solver *solver, size_t i, size_t j)
+{
+    const double scaled = i == j ? 1 : (double)solver->near[i * NB_GPTQ_STEP + j];
+    return j < i ? 0 : scaled * (double)solver->diagonal[j];
+}
+
+/* R R^T is the matrix with this much more on its diagonal. */
+static void check_damping(const nb_gptq_solver *solver, const double *hessian, double damping)
+{
+    for (size_t i = 0; i < solver->n; i++)
+        for (size_t j = 0; j < solver->n; j++) {
+            double sum = -hessian[i * solver->n + j];
+            for (size_t k = 0; k < solver->n; k++)
+                sum += factor_at(solver, i, k) * factor_at(solver, j, k);
+            assert_true(fabs(sum - (i == j ? damping : 0)) < 5e-7);
+        }
+}
+
+/* Where the columns of one row stand when only the first is rounded, to `first`: the others' moves, each as
+ * if those before it had not been rounded either. */
+static void after_first_column(const nb_gptq_solver *solver, const float *w, double first, double *now)
+{
+    double error[3] = {(double)w[0] - first};
+    now[0] = first;
+    for (size_t j = 1; j < 3; j++) {
+        double move = 0;
+        for (size_t i = 0; i < j; i++)
+            move += error[i] * (double)solver->near[i * NB_GPTQ_STEP + j];
+        now[j] = (double)w[j] + move;
+        error[j] = -move;
+    }
+}
+
+/* The paper's W after its first column is what the solver's numbers say, and what the columns of each row,
+ * quantized alone, are seen to have moved by; u is the paper's U. */
+static void check_first_column(nb_context *context, layer *l, const nb_quantizer *quantizer,
+                               const nb_gptq_options *options, const double u[3][3])
+{
+    static const double after[2][3] = {{.88, -.395092, .314427}, {-.639333, .818986, -.131294}};
+    float *const rows = l->w;
+    for (size_t row = 0; row < 2; row++) {
+        nb_packed *packed;
+        nb_gptq_result result;
+        nb_gptq_solver *solver;
+        float q[3];
+        l->w = rows + 3 * row, l->n_rows = 1;
+        run(context, l, quantizer, options, true, &packed, &result, &solver);
+        nb_packed_decode_row(packed, 0, q);
+        double now[3];
+        after_first_column(solver, l->w, (double)q[0], now);
+        for (size_t j = 0; j < 3; j++)
+            assert_true(fabs(now[j] - after[row][j]) < 2e-6);
+        const double scale = row == 0 ? .088 : .2740 / 3;
+        const double second = after[row][1];
+        const double third = after[row][2] - (second - (double)q[1]) / u[1][1] * u[1][2];
+        assert_true(result.column_moved[0] == 0);
+        assert_true(fabs(result.column_moved[1] - fabs(second - (double)l->w[1]) / scale) < 5e-5);
+        assert_true(fabs(result.column_moved[2] - fabs(third - (double)l->w[2]) / scale) < 5e-5);
+        nb_packed_destroy(&packed);
+        nb_gptq_result_free(&result);
+        nb_gptq_solver_destroy(&solver);
+    }
+    l->w = rows, l->n_rows = 2;
+}
+
 /* Three columns by hand, as the authors' code has them. */
 static void the_small_example_is_exact(void **state)
 {
@@ -482,6 +548,9 @@ static void the_small_example_is_exact(void **state)
             assert_true(fabs(sum) < 2e-6);
         }
     }
+    assert_true(solver->damp == 0.01);
+    check_damping(solver, hessian, .01614583);
+    check_first_column(context, &l, &quantizer, &options, u);
     uint8_t got[NB_ROWS * 3], zeros[NB_ROWS];
     float scales[NB_ROWS];
     nb_packed_get_int(packed, 0, got, scales, zeros);
