@@ -2,7 +2,8 @@
 #include "quant/hqq.h"
 
 #include "base/random.h"
-#include "tests/support/shapes.h"
+#include "quant/hqq_model.h"
+#include "tests/support/transforms.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -34,6 +35,45 @@ static void the_small_example_is_exact(void **state)
     static const float same[3] = {.5f, .5f, .5f};
     nb_hqq_group(same, 3, 4, &options, &inverse, &zero, codes, &error);
     assert_true(inverse == 1.0f && error == 0.0f);
+}
+
+/* One over the scale: 1 for numbers that differ by 1e-4 at most, else (2^bits - 1) / range, at most 2e4. */
+static void the_scale_has_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        float range;
+        unsigned bits;
+        float inverse;
+    } cases[] = {{0, 4, 1},
+                 {1e-4f, 8, 1},
+                 {1e-4f, 2, 1},
+                 {1.01e-4f, 8, 2e4f},
+                 {1.01e-4f, 4, 2e4f},
+                 {1.01e-4f, 2, 2e4f},
+                 {7.4e-4f, 4, 2e4f},
+                 {0.0127f, 8, 2e4f},
+                 {1.6e-4f, 2, 3 / 1.6e-4f},
+                 {7.6e-4f, 4, 15 / 7.6e-4f},
+                 {0.0128f, 8, 255 / 0.0128f}};
+    const nb_hqq_options options = nb_hqq_defaults();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const float w[3] = {0, cases[i].range, cases[i].range / 3};
+        float inverse, zero, error;
+        uint8_t codes[3];
+        nb_hqq_group(w, 3, cases[i].bits, &options, &inverse, &zero, codes, &error);
+        if (fabsf(inverse - cases[i].inverse) > 1e-6f * cases[i].inverse)
+            fail_msg("range %g in %u bits: %g", (double)cases[i].range, cases[i].bits, (double)inverse);
+        assert_true(inverse <= 2e4f && error <= cases[i].range);
+    }
+    /* The range is what counts, wherever it lies. */
+    static const float across[2] = {-5e-5f, 4.9e-5f}, wide[2] = {-6e-5f, 6e-5f};
+    float inverse, zero, error;
+    uint8_t codes[2];
+    nb_hqq_group(across, 2, 4, &options, &inverse, &zero, codes, &error);
+    assert_true(inverse == 1 && codes[0] == codes[1]);
+    nb_hqq_group(wide, 2, 4, &options, &inverse, &zero, codes, &error);
+    assert_true(inverse == 2e4f && codes[1] > codes[0]);
 }
 
 static float *make_weights(size_t n_rows, size_t n_cols)
@@ -133,12 +173,37 @@ static void nonsense_is_refused(void **state)
     nb_context_destroy(&context);
 }
 
+static nb_status solve_again(nb_model *model, void *user, nb_error *error)
+{
+    const nb_hqq_options options = nb_hqq_defaults();
+    nb_quantizer quantizer;
+    assert_int_equal(nb_quantizer_parse("int3 zeropoint/group:32", &quantizer, NULL), NB_OK);
+    return nb_model_hqq(model, user, &quantizer, &options, NULL, error);
+}
+
+static void a_stopped_one_changes_nothing(void **state)
+{
+    (void)state;
+    nb_context *context = test_context(NULL, 2);
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_scope scope;
+    assert_int_equal(nb_scope_resolve(model, "all", false, &scope, NULL), NB_OK);
+    test_quantize(model, "mlp", "int4 absmax/group:32");
+    assert_true(test_cancel_everywhere(model, solve_again, &scope, 1, 1) > 10);
+    nb_scope_free(&scope);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_small_example_is_exact),
+        cmocka_unit_test(the_scale_has_limits),
         cmocka_unit_test(it_is_nearer_than_round_to_nearest),
         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(a_stopped_one_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -314,6 +314,35 @@ static void refuses(void **state)
     nb_context_destroy(&context);
 }
 
+typedef struct parting {
+    nb_scope scope;
+    nb_calibration *calibration;
+} parting;
+
+static nb_status part_again(nb_model *model, void *user, nb_error *error)
+{
+    const parting *p = user;
+    nb_quantizer q;
+    assert_int_equal(nb_quantizer_parse("int8 absmax/channel", &q, NULL), NB_OK);
+    return nb_model_quantize_outliers(model, &p->scope, &q, NB_ACTIVATION_TOKENS, p->calibration,
+                                      threshold_of(p->calibration), NULL, error);
+}
+
+static void a_stopped_one_changes_nothing(void **state)
+{
+    (void)state;
+    nb_context *context = test_context(NULL, 2);
+    nb_model *model = model_with_outliers(context);
+    parting p = {.calibration = look(model)};
+    assert_int_equal(nb_scope_resolve(model, "all", false, &p.scope, NULL), NB_OK);
+    test_quantize(model, "mlp", "int4 absmax/group:32");
+    assert_true(test_cancel_everywhere(model, part_again, &p, 1, 1) > 10);
+    nb_calibration_destroy(&p.calibration);
+    nb_scope_free(&p.scope);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +350,7 @@ int main(void)
         cmocka_unit_test(levels_and_threads),
         cmocka_unit_test(a_model),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(a_stopped_one_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

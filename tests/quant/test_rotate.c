@@ -264,6 +264,24 @@ static void failing_memory_changes_nothing(void **state)
     nb_context_destroy(&context);
 }
 
+static nb_status rotate_again(nb_model *model, void *user, nb_error *error)
+{
+    (void)user;
+    return try_rotate(model, 9, NULL, NULL, error);
+}
+
+static void a_stopped_one_changes_nothing(void **state)
+{
+    (void)state;
+    nb_context *context = test_context(NULL, 2);
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    test_quantize(model, "mlp", "int4 absmax/group:32");
+    assert_true(test_cancel_everywhere(model, rotate_again, NULL, 1, 1) > 10);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +294,7 @@ int main(void)
         cmocka_unit_test(bits_are_the_same_everywhere),
         cmocka_unit_test(other_transforms_go_with_it),
         cmocka_unit_test(failing_memory_changes_nothing),
+        cmocka_unit_test(a_stopped_one_changes_nothing),
     };
     return cmocka_run_group_tests_name("rotate", tests, NULL, NULL);
 }

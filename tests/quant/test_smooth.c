@@ -234,6 +234,25 @@ static void nonsense_is_refused(void **state)
     nb_context_destroy(&context);
 }
 
+static nb_status smooth_again(nb_model *model, void *user, nb_error *error)
+{
+    return nb_model_smooth(model, user, 0.5, NULL, error);
+}
+
+static void a_stopped_one_changes_nothing(void **state)
+{
+    (void)state;
+    nb_context *context = test_context(NULL, 2);
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_samples samples = test_samples(model, 200);
+    test_quantize(model, "mlp", "int4 absmax/group:32");
+    assert_true(test_cancel_everywhere(model, smooth_again, &samples, 1, 1) > 10);
+    nb_samples_free(&samples);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +262,7 @@ int main(void)
         cmocka_unit_test(comes_before_or_after_quantizing),
         cmocka_unit_test(bits_are_the_same_everywhere),
         cmocka_unit_test(failing_memory_changes_nothing),
+        cmocka_unit_test(a_stopped_one_changes_nothing),
         cmocka_unit_test(nonsense_is_refused),
     };
     return cmocka_run_group_tests_name("smooth", tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include "tests/support/shapes.h"
 
+#include "model/state.h"
 #include "tests/support/temporary.h"
 
 #include <math.h>
@@ -197,4 +198,37 @@ void test_cancel_after(nb_context *context, long n)
     context->progress_user = context;
     if (!n)
         atomic_store(&context->cancel, false);
+}
+
+static void check_untouched(nb_model *model, uint64_t state, size_t n_undo, size_t n_inputs)
+{
+    assert_int_equal(nb_model_undo_depth(model), n_undo);
+    assert_int_equal(model->n_inputs, n_inputs);
+    assert_null(model->observe);
+    assert_true(test_state(model) == state);
+}
+
+long test_cancel_everywhere(nb_model *model, test_work *work, void *user, long step, size_t n_undo)
+{
+    nb_context *context = nb_model_context(model);
+    const uint64_t state = test_state(model);
+    const size_t depth = nb_model_undo_depth(model), n_inputs = model->n_inputs;
+    for (long n = 1, n_stops = 0;; n += step, n_stops++) {
+        nb_error error = {""};
+        test_cancel_after(context, n);
+        const nb_status status = work(model, user, &error);
+        assert_true(context->progress == count_down); /* handed back, if it was put aside */
+        assert_false(status != NB_OK && atomic_load(&context->cancel));
+        test_cancel_after(context, 0);
+        if (status == NB_OK) {
+            assert_int_equal(nb_model_undo_depth(model), depth + n_undo);
+            if (n_undo)
+                check(nb_model_undo(model, &error), &error);
+            check_untouched(model, state, depth, n_inputs);
+            return n_stops;
+        }
+        if (status != NB_ERR_CANCELLED)
+            fail_msg("stopped at report %ld: %s", n, error.text);
+        check_untouched(model, state, depth, n_inputs);
+    }
 }

@@ -30,6 +30,13 @@ float *test_logits(nb_model *model, nb_weights weights, const int32_t *tokens, s
 /* The nth report of progress from now on cancels what runs in this context, as Ctrl-C would; 0: none does. */
 void test_cancel_after(nb_context *context, long n);
 
+/* Something that is done with a model, and lets go of what it made. `user` is its own. */
+typedef nb_status test_work(nb_model *model, void *user, nb_error *error);
+/* Does it and stops it, at its first report of progress, then `step` reports later each time, until it comes
+ * through. Whenever it was stopped it must say so, and the model and its context be as they were. What came
+ * through must have made `n_undo` steps (0 or 1), which are taken back. Returns how often it was stopped. */
+long test_cancel_everywhere(nb_model *model, test_work *work, void *user, long step, size_t n_undo);
+
 /* A hash of everything that a change may touch: how tensors are stored, their numbers, and what the model
  * computes. */
 uint64_t test_state(nb_model *model);
