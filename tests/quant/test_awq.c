@@ -1,11 +1,15 @@
 /* AWQ: the search on the paper's formula, the groups of every architecture, and that the function stays. */
-#include "quant/rewrite.h"
+#include "quant/awq_parts.h"
 #include "tests/support/temporary.h"
 #include "tests/support/transforms.h"
+
+#include "base/memory.h"
+#include "eval/activations.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 /* cmocka wants the three standard headers first. */
@@ -100,6 +104,61 @@ static void search_finds_the_published_factors(void **state)
     nb_context_destroy(&layer.context);
 }
 
+/* The same layer as ffn_down of a model: what flows into it is averaged, [5, .15, .45, .25], and the search
+ * is that of any model. Factors are the same for all multiples of the means, which are looked at in
+ * proportion. */
+static void a_models_layer_finds_them_too(void **state)
+{
+    (void)state;
+    static const float w[] = {0.5f, -1, 0.25f, 0.75f, 1, 0.1f, -0.6f, 0.2f};
+    static const float x[] = {4, 0.1f, 0.5f, 0.2f, -6, 0.2f, 0.4f, -0.3f};
+    static const double x_mean[] = {5, 0.15, 0.45, 0.25};
+    static const float expected[] = {4.0658514f, 0.2459509f, 0.5923051f, 0.3701072f};
+    enum { N_TOKENS = 2, N_ROWS = 2, N_COLS = 4 };
+    const nb_synthetic shape = {.n_layers = 1, .n_embd = N_ROWS, .n_heads = 1, .n_kv_heads = 1,
+                                .n_ff = N_COLS, .n_vocab = 260, .n_ctx = 8, .seed = 1};
+    nb_context *context = test_context(NULL, 1);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_tensor *up = (nb_tensor *)(uintptr_t)test_tensor(model, "blk.0.ffn_up"),
+              *down = (nb_tensor *)(uintptr_t)test_tensor(model, "blk.0.ffn_down");
+    assert_true(down->n_rows == N_ROWS && down->n_cols == N_COLS);
+    down->source = w;
+    nb_packed_set_float(down->packed, 0, w, N_COLS * sizeof *w);
+    const char *const quantizer = "int4 zeropoint/channel, f32 activations, f32 scales";
+    const nb_awq_options options = {quantizer_of(quantizer), false};
+    bool *in_scope = calloc(nb_model_tensor_count(model), sizeof *in_scope);
+    const size_t at = (size_t)(down - model->tensors), before = (size_t)(up - model->tensors);
+    in_scope[at] = true;
+    float scaled[N_TOKENS * N_COLS], output[N_TOKENS * N_ROWS], reference[N_TOKENS * N_ROWS];
+    double losses[N_TOKENS];
+    nb_awq_run run = {.model = model, .options = &options, .in_scope = in_scope, .n_tokens = N_TOKENS,
+                      .n_embd = N_ROWS, .scaled = scaled, .output = output, .reference = reference,
+                      .losses = losses};
+    const nb_awq_part part = {.readers = {down}, .n_readers = 1, .previous = up, .n_cols = N_COLS,
+                              .n_scales = N_COLS, .x = x};
+    nb_awq_group group = {0};
+    nb_error error = {""};
+    assert_int_equal(nb_rewrite_begin(&run.rewrite, model, "awq-scale", &error), NB_OK);
+    if (nb_awq_search_part(&run, &part, &group, &error) != NB_OK)
+        fail_msg("%s", error.text);
+    assert_int_equal(group.tensor, at);
+    assert_int_equal(group.choice.step, 16);
+    assert_float_equal(group.choice.rounded, 0.03602003, 1e-6);
+    assert_float_equal(group.choice.scaled, 0.0020342289, 1e-6);
+    const float *columns = run.rewrite.parts[at].columns, *rows = run.rewrite.parts[before].rows;
+    for (size_t i = 0; i < N_COLS; i++) {
+        assert_float_equal(columns[i], expected[i], 1e-6);
+        assert_float_equal(rows[i], 1 / expected[i], 1e-5);
+        const double mean = x_mean[1] * pow((double)(columns[i] / columns[1]), 20.0 / 16);
+        assert_float_equal(mean, x_mean[i], 2e-6 * x_mean[i]);
+    }
+    nb_rewrite_free(&run.rewrite);
+    nb_acts_buffer_free(&run.acts);
+    free(in_scope);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 static void factors_are_what_the_formula_says(void **state)
 {
     (void)state;
@@ -142,6 +201,67 @@ static void no_loss_is_said(void **state)
 }
 
 /* ---- models ---- */
+
+/* Means of |x| of what flows into a matrix, over the samples: n_means of them, which is fewer than it has
+ * columns where heads share theirs. */
+static void average(nb_model *model, size_t tensor, const nb_samples *samples, size_t n_means, float *means)
+{
+    const nb_hparams *h = nb_model_hparams(model);
+    const size_t n_cols = nb_model_tensor(model, tensor)->n_cols, shared = n_cols / n_means;
+    float *x = calloc(samples->longest * n_cols, sizeof *x);
+    double sums[128] = {0};
+    assert_true(n_means <= 128);
+    for (size_t s = 0; s < samples->n_sequences; s++) {
+        const size_t n = nb_samples_length(samples, s);
+        assert_int_equal(
+            nb_activations_collect(model, tensor, samples->tokens + samples->begins[s], n, x, NULL), NB_OK);
+        for (size_t i = 0; i < n * n_cols; i++) {
+            const size_t c = i % n_cols, head = c / h->head_size / shared;
+            sums[shared > 1 ? head * h->head_size + c % h->head_size : c] += fabs((double)x[i]);
+        }
+    }
+    for (size_t i = 0; i < n_means; i++)
+        means[i] = (float)(sums[i] / (double)(nb_samples_n_tokens(samples) * shared));
+    free(x);
+}
+
+/* What a model's columns are multiplied by: the formula, of the mean activations as a session sees them and
+ * the step that was chosen. Heads that share keys and values share factors. */
+static void factors_are_of_the_mean_activations(void **state)
+{
+    (void)state;
+    nb_context *context = test_context(NULL, 2);
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    const nb_outlier_options outliers = {16, 64, 3};
+    assert_int_equal(nb_model_inject_outliers(model, &outliers, NULL, NULL), NB_OK);
+    nb_samples samples = test_samples(model, 400); /* as scale() has them */
+    nb_awq_group groups[8];
+    size_t n_groups, n_scaled = 0;
+    float means[8][128];
+    scale(model, "all", "int3 zeropoint/group:32", false, groups, &n_groups);
+    assert_int_equal(nb_model_undo(model, NULL), NB_OK);
+    for (size_t i = 0; i < n_groups; i++) {
+        const nb_tensor *t = nb_model_tensor(model, groups[i].tensor);
+        average(model, groups[i].tensor, &samples, strstr(t->name, "attn_output") ? 24 : t->n_cols, means[i]);
+    }
+    nb_awq_group again[8];
+    scale(model, "all", "int3 zeropoint/group:32", false, again, &n_groups);
+    for (size_t i = 0; i < n_groups; i++) {
+        const nb_tensor *t = nb_model_tensor(model, groups[i].tensor);
+        const bool shares = strstr(t->name, "attn_output") != NULL;
+        float s[128];
+        assert_int_equal(again[i].choice.step, groups[i].choice.step);
+        nb_awq_scales(means[i], NULL, shares ? 24 : t->n_cols, groups[i].choice.step / 20.0, s);
+        n_scaled += groups[i].choice.step > 0;
+        for (size_t c = 0; c < t->n_cols; c++)
+            assert_float_equal(t->transforms->columns[c] / s[shares ? c / 24 * 12 + c % 12 : c], 1, 1e-6);
+    }
+    assert_true(n_scaled > 4);
+    nb_samples_free(&samples);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
 
 static void the_function_stays(void **state)
 {
@@ -308,6 +428,74 @@ static void storing_is_one_change(void **state)
     nb_context_destroy(&context);
 }
 
+/* Scaled, then rounded to nearest: AWQ without its search for ranges, on try_awq's samples. */
+static void scale_and_round(nb_model *model, const char *quantizer)
+{
+    const nb_awq_options options = {quantizer_of(quantizer), false};
+    nb_error error = {""};
+    nb_awq_group groups[8];
+    size_t n_groups;
+    nb_scope scope;
+    nb_samples samples = test_samples(model, 200);
+    assert_int_equal(nb_scope_resolve(model, "all", false, &scope, &error), NB_OK);
+    assert_int_equal(nb_model_awq_scale(model, &scope, &samples, &options, groups, &n_groups, &error), NB_OK);
+    test_quantize(model, "all", quantizer);
+    nb_scope_free(&scope);
+    nb_samples_free(&samples);
+}
+
+/* Rows in which a tensor of two models differs. */
+static size_t n_rows_apart(const nb_model *a, const nb_model *b, const char *name)
+{
+    const nb_tensor *x = test_tensor(a, name), *y = test_tensor(b, name);
+    float one[128], other[128];
+    size_t n = 0;
+    assert_true(x->n_cols <= 128 && x->n_rows == y->n_rows);
+    for (size_t r = 0; r < x->n_rows; r++) {
+        nb_tensor_current_row(x, r, one);
+        nb_tensor_current_row(y, r, other);
+        n += memcmp(one, other, x->n_cols * sizeof *one) != 0;
+    }
+    return n;
+}
+
+/* A score is a product of queries and keys: their ranges stay, while others' become smaller. */
+static void queries_and_keys_keep_their_ranges(void **state)
+{
+    (void)state;
+    static const char quantizer[] = "int3 zeropoint/group:32";
+    static const char *const others[] = {"attn_v", "attn_output", "ffn_up", "ffn_down"};
+    nb_context *context = test_context(NULL, 2);
+    for (size_t a = 0; a < nb_architecture_count(); a++) {
+        const nb_synthetic shape = test_shape_of(nb_architecture_at(a));
+        nb_model *model = test_model(context, &shape, &nb_format_f32);
+        nb_model *apart = test_model(context, &shape, &nb_format_f32);
+        nb_error error = {""};
+        if (try_awq(model, "all", quantizer, NULL, &error) != NB_OK)
+            fail_msg("%s", error.text);
+        scale_and_round(apart, quantizer);
+        const bool together = nb_model_find_tensor(model, "blk.0.attn_qkv") >= 0;
+        for (int layer = 0; layer < 2; layer++) {
+            char name[32];
+            for (size_t i = 0; i < (together ? 1 : 2); i++) {
+                snprintf(name, sizeof name, "blk.%d.attn_%s", layer, together ? "qkv" : i == 0 ? "q" : "k");
+                assert_true(test_tensor(model, name)->changed);
+                if (n_rows_apart(model, apart, name) != 0)
+                    fail_msg("%s: %s was clipped", shape.architecture, name);
+            }
+            for (size_t i = together; i < 4; i++) {
+                snprintf(name, sizeof name, "blk.%d.%s", layer, others[i]);
+                const bool clipped = n_rows_apart(model, apart, name) > 0;
+                if (clipped == !test_tensor(model, name)->transforms) /* none without factors */
+                    fail_msg("%s: %s was %sclipped", shape.architecture, name, clipped ? "" : "not ");
+            }
+        }
+        nb_model_destroy(&model);
+        nb_model_destroy(&apart);
+    }
+    nb_context_destroy(&context);
+}
+
 /* Blocks and whole tensors have no range to search: they are rounded to nearest after scaling. */
 static void other_formats_are_scaled_alone(void **state)
 {
@@ -321,17 +509,8 @@ static void other_formats_are_scaled_alone(void **state)
         nb_model *model = test_model(context, &shape, &nb_format_f16), *apart = test_model(context, &shape, &nb_format_f16);
         if (try_awq(model, "all", quantizers[i], NULL, &error) != NB_OK)
             fail_msg("%s: %s", quantizers[i], error.text);
-        const nb_awq_options options = {quantizer_of(quantizers[i]), false};
-        nb_awq_group groups[8];
-        size_t n_groups;
-        nb_scope scope;
-        nb_samples samples = test_samples(apart, 200);
-        assert_int_equal(nb_scope_resolve(apart, "all", false, &scope, &error), NB_OK);
-        assert_int_equal(nb_model_awq_scale(apart, &scope, &samples, &options, groups, &n_groups, &error), NB_OK);
-        test_quantize(apart, "all", quantizers[i]);
+        scale_and_round(apart, quantizers[i]);
         assert_int_equal(test_state(model), test_state(apart));
-        nb_scope_free(&scope);
-        nb_samples_free(&samples);
         nb_model_destroy(&model);
         nb_model_destroy(&apart);
     }
@@ -339,6 +518,18 @@ static void other_formats_are_scaled_alone(void **state)
 }
 
 /* ---- trouble ---- */
+
+static nb_status scale_again(nb_model *model, void *user, nb_error *error)
+{
+    (void)user;
+    return try_scale(model, "all", "int4 absmax/channel", false, NULL, NULL, error);
+}
+
+static nb_status store_again(nb_model *model, void *user, nb_error *error)
+{
+    (void)user;
+    return try_awq(model, "all", "int4 absmax/channel", NULL, error);
+}
 
 static void trouble_changes_nothing(void **state)
 {
@@ -349,20 +540,8 @@ static void trouble_changes_nothing(void **state)
     nb_model *model = test_model(context, &shape, &nb_format_f32);
     test_quantize(model, "blk.0.ffn_*", "int8 absmax/channel");
     const uint64_t before = test_state(model);
-    for (long n = 1; n < 1500; n += n < 5 ? 1 : 97) {
-        test_cancel_after(context, n);
-        const nb_status status = n % 2 ? try_scale(model, "all", "int4 absmax/channel", false, NULL, NULL, &error)
-                                       : try_awq(model, "all", "int4 absmax/channel", NULL, &error);
-        test_cancel_after(context, 0);
-        if (status == NB_OK) {
-            assert_true(n > 300);
-            assert_int_equal(nb_model_undo(model, NULL), NB_OK);
-            assert_int_equal(test_state(model), before);
-            break;
-        }
-        assert_int_equal(status, NB_ERR_CANCELLED);
-        assert_int_equal(test_state(model), before);
-    }
+    assert_true(test_cancel_everywhere(model, scale_again, NULL, 13, 1) > 50);
+    assert_true(test_cancel_everywhere(model, store_again, NULL, 13, 1) > 30);
     nb_status status = NB_ERR_MEMORY;
     nb_scope scope;
     nb_awq_group groups[8];
@@ -409,13 +588,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(search_finds_the_published_factors),
+        cmocka_unit_test(a_models_layer_finds_them_too),
         cmocka_unit_test(factors_are_what_the_formula_says),
         cmocka_unit_test(no_loss_is_said),
+        cmocka_unit_test(factors_are_of_the_mean_activations),
         cmocka_unit_test(the_function_stays),
         cmocka_unit_test(quantizing_loses_less),
         cmocka_unit_test(a_scope_is_kept),
         cmocka_unit_test(bits_are_the_same_everywhere),
         cmocka_unit_test(storing_is_one_change),
+        cmocka_unit_test(queries_and_keys_keep_their_ranges),
         cmocka_unit_test(other_formats_are_scaled_alone),
         cmocka_unit_test(trouble_changes_nothing),
         cmocka_unit_test(nonsense_is_refused),
