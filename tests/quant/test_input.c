@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "eval/activations.h"
 #include "kernels/acts.h"
 #include "model/state.h"
 #include "quant/transaction.h"
@@ -367,6 +368,47 @@ static void test_the_same_bits_everywhere(void **state)
     }
 }
 
+/* Numbers of what flows into a tensor, once its input was applied, that a static scale has no code for. */
+static uint64_t count_beyond(nb_model *model, const nb_tensor *t, const int32_t *tokens)
+{
+    float x[N_TOKENS * N_COLS], turned[N_COLS];
+    uint64_t n = 0;
+    assert_int_equal(
+        nb_activations_collect(model, (size_t)(t - model->tensors), tokens, N_TOKENS, x, NULL), NB_OK);
+    for (size_t token = 0; token < N_TOKENS; token++) {
+        nb_input_apply(t->input, x + token * t->n_cols, turned);
+        for (size_t k = 0; k < t->n_cols; k++) {
+            const long code = lrintf(turned[k] / t->input->scale);
+            n += code < -127 || code > 127;
+        }
+    }
+    return n;
+}
+
+static void check_clipping(nb_model *model, unsigned parts)
+{
+    int32_t tokens[N_TOKENS];
+    uint64_t counted[64], n_all = 0;
+    test_tokens(model, tokens, N_TOKENS);
+    set_inputs(model, parts, "int8 absmax/channel");
+    free(test_logits(model, NB_WEIGHTS_CURRENT, tokens, N_TOKENS));
+    assert_true(model->n_tensors <= 64);
+    for (size_t i = 0; i < model->n_tensors; i++)
+        counted[i] = model->tensors[i].n_clipped; /* looking runs the model again, and counts on */
+    for (size_t i = 0; i < model->n_tensors; i++) {
+        const nb_tensor *t = &model->tensors[i];
+        if (t->is_vector || t->layer < 0)
+            continue;
+        assert_int_equal(counted[i], count_beyond(model, t, tokens));
+        const uint64_t n_times = t->n_static / (N_TOKENS * t->n_cols);
+        assert_int_equal(t->n_static, n_times * N_TOKENS * t->n_cols);
+        assert_int_equal(t->n_clipped, n_times * counted[i]); /* every time the same ones */
+        assert_true(counted[i] < N_TOKENS * t->n_cols / 2);
+        n_all += counted[i];
+    }
+    assert_true(n_all > 50);
+}
+
 static void test_clipping_is_counted(void **state)
 {
     (void)state;
@@ -384,6 +426,21 @@ static void test_clipping_is_counted(void **state)
     assert_int_equal(q->n_clipped, v->n_clipped);
     nb_model_destroy(&model);
     nb_context_destroy(&context);
+}
+
+/* The number is what counting the activations beyond the scale's reach gives, on every level. */
+static void test_what_is_clipped_is_what_lies_beyond(void **state)
+{
+    (void)state;
+    static const unsigned kinds[] = {STATIC, STATIC | ORDER | BASIS | CHANNELS};
+    for (size_t level = 0; level < nb_kernels_count(); level++)
+        for (size_t kind = 0; test_level(level) && kind < 2; kind++) {
+            nb_context *context = test_context(test_level(level), 2);
+            nb_model *model = test_model(context, &shape, &nb_format_f32);
+            check_clipping(model, kinds[kind]);
+            nb_model_destroy(&model);
+            nb_context_destroy(&context);
+        }
 }
 
 /* A basis outlives quantizing and restoring; an order and static scales do not. */
@@ -430,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_codes_in_an_order_are_their_numbers),
         cmocka_unit_test(test_the_same_bits_everywhere),
         cmocka_unit_test(test_clipping_is_counted),
+        cmocka_unit_test(test_what_is_clipped_is_what_lies_beyond),
         cmocka_unit_test(test_what_stays_when_it_is_quantized_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,17 +168,35 @@ static void memory_that_runs_out(void **state)
     nb_context_destroy(&context);
 }
 
+/* One group as bitsandbytes makes it: codes, and what they stand for, also of a matrix that holds it. */
+static void textbook_group(nb_context *context, const nb_format *format, const int32_t codes[8],
+                           const float values[8])
+{
+    static const float w[8] = {.12f, -.5f, .31f, 0, -.07f, .25f, -.22f, .44f};
+    const nb_quantizer q = nb_quantizer_of(format);
+    const nb_source source = {&nb_format_f32, w, 1, 8, NULL, NULL, NULL};
+    nb_packed *packed;
+    float scale, got[8], row[8];
+    int32_t zero, got_codes[8];
+    nb_rtn_group(w, 8, &q, &scale, &zero, got_codes, got);
+    assert_true(scale == 0.5f && zero == 0);
+    assert_memory_equal(got_codes, codes, sizeof got_codes);
+    assert_int_equal(nb_rtn_quantize(context, "w", &source, &q, &packed, NULL, NULL), NB_OK);
+    nb_packed_decode_row(packed, 0, row);
+    for (size_t i = 0; i < 8; i++)
+        assert_true(fabsf(got[i] - values[i]) < 6e-7f && row[i] == got[i]);
+    nb_packed_destroy(&packed);
+}
+
 static void one_group_by_the_textbook(void **state)
 {
     (void)state;
-    static const float w[8] = {.12f, -.5f, .31f, 0, -.07f, .25f, -.22f, .44f};
-    static const int32_t want[8] = {10, 0, 13, 7, 5, 12, 3, 15};
-    const nb_quantizer q = nb_quantizer_of(&nb_format_nf4);
-    float scale, values[8];
-    int32_t zero, codes[8];
-    nb_rtn_group(w, 8, &q, &scale, &zero, codes, values);
-    assert_true(scale == 0.5f && zero == 0 && values[1] == -0.5f);
-    assert_memory_equal(codes, want, sizeof want);
+    nb_context *context = context_of(1);
+    textbook_group(context, &nb_format_nf4, (const int32_t[]){10, 0, 13, 7, 5, 12, 3, 15},
+                   (const float[]){.123056f, -.5f, .281309f, 0, -.092387f, .220355f, -.197459f, .5f});
+    textbook_group(context, &nb_format_fp4, (const int32_t[]){7, 11, 2, 0, 14, 5, 13, 3},
+                   (const float[]){.125f, -.5f, 1 / 3.f, 0, -1 / 12.f, .25f, -.25f, .5f});
+    nb_context_destroy(&context);
 }
 
 int main(void)
