@@ -1,8 +1,10 @@
 /* Packing keeps every code, and nb_matmul gives the same bits whatever the threads and the batch. */
 #include "base/memory.h"
 #include "base/random.h"
+#include "kernels/acts.h"
 #include "kernels/kernels.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -327,6 +329,70 @@ static void int8_is_near_the_exact_product(void **state)
     nb_packed_destroy(&packed);
 }
 
+/* Rows so wide that all products together are more than 32 bits hold: only blocks of columns are summed in
+ * integers. All products are powers of two, so f32 has the sum exactly. */
+static void check_wide(nb_context *context, const nb_packed *packed, float x, float expected)
+{
+    enum { N_TOKENS = 21 };
+    const size_t n_cols = packed->n_cols;
+    float *row = nb_calloc(n_cols, sizeof *row), y[N_TOKENS * 2];
+    nb_acts_buffer acts = {0};
+    for (size_t k = 0; k < n_cols; k++)
+        row[k] = x;
+    static const size_t tokens[] = {1, 3, N_TOKENS};
+    for (size_t i = 0; i < 3; i++) {
+        const size_t n = context->kernels == nb_kernels_at(0) ? 1 : tokens[i];
+        const float scale = 1;
+        assert_int_equal(nb_acts_reserve(context, &acts, n, n_cols, true, NULL), NB_OK);
+        for (size_t t = 0; t < n; t++)
+            assert_int_equal(nb_acts_quantize_scaled(context->kernels, &acts.acts, t, row, &scale), 0);
+        nb_matmul(context, packed, &acts.acts, y, 2);
+        for (size_t t = 0; t < 2 * n; t++)
+            assert_true(y[t] == (t % 2 ? -expected : expected));
+    }
+    nb_acts_buffer_free(&acts);
+    free(row);
+}
+
+/* One row lies above the zero point, the other as far below it. */
+static void wide_rows_do_not_overflow(void **state)
+{
+    (void)state;
+    enum { WIDE = 1 << 19 };
+    static const struct {
+        const char *kind;
+        uint8_t high, low, zero;
+        float x;
+    } cases[] = {{"int8 absmax/tensor", 128 + 64, 128 - 64, 128, 64},
+                 {"int8 zeropoint/channel", 255, 127, 191, 64},
+                 {"int8 zeropoint/channel", 128, 0, 64, -64},
+                 {"int7 absmax/channel", 64 + 32, 64 - 32, 64, 64}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t n_cols = i == 3 ? 2 * WIDE : WIDE + 64;
+        nb_packed *packed = pack_empty(cases[i].kind, 2, n_cols);
+        int_rows rows = {nb_calloc(NB_ROWS, n_cols), nb_calloc(NB_ROWS, sizeof(float)),
+                         nb_calloc(NB_ROWS, 1)};
+        memset(rows.codes, cases[i].high, n_cols);
+        memset(rows.codes + n_cols, cases[i].low, n_cols);
+        memset(rows.zeros, cases[i].zero, NB_ROWS);
+        for (size_t r = 0; r < NB_ROWS; r++)
+            rows.scales[r] = 1;
+        set_rows(packed, &rows);
+        free_rows(&rows);
+        const float product = (float)(cases[i].high - cases[i].zero) * cases[i].x;
+        assert_true((double)fabsf(product) * (double)n_cols >= 2147483648.0);
+        for (size_t level = 0; level < nb_kernels_count(); level++) {
+            const nb_context_options options = {2, nb_kernels_at(level)->name};
+            nb_context *context;
+            if (nb_context_create(&options, &context, NULL) != NB_OK)
+                continue; /* this CPU lacks the level */
+            check_wide(context, packed, cases[i].x, product * (float)n_cols);
+            nb_context_destroy(&context);
+        }
+        nb_packed_destroy(&packed);
+    }
+}
+
 static nb_matmul_fn *healthy;
 
 static void wrong_in_one_bit(const nb_packed *w, size_t begin, size_t end, const nb_acts *x, float *y,
@@ -410,6 +476,7 @@ int main(void)
         cmocka_unit_test(packing_refuses_what_cannot_be),
         cmocka_unit_test(threads_and_batches_change_no_bit),
         cmocka_unit_test(int8_is_near_the_exact_product),
+        cmocka_unit_test(wide_rows_do_not_overflow),
         cmocka_unit_test(verifying_catches_a_wrong_kernel),
         cmocka_unit_test(memory_for_activations_may_be_short),
         cmocka_unit_test(limits_of_every_level),
