@@ -23,6 +23,11 @@ bool nb_observer_find(const char *name, nb_observer *out)
     return false;
 }
 
+bool nb_observer_wants_histogram(nb_observer observer)
+{
+    return observer != NB_OBSERVER_MINMAX && observer != NB_OBSERVER_EMA;
+}
+
 static uint64_t sum_of(const uint64_t *bins, size_t begin, size_t end)
 {
     uint64_t sum = 0;
@@ -98,21 +103,67 @@ double nb_histogram_divergence(const uint64_t *bins, size_t n, size_t i, size_t 
     return divergence_of(&v, i, levels, sum_of(bins, i, n), (double)sum_of(bins, 0, n));
 }
 
+enum { N_KNOWN = 4096 };
+
+/* x log x, remembered where x is small. */
+static double times_log(double *known, uint64_t x)
+{
+    if (x < 2)
+        return 0.0;
+    if (x >= N_KNOWN)
+        return (double)x * nb_log((double)x);
+    if (known[x] == 0.0)
+        known[x] = (double)x * nb_log((double)x);
+    return known[x];
+}
+
+/* The sum over all levels of p log q, without what is the same in all of them, times -total. */
+static double level_logs(const view *v, size_t i, size_t levels, uint64_t beyond, double *known)
+{
+    double logs = 0.0;
+    size_t begin = 0;
+    for (size_t k = 0; k < levels; k++) {
+        const size_t end = (size_t)rint((double)(k + 1) * (double)i / (double)levels);
+        uint64_t sum = 0, n_filled = 0;
+        for (size_t b = begin; b < end; b++) {
+            sum += at(v, b);
+            n_filled += at(v, b) > 0;
+        }
+        if (sum > 0) {
+            const double p = (double)(sum + (end == i ? beyond : 0));
+            logs += p * (times_log(known, n_filled) / (double)n_filled - times_log(known, sum) / (double)sum);
+        }
+        begin = end;
+    }
+    return logs;
+}
+
+/* Of numbers that differ by less, rounding decides which is less. */
+#define SAME_DIVERGENCE 1e-12
+
+/* The divergence above, as sums of x log x of counts, which come again and again. */
 size_t nb_histogram_entropy(const uint64_t *bins, size_t n, size_t least, size_t levels)
 {
+    double known[N_KNOWN] = {0};
     const view v = {bins, n, n > 1 ? bins[1] : bins[0]};
-    const double total = (double)(sum_of(bins, 1, n) + v.first);
-    uint64_t beyond = sum_of(bins, nb_min_size(least, n), n);
+    const uint64_t total = sum_of(bins, 1, n) + v.first;
+    uint64_t beyond = total;
     size_t best = n;
-    double lowest = INFINITY;
-    for (size_t i = nb_min_size(least, n); i <= n; i++) {
-        const double divergence = divergence_of(&v, i, levels, beyond, total);
-        if (divergence <= lowest) {
-            lowest = divergence;
+    double lowest = INFINITY, own = 0.0;
+    for (size_t i = 1; i <= n; i++) {
+        const uint64_t last = at(&v, i - 1);
+        beyond -= last;
+        const uint64_t kept = total - beyond;
+        own += times_log(known, last);
+        if (i < nb_min_size(least, n) || kept == 0 || (last == 0 && beyond > 0))
+            continue;
+        const double clipped = own - times_log(known, last) + times_log(known, last + beyond);
+        const double divergence = (clipped + level_logs(&v, i, levels, beyond, known)) / (double)total +
+                                  nb_log((double)kept / (double)total);
+        if (divergence <= lowest + SAME_DIVERGENCE) {
+            lowest = divergence < lowest ? divergence : lowest;
             best = i;
         }
-        if (i < n)
-            beyond -= bins[i];
     }
     return best;
 }
@@ -133,6 +184,39 @@ size_t nb_histogram_mse(const uint64_t *bins, size_t n, size_t least, size_t lev
             const double off = scale * (code > (double)levels ? (double)levels : code) - x;
             error += (double)bins[b] * off * off;
         }
+        if (error < lowest) {
+            lowest = error;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* The squared error of s = scale, where bin b's numbers lie evenly in [b, b + 1); `enough` ends it. All up to
+ * x lose code * scale^3 / 12 + (x - code * scale)^3 / 3. */
+static double even_error(const uint64_t *bins, size_t n, double scale, double levels, double enough)
+{
+    const double of_step = scale * scale * scale / 12.0;
+    double error = 0.0, before = 0.0, code = 0.0;
+    for (size_t b = 0; b < n && error < enough; b++) {
+        const double x = (double)(b + 1);
+        while (code < levels && x > (code + 0.5) * scale)
+            code++;
+        const double off = x - code * scale, now = code * of_step + off * off * off / 3.0;
+        error += (double)bins[b] * (now - before);
+        before = now;
+    }
+    return error;
+}
+
+size_t nb_histogram_mse_even(const uint64_t *bins, size_t n, size_t least, size_t levels)
+{
+    while (n > least && bins[n - 1] == 0)
+        n--;
+    size_t best = n;
+    double lowest = INFINITY;
+    for (size_t i = nb_min_size(least, n); i <= n; i++) {
+        const double error = even_error(bins, n, (double)i / (double)levels, (double)levels, lowest);
         if (error < lowest) {
             lowest = error;
             best = i;

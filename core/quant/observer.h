@@ -18,13 +18,15 @@ typedef enum nb_observer {
     NB_OBSERVERS,
 } nb_observer;
 
-enum { NB_OBSERVER_BINS = 2048, NB_OBSERVER_LEAST_BINS = 128 };
+/* Of a tensor, of one of its channels, and how many of them are kept at least. */
+enum { NB_OBSERVER_BINS = 2048, NB_OBSERVER_CHANNEL_BINS = 512, NB_OBSERVER_LEAST_BINS = 128 };
 #define NB_OBSERVER_PERCENT 99.99
 #define NB_OBSERVER_EMA_SHARE 0.01
 
 const char *nb_observer_name(nb_observer observer); /* "minmax" */
 /* False if there is none of that name. */
 bool nb_observer_find(const char *name, nb_observer *out);
+bool nb_observer_wants_histogram(nb_observer observer);
 
 /* The first bin up to whose end `percent` of the numbers lie. */
 size_t nb_histogram_percentile(const uint64_t *bins, size_t n, double percent);
@@ -38,5 +40,9 @@ size_t nb_histogram_entropy(const uint64_t *bins, size_t n, size_t least, size_t
 /* The same for the squared error of rint(x / s) with s = (i + 1/2) / levels for a whole histogram at its bins'
  * centres: the number i, of `least` to n - 1, the first of the best. */
 size_t nb_histogram_mse(const uint64_t *bins, size_t n, size_t least, size_t levels);
+/* How many bins to keep so that the squared error of s = kept / levels is least, the numbers of each bin
+ * lying evenly in it: where a bin is about as wide as a step, what its centre loses says little. Of `least`
+ * to as many as hold everything, the first of the best. */
+size_t nb_histogram_mse_even(const uint64_t *bins, size_t n, size_t least, size_t levels);
 
 #endif
