@@ -10,16 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A channel's largest over the tensor's, whose 127th part is the scale of all. A channel in which nothing was ever seen may
- * be anything later: it gets the tensor's. */
-static nb_status set_channels(nb_input *input, const nb_calibration_entry *entry, nb_error *error)
+/* A channel's reach over the farthest one's, whose 127th part is the scale of all. A channel in which nothing
+ * was ever seen may be anything later: it gets the farthest. */
+static nb_status set_channels(nb_input *input, const nb_calibration_entry *entry, nb_observer observer,
+                              nb_pool *pool, nb_error *error)
 {
-    const float all = nb_calibration_reach(entry, NB_OBSERVER_MINMAX);
-    float *scales = nb_calloc(entry->n_cols, sizeof *scales);
+    float *scales = nb_calloc(entry->n_cols, sizeof *scales), all = FLT_MIN * 127.0f;
     if (!scales)
         return nb_fail(error, NB_ERR_MEMORY, "no memory for the scales of %zu channels", entry->n_cols);
+    nb_calibration_reach_channels(entry, observer, pool, scales);
+    for (size_t j = 0; j < entry->n_cols; j++)
+        all = scales[j] > all ? scales[j] : all;
     for (size_t j = 0; j < entry->n_cols; j++) {
-        const float own = entry->channel_max[j] / all;
+        const float own = scales[j] / all;
         scales[j] = own >= FLT_MIN ? own : 1.0f;
     }
     nb_status status = nb_input_set_scales(input, scales, error);
@@ -34,6 +37,8 @@ static nb_status set_static(nb_input *input, const nb_model *model, size_t tenso
     const char *name = model->tensors[tensor].name;
     nb_status status = calibration ? nb_calibration_check(calibration, model, error)
                                    : nb_fail(error, NB_ERR_STATE, "static activations need a calibration: calibrate");
+    if (status == NB_OK)
+        status = nb_activation_check_observer(mode, observer, calibration, error);
     const nb_calibration_entry *entry = status == NB_OK ? nb_calibration_find(calibration, tensor) : NULL;
     if (status == NB_OK && (!entry || entry->n_cols != input->n_cols))
         status = nb_fail(error, NB_ERR_STATE, "%s: the calibration has seen nothing flow into it", name);
@@ -41,12 +46,14 @@ static nb_status set_static(nb_input *input, const nb_model *model, size_t tenso
         status = nb_fail(error, NB_ERR_STATE, "%s: all that flowed into it were zeros, which give no scale", name);
     if (status != NB_OK)
         return status;
-    snprintf(input->what, sizeof input->what, "%s of %s, digest %08" PRIx32,
-             mode == NB_ACTIVATION_CHANNELS ? "each channel's largest" : nb_observer_name(observer),
-             nb_calibration_describe(calibration, described, sizeof described), (uint32_t)calibration->text_digest);
-    return mode == NB_ACTIVATION_CHANNELS
-               ? set_channels(input, entry, error)
-               : nb_input_set_static(input, nb_calibration_reach(entry, observer) / 127.0f, error);
+    const bool by_channel = mode == NB_ACTIVATION_CHANNELS;
+    snprintf(input->what, sizeof input->what, "%s%s of %s, digest %08" PRIx32,
+             by_channel ? "each channel's " : "",
+             by_channel && observer == NB_OBSERVER_MINMAX ? "largest" : nb_observer_name(observer),
+             nb_calibration_describe(calibration, described, sizeof described),
+             (uint32_t)calibration->text_digest);
+    return by_channel ? set_channels(input, entry, observer, model->context->pool, error)
+                      : nb_input_set_static(input, nb_calibration_reach(entry, observer) / 127.0f, error);
 }
 
 nb_status nb_activation_input(const nb_model *model, size_t tensor, nb_activation_mode mode,
@@ -73,6 +80,15 @@ nb_status nb_activation_input(const nb_model *model, size_t tensor, nb_activatio
     return status;
 }
 
+/* The histograms of many channels take a while. */
+static nb_status tick(const nb_model *model, nb_activation_mode mode, size_t done, const nb_scope *scope,
+                      nb_error *error)
+{
+    return mode == NB_ACTIVATION_CHANNELS
+               ? nb_context_tick(model->context, "observing channels", done, scope->count, "tensors", error)
+               : NB_OK;
+}
+
 static nb_status check_quantizer(const nb_quantizer *q, nb_activation_mode mode, nb_error *error)
 {
     if (mode == NB_ACTIVATION_BLOCKS || nb_quantizer_wants_int8(q))
@@ -89,9 +105,13 @@ nb_status nb_model_quantize_activated(nb_model *model, const nb_scope *scope, co
     nb_input **inputs = nb_calloc(scope->count + 1, sizeof(nb_input *));
     nb_status status = inputs ? check_quantizer(quantizer, mode, error)
                               : nb_fail(error, NB_ERR_MEMORY, "no memory to change %zu tensors", scope->count);
-    for (size_t i = 0; i < scope->count && status == NB_OK; i++)
+    for (size_t i = 0; i < scope->count && status == NB_OK; i++) {
         if (!model->tensors[scope->tensors[i]].is_vector)
-            status = nb_activation_input(model, scope->tensors[i], mode, calibration, observer, NULL, &inputs[i], error);
+            status = nb_activation_input(model, scope->tensors[i], mode, calibration, observer, NULL,
+                                         &inputs[i], error);
+        if (status == NB_OK)
+            status = tick(model, mode, i, scope, error);
+    }
     if (status == NB_OK)
         status = nb_change_quantize(model, scope, quantizer, 0, importance, inputs, losses, error);
     for (size_t i = 0; inputs && i < scope->count; i++)
@@ -165,9 +185,13 @@ nb_status nb_model_activate(nb_model *model, const nb_scope *scope, nb_activatio
     if (scope->count == 0)
         status = nb_fail(error, NB_ERR_ARGUMENT, "there is no tensor to change");
     for (size_t i = 0; i < scope->count && status == NB_OK; i++)
-        status = plan_activation(model, scope->tensors[i], mode, calibration, observer, &changes[i], error);
+        if ((status = tick(model, mode, i, scope, error)) == NB_OK)
+            status =
+                plan_activation(model, scope->tensors[i], mode, calibration, observer, &changes[i], error);
     if (status == NB_OK)
         status = nb_model_change(model, "setting activations", changes, scope->count, NULL, error);
+    if (status != NB_OK)
+        nb_model_drop_inputs(model); /* of those that were planned */
     free(changes);
     return status;
 }

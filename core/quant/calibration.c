@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "base/print.h"
 
-#include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +80,11 @@ static nb_status add_entry(collector *c, const nb_tensor *t, recorder **out)
     e->channel_max = nb_calloc(n, sizeof *e->channel_max);
     e->channel_mean = nb_calloc(n, sizeof *e->channel_mean);
     e->channel_square = nb_calloc(n, sizeof *e->channel_square);
+    e->channel_ema_low = nb_calloc(n, sizeof *e->channel_ema_low);
+    e->channel_ema_high = nb_calloc(n, sizeof *e->channel_ema_high);
     e->rows = nb_calloc(NB_CALIBRATION_ROWS, n * sizeof *e->rows);
+    if (c->made->by_channel)
+        e->histograms = nb_channel_histograms_create(n);
     *r = (recorder){.entry = e,
                     .low = nb_calloc(n, sizeof *r->low),
                     .high = nb_calloc(n, sizeof *r->high),
@@ -90,8 +94,9 @@ static nb_status add_entry(collector *c, const nb_tensor *t, recorder **out)
     const bool has_basis = nb_input_has_basis(t->input);
     if (has_basis)
         r->basis = nb_input_basis(t->input);
-    if (!e->bins || !e->channel_max || !e->channel_mean || !e->channel_square || !e->rows || !r->low || !r->high ||
-        !r->sum || !r->square || (has_basis && !r->basis))
+    if (!e->bins || !e->channel_max || !e->channel_mean || !e->channel_square || !e->channel_ema_low ||
+        !e->channel_ema_high || !e->rows || !r->low || !r->high || !r->sum || !r->square ||
+        (has_basis && !r->basis) || (c->made->by_channel && !e->histograms))
         return no_memory(c->error);
     clear_sequence(r);
     *out = r;
@@ -123,6 +128,8 @@ static void look_at_columns(void *user, size_t begin, size_t end, unsigned threa
             r->square[j] += (double)a * (double)a;
         }
     }
+    if (r->entry->histograms)
+        nb_channel_histograms_count(r->entry->histograms, begin, end, l->rows, l->n_tokens, l->stride);
 }
 
 static void count_tokens(void *user, size_t begin, size_t end, unsigned thread)
@@ -253,6 +260,11 @@ static void observe(void *user, nb_tensor *const *tensors, size_t n_tensors, con
 
 /* ---- sequences ---- */
 
+static void move_average(double *average, float to, bool is_first)
+{
+    *average = is_first ? (double)to : *average + NB_OBSERVER_EMA_SHARE * ((double)to - *average);
+}
+
 static nb_status end_sequence(collector *c, recorder *r, bool is_first)
 {
     nb_calibration_entry *e = r->entry;
@@ -265,13 +277,15 @@ static nb_status end_sequence(collector *c, recorder *r, bool is_first)
                            "text, and nothing can be measured",
                            c->model->tensors[e->tensors[0]].name, j);
         e->channel_max[j] = largest > e->channel_max[j] ? largest : e->channel_max[j];
+        move_average(&e->channel_ema_low[j], r->low[j], is_first);
+        move_average(&e->channel_ema_high[j], r->high[j], is_first);
         low = r->low[j] < low ? r->low[j] : low;
         high = r->high[j] > high ? r->high[j] : high;
     }
     e->low = low < e->low ? low : e->low;
     e->high = high > e->high ? high : e->high;
-    e->ema_low = is_first ? (double)low : e->ema_low + NB_OBSERVER_EMA_SHARE * ((double)low - e->ema_low);
-    e->ema_high = is_first ? (double)high : e->ema_high + NB_OBSERVER_EMA_SHARE * ((double)high - e->ema_high);
+    move_average(&e->ema_low, low, is_first);
+    move_average(&e->ema_high, high, is_first);
     clear_sequence(r);
     return NB_OK;
 }
@@ -347,18 +361,22 @@ static nb_status collect(nb_model *model, const nb_samples *samples, nb_calibrat
 }
 
 nb_status nb_calibration_collect(nb_model *model, const char *text, size_t n_bytes, const char *text_name,
-                                 size_t max_tokens, nb_calibration **out, nb_error *error)
+                                 size_t max_tokens, bool by_channel, nb_calibration **out, nb_error *error)
 {
     nb_samples samples = {0};
     *out = NULL;
     nb_status status = nb_model_check(model, error);
     if (status == NB_OK)
         status = nb_samples_create(model, text, n_bytes, max_tokens, &samples, error);
+    if (status == NB_OK && by_channel && nb_samples_n_tokens(&samples) > UINT32_MAX)
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "histograms of channels count no more than %" PRIu32 " tokens", UINT32_MAX);
     nb_calibration *made = status == NB_OK ? nb_calloc(1, sizeof *made) : NULL;
     if (status == NB_OK && (!made || !(made->text = nb_strdup(text_name))))
         status = no_memory(error);
     if (status == NB_OK) {
         made->text_digest = nb_digest_add(NB_DIGEST_OF_NOTHING, text, n_bytes);
+        made->by_channel = by_channel;
         made->n_sequences = samples.n_sequences;
         made->n_tokens = nb_samples_n_tokens(&samples);
         made->model_digest = nb_model_digest(model);
@@ -382,6 +400,9 @@ void nb_calibration_destroy(nb_calibration **calibration)
         free(c->entries[i].channel_max);
         free(c->entries[i].channel_mean);
         free(c->entries[i].channel_square);
+        free(c->entries[i].channel_ema_low);
+        free(c->entries[i].channel_ema_high);
+        nb_channel_histograms_destroy(&c->entries[i].histograms);
         free(c->entries[i].rows);
     }
     free(c->entries);
@@ -417,31 +438,4 @@ char *nb_calibration_describe(const nb_calibration *calibration, char *text, siz
     nb_print_count(count, sizeof count, calibration->n_tokens);
     snprintf(text, size, "%.80s, %s tokens", calibration->text, count);
     return text;
-}
-
-float nb_calibration_reach(const nb_calibration_entry *e, nb_observer observer)
-{
-    enum { LEVELS = 127 };
-    double reach = 0.0;
-    switch (observer) {
-    case NB_OBSERVER_EMA:
-        reach = fmax(-e->ema_low, e->ema_high);
-        break;
-    case NB_OBSERVER_PERCENTILE:
-        reach = e->width * (double)(1 + nb_histogram_percentile(e->bins, NB_OBSERVER_BINS, NB_OBSERVER_PERCENT));
-        break;
-    case NB_OBSERVER_MSE:
-        reach = e->width * (0.5 + (double)nb_histogram_mse(e->bins, NB_OBSERVER_BINS, NB_OBSERVER_LEAST_BINS, LEVELS));
-        break;
-    case NB_OBSERVER_ENTROPY:
-        reach = e->width *
-                (double)nb_histogram_entropy(e->bins, NB_OBSERVER_BINS, NB_OBSERVER_LEAST_BINS, LEVELS + 1);
-        break;
-    default:
-        break;
-    }
-    const double largest = fmax((double)-e->low, (double)e->high);
-    if (observer == NB_OBSERVER_MINMAX || reach > largest)
-        reach = largest;
-    return reach > (double)FLT_MIN * LEVELS ? (float)reach : FLT_MIN * LEVELS;
 }

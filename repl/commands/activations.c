@@ -185,13 +185,17 @@ static nb_status set(nb_notebook *notebook, const nb_call *call, nb_items *out, 
     nb_scope scope = {0};
     const nb_calibration *calibration = NULL;
     nb_status status = nb_activation_mode_read(call->arguments[1], &mode, error);
-    if (status == NB_OK && mode != NB_ACTIVATION_STATIC && nb_call_has(call, "observer"))
-        status = nb_fail(error, NB_ERR_ARGUMENT, "--observer finds one static scale: it goes with static");
+    if (status == NB_OK && !nb_activation_mode_is_static(mode) && nb_call_has(call, "observer"))
+        status = nb_fail(error, NB_ERR_ARGUMENT,
+                         "--observer finds how far static scales reach: it goes with static or "
+                         "static:channel");
     if (status == NB_OK)
-        status = nb_observer_read(call, &observer, error);
+        status = nb_observer_read(call, mode, &observer, error);
     if (status == NB_OK)
         status = nb_scope_resolve(notebook->model, call->arguments[0], false, &scope, error);
-    if (status == NB_OK && (mode == NB_ACTIVATION_STATIC || mode == NB_ACTIVATION_CHANNELS))
+    if (status == NB_OK)
+        status = nb_activation_check_observer(mode, observer, nb_notebook_calibration(notebook), error);
+    if (status == NB_OK && nb_activation_mode_is_static(mode))
         status = nb_notebook_calibrate(notebook, "activations", out, &calibration, error);
     if (status == NB_OK)
         status = nb_model_activate(notebook->model, &scope, mode, calibration, observer, error);
@@ -224,15 +228,20 @@ const nb_command nb_command_activations = {
     .name = "activations",
     .group = "Calibrating",
     .usage = "activations [TENSOR] [--rows] [--log] [--png FILE] [--svg FILE]\n"
-             "activations SCOPE blocks|token|static|static:channel [--observer NAME]",
+             "activations SCOPE blocks|token|dynamic|static|static:channel [--observer NAME]",
     .summary = "what flows into a matrix, and how it becomes integers",
-    .details = "A quantized matrix multiplies integers, so what flows into it is quantized too: as it comes, with a scale for "
-               "every 32 numbers of a token (blocks) or for each token; or with one scale from a calibration (static), which costs "
-               "nothing while the model runs, and clips what goes beyond it. static:channel gives each channel its own, folded "
-               "into the weights before they are rounded. Without a mode it shows what the calibration saw.",
-    .examples = {"activations", "activations blk.0.ffn_down", "activations all static --observer percentile"},
-    .source = "Nagel et al., A White Paper on Neural Network Quantization, arXiv 2106.08295, section 3; Yao et al., ZeroQuant, "
-              "arXiv 2206.01861",
+    .details = "A quantized matrix multiplies integers, so what flows into it is quantized too: as it "
+               "comes, with a scale for every 32 numbers of a token (blocks) or for each token (token, or "
+               "dynamic, which is the same); or with one scale from a calibration (static), which costs "
+               "nothing while the model runs, and clips what goes beyond it. static:channel gives each "
+               "channel its own, folded into the weights before they are rounded. How far static scales "
+               "reach an observer decides: mse unless --observer says, of channels minmax. Of channels, "
+               "percentile, mse and entropy look at what calibrate --channels records. Without a mode it "
+               "shows what the calibration saw.",
+    .examples = {"activations blk.0.ffn_down", "activations all static --observer percentile",
+                 "activations all static:channel --observer ema"},
+    .source = "Nagel et al., A White Paper on Neural Network Quantization, arXiv 2106.08295, section 3; Yao "
+              "et al., ZeroQuant, arXiv 2206.01861",
     .arguments = {{"SCOPE", NB_WORD_SCOPE, true}, {"MODE", NB_WORD_TEXT, true}},
     .options = {NB_OBSERVER_OPTION,
                 {.name = "rows", .kind = NB_WORD_FLAG, .summary = "tokens by channels, as a heatmap"},

@@ -139,17 +139,24 @@ static nb_status read_mode(const nb_call *call, nb_activation_mode *out, nb_erro
 {
     const char *text = nb_call_text(call, "activations", "int8");
     *out = NB_ACTIVATION_BLOCKS;
-    if (nb_call_has(call, "observer") && strcmp(text, "static") != 0)
+    nb_status status = strcmp(text, "f32") == 0 ? NB_OK : nb_activation_mode_read(text, out, error);
+    if (status == NB_OK && nb_call_has(call, "observer") && !nb_activation_mode_is_static(*out))
         return nb_fail(error, NB_ERR_ARGUMENT,
-                       "--observer finds one static scale: it goes with --activations static");
-    return strcmp(text, "f32") == 0 ? NB_OK : nb_activation_mode_read(text, out, error);
+                       "--observer finds how far static scales reach: it goes with --activations static or "
+                       "static:channel");
+    return status;
+}
+
+static bool calibrates_anew(const nb_call *call)
+{
+    return nb_call_has(call, "text") || nb_call_has(call, "tokens");
 }
 
 /* The calibration that --text and --tokens ask for; without them the one that is kept. */
 static nb_status calibrate(nb_notebook *notebook, const nb_call *call, nb_items *out,
                            const nb_calibration **calibration, nb_error *error)
 {
-    if (!nb_call_has(call, "text") && !nb_call_has(call, "tokens"))
+    if (!calibrates_anew(call))
         return nb_notebook_calibrate(notebook, "quantize", out, calibration, error);
     return nb_notebook_calibrate_anew(notebook, nb_call_text(call, "text", NULL),
                                       (size_t)nb_call_number(call, "tokens", NB_CALIBRATION_TOKENS),
@@ -162,7 +169,10 @@ static nb_status quantize_activated(nb_notebook *notebook, const nb_call *call, 
 {
     const nb_calibration *calibration = NULL;
     nb_observer observer;
-    nb_status status = nb_observer_read(call, &observer, error);
+    nb_status status = nb_observer_read(call, mode, &observer, error);
+    if (status == NB_OK)
+        status = nb_activation_check_observer(
+            mode, observer, calibrates_anew(call) ? NULL : nb_notebook_calibration(notebook), error);
     if (status == NB_OK && mode != NB_ACTIVATION_TOKENS)
         status = calibrate(notebook, call, out, &calibration, error);
     if (status == NB_OK)
@@ -367,16 +377,16 @@ const nb_command nb_command_quantize = {
              "quantize SCOPE RECIPE [--pure] [--tensor-type \"SCOPE=FORMAT ...\"]\n"
              "quantize SCOPE with FUNCTION",
     .summary = "store tensors in fewer bits; undo brings them back",
-    .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one from "
-               "min to max. It always starts from the original numbers, so int4 after int2 is int4 of the "
-               "original. A scope is a tensor, a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: "
-               "attention, mlp, embeddings, head, all (which is attention and mlp). gptq reads a text, and "
-               "rounds column "
+    .details = "absmax lays a ruler from -max to max over the numbers that share a scale; zeropoint one "
+               "from min to max. What flows into the tensors gets a scale for every 32 numbers of a "
+               "token; --activations can make that one a token (token, or dynamic), one for all tokens "
+               "(static) or one for each channel (static:channel), as ?activations says. It always starts "
+               "from the original numbers, so int4 after int2 is int4 of the original. A scope is a "
+               "tensor, a pattern (blk.*.ffn_*), a range (blk.2-5.attn_q), or a word: attention, mlp, "
+               "embeddings, head, all (which is attention and mlp). gptq reads a text, and rounds column "
                "by column so that later columns make up for the errors of earlier ones. hqq solves for "
-               "scales without "
-               "any text. With a function of your own (def "
-               "mine(x) = ...) the model runs with what it makes of each tensor, as "
-               "f32. " NB_REMEMBERS_CALIBRATION_TEXT,
+               "scales without any text. With a function of your own (def mine(x) = ...) the model runs "
+               "with what it makes of each tensor, as f32. " NB_REMEMBERS_CALIBRATION_TEXT,
     .examples = {"quantize attention absmax --bits 4 --per group:32", "quantize blk.0-3.ffn_* f8_e4m3",
                  "quantize all gptq --bits 3 --per group:64"},
     .source = "Dettmers et al., LLM.int8(), arXiv 2208.07339, section 2; Nagel et al., A White Paper on "

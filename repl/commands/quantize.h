@@ -40,7 +40,7 @@
 
 /* Everything that quantize takes. */
 #define NB_QUANTIZE_OPTIONS                                                                                  \
-    NB_QUANTIZER_OPTIONS_WITH("WHAT", "int8 f32 token static static:channel"), NB_OBSERVER_OPTION,           \
+    NB_QUANTIZER_OPTIONS_WITH("WHAT", "int8 f32 token dynamic static static:channel"), NB_OBSERVER_OPTION,   \
         {.name = "outliers",                                                                                 \
          .kind = NB_WORD_NUMBER,                                                                             \
          .value = "X",                                                                                       \

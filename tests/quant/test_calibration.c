@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "eval/activations.h"
+#include "files/gguf.h"
 #include "quant/calibration.h"
 #include "quant/transaction.h"
 
@@ -18,13 +19,19 @@
 /* cmocka wants the three standard headers first. */
 #include <cmocka.h>
 
-static nb_calibration *calibrate(nb_model *model)
+static nb_calibration *calibrate_with(nb_model *model, bool by_channel)
 {
     nb_error error = {""};
     nb_calibration *made;
-    if (nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "some.txt", 0, &made, &error) != NB_OK)
+    if (nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "some.txt", 0, by_channel, &made,
+                               &error) != NB_OK)
         fail_msg("%s", error.text);
     return made;
+}
+
+static nb_calibration *calibrate(nb_model *model)
+{
+    return calibrate_with(model, false);
 }
 
 /* What flows into the tensor, all tokens, as another observer copies it: allocated. */
@@ -88,6 +95,127 @@ static void check_range(const nb_calibration_entry *e, const float *x, const nb_
     assert_true(e->ema_low == ema_low && e->ema_high == ema_high);
 }
 
+/* A channel's moving average, from the activations of each sequence. */
+static double ema_reach(const nb_calibration_entry *e, size_t channel, const float *x,
+                        const nb_samples *samples)
+{
+    double low = 0.0, high = 0.0;
+    for (size_t s = 0; s < samples->n_sequences; s++) {
+        double least = INFINITY, most = -INFINITY;
+        for (size_t t = samples->begins[s]; t < samples->begins[s + 1]; t++) {
+            least = fmin(least, (double)x[t * e->n_cols + channel]);
+            most = fmax(most, (double)x[t * e->n_cols + channel]);
+        }
+        low = s == 0 ? least : low + 0.01 * (least - low);
+        high = s == 0 ? most : high + 0.01 * (most - high);
+    }
+    assert_true(e->channel_ema_low[channel] == low && e->channel_ema_high[channel] == high);
+    return fmax(-low, high);
+}
+
+/* Each channel's reach by each observer, from its activations alone. */
+static void check_channel_reaches(const nb_calibration_entry *e, const float *x, const nb_samples *samples,
+                                  nb_pool *pool)
+{
+    const size_t n_tokens = nb_samples_n_tokens(samples);
+    float *reaches = calloc(e->n_cols, sizeof *reaches), *column = calloc(n_tokens, sizeof *column);
+    assert_true(reaches && column);
+    for (int o = 0; o < NB_OBSERVERS; o++) {
+        nb_calibration_reach_channels(e, (nb_observer)o, pool, reaches);
+        for (size_t j = 0; j < e->n_cols; j++) {
+            nb_channel_histograms *own = nb_channel_histograms_create(1);
+            double want = (double)e->channel_max[j];
+            for (size_t t = 0; t < n_tokens; t++)
+                column[t] = x[t * e->n_cols + j];
+            nb_channel_histograms_count(own, 0, 1, column, n_tokens, 1);
+            assert_memory_equal(own->bins, e->histograms->bins + j * NB_OBSERVER_CHANNEL_BINS,
+                                NB_OBSERVER_CHANNEL_BINS * sizeof *own->bins);
+            if (o == NB_OBSERVER_EMA)
+                want = fmin(want, ema_reach(e, j, x, samples));
+            else if (o != NB_OBSERVER_MINMAX && want > 0.0)
+                want = fmin(want, nb_channel_histogram_reach(own, 0, (nb_observer)o, 127));
+            assert_true(reaches[j] == (float)want);
+            nb_channel_histograms_destroy(&own);
+        }
+    }
+    free(column);
+    free(reaches);
+}
+
+static void each_channel_has_its_reach(void **state)
+{
+    (void)state;
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_context *context = test_context(NULL, 2);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_calibration *c = calibrate_with(model, true);
+    nb_samples samples = test_samples(model, 0);
+    for (size_t i = 0; i < c->n_entries; i++) {
+        size_t n_tokens;
+        float *x = copy_activations(model, c->entries[i].tensors[0], &n_tokens);
+        check_channel_reaches(&c->entries[i], x, &samples, context->pool);
+        free(x);
+    }
+    nb_samples_free(&samples);
+    nb_calibration_destroy(&c);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
+/* Scales are the reaches; what is beyond its channel's is clipped, and counted. */
+static void channels_clip_beyond_their_reach(void **state)
+{
+    (void)state;
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_context *context = test_context(NULL, 2);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_calibration *c = calibrate_with(model, true);
+    const size_t index = (size_t)nb_model_find_tensor(model, "blk.0.attn_q");
+    nb_calibration_entry *e = (nb_calibration_entry *)nb_calibration_find(c, index);
+    nb_error error = {""};
+    nb_scope scope;
+    nb_samples samples = test_samples(model, 0);
+    size_t n_tokens;
+    float *x = copy_activations(model, index, &n_tokens), *reaches = calloc(e->n_cols, sizeof *reaches);
+    assert_int_equal(nb_scope_resolve(model, "blk.0.attn_q", false, &scope, &error), NB_OK);
+    test_quantize(model, "blk.0.attn_q", "int8 absmax/channel");
+    e->channel_max[5] = 0.0f; /* as if nothing had been seen */
+    for (int o = 0; o < NB_OBSERVERS; o++) {
+        nb_calibration_reach_channels(e, (nb_observer)o, context->pool, reaches);
+        assert_int_equal(nb_model_activate(model, &scope, NB_ACTIVATION_CHANNELS, c, (nb_observer)o, &error),
+                         NB_OK);
+        const nb_tensor *t = &model->tensors[index];
+        assert_non_null(strstr(t->input->what, o == NB_OBSERVER_MINMAX ? "each channel's largest of some.txt"
+                                                                       : nb_observer_name((nb_observer)o)));
+        float all = 0.0f;
+        for (size_t j = 0; j < e->n_cols; j++)
+            all = fmaxf(all, reaches[j]);
+        assert_true(t->input->scale == all / 127.0f && reaches[5] == 0.0f);
+        reaches[5] = all;
+        for (size_t j = 0; j < e->n_cols; j++)
+            assert_true(t->input->scales[j] == reaches[j] / all);
+        for (size_t s = 0; s < samples.n_sequences; s++)
+            free(test_logits(model, NB_WEIGHTS_CURRENT, samples.tokens + samples.begins[s],
+                             nb_samples_length(&samples, s)));
+        size_t least = 0, most = 0;
+        for (size_t i = 0; i < n_tokens * e->n_cols; i++) {
+            const double steps = 127.0 * fabs((double)x[i]) / (double)reaches[i % e->n_cols];
+            least += steps > 127.5 * (1 + 1e-5);
+            most += steps > 127.5 * (1 - 1e-5);
+        }
+        assert_int_equal(t->n_static, n_tokens * e->n_cols);
+        assert_true(t->n_clipped >= least && t->n_clipped <= most);
+        assert_true(o == NB_OBSERVER_EMA ? least > 0 : o == NB_OBSERVER_MINMAX ? most == 0 : true);
+    }
+    nb_scope_free(&scope);
+    nb_samples_free(&samples);
+    free(reaches);
+    free(x);
+    nb_calibration_destroy(&c);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 static void it_records_what_flows(void **state)
 {
     (void)state;
@@ -143,13 +271,13 @@ static void the_same_bits_everywhere(void **state)
 {
     (void)state;
     const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
-    uint64_t first = 0;
+    uint64_t first = 0, first_by_channel[NB_OBSERVERS] = {0};
     nb_error error = {""};
     for (size_t level = 0; level < nb_kernels_count(); level++)
-        for (unsigned threads = 1; test_level(level) && threads <= 3; threads += 2) {
+        for (unsigned threads = 1; test_level(level) && threads <= 3; threads++) {
             nb_context *context = test_context(test_level(level), threads);
             nb_model *model = test_model(context, &shape, &nb_format_f32);
-            nb_calibration *c = calibrate(model);
+            nb_calibration *c = calibrate_with(model, true);
             nb_scope scope;
             nb_quantizer quantizer;
             assert_int_equal(nb_scope_resolve(model, "all", false, &scope, &error), NB_OK);
@@ -159,6 +287,14 @@ static void the_same_bits_everywhere(void **state)
                              NB_OK);
             first = first ? first : test_state(model);
             assert_int_equal(test_state(model), first);
+            for (int o = 0; o < NB_OBSERVERS; o++) {
+                uint64_t *same = &first_by_channel[o];
+                assert_int_equal(
+                    nb_model_activate(model, &scope, NB_ACTIVATION_CHANNELS, c, (nb_observer)o, &error),
+                    NB_OK);
+                *same = *same ? *same : test_state(model);
+                assert_int_equal(test_state(model), *same);
+            }
             nb_scope_free(&scope);
             nb_calibration_destroy(&c);
             nb_model_destroy(&model);
@@ -292,7 +428,7 @@ static void failing_memory_changes_nothing(void **state)
     for (long n = 1; status != NB_OK; n++) {
         nb_error error = {""};
         nb_memory_fail_after(n);
-        status = nb_calibration_collect(model, test_text(), 300, "some.txt", 64, &c, &error);
+        status = nb_calibration_collect(model, test_text(), 300, "some.txt", 64, true, &c, &error);
         nb_memory_fail_after(0);
         assert_true(status == NB_OK || (status == NB_ERR_MEMORY && *error.text && !c));
     }
@@ -321,7 +457,7 @@ static nb_status collect_again(nb_model *model, void *user, nb_error *error)
     (void)user;
     nb_calibration *c = NULL;
     const nb_status status =
-        nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "some.txt", 400, &c, error);
+        nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "some.txt", 400, true, &c, error);
     assert_true((c == NULL) == (status != NB_OK));
     nb_calibration_destroy(&c);
     return status;
@@ -340,6 +476,36 @@ static void cancel_keeps_nothing(void **state)
     nb_context_destroy(&context);
 }
 
+typedef struct setting {
+    const nb_scope *scope;
+    const nb_calibration *calibration;
+} setting;
+
+static nb_status set_channels(nb_model *model, void *user, nb_error *error)
+{
+    const setting *s = user;
+    return nb_model_activate(model, s->scope, NB_ACTIVATION_CHANNELS, s->calibration, NB_OBSERVER_MSE, error);
+}
+
+/* Nor does a change that is stopped while it looks at channels. */
+static void cancel_changes_nothing(void **state)
+{
+    (void)state;
+    nb_error error;
+    nb_scope scope;
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_context *context = test_context(NULL, 2);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_calibration *c = calibrate_with(model, true);
+    test_quantize(model, "all", "int8 absmax/channel");
+    assert_int_equal(nb_scope_resolve(model, "all", false, &scope, &error), NB_OK);
+    assert_true(test_cancel_everywhere(model, set_channels, &(setting){&scope, c}, 3, 1) > 5);
+    nb_scope_free(&scope);
+    nb_calibration_destroy(&c);
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -354,8 +520,14 @@ static void what_does_not_fit_is_refused(void **state)
     assert_int_equal(nb_scope_resolve(model, "all", false, &scope, &error), NB_OK);
     assert_int_equal(nb_quantizer_parse("int8 absmax/channel", &int8, &error), NB_OK);
     assert_int_equal(nb_quantizer_parse("f16", &f16, &error), NB_OK);
-    assert_int_equal(nb_calibration_collect(model, "a", 1, "a.txt", 0, &none, &error), NB_ERR_ARGUMENT);
+    assert_int_equal(nb_calibration_collect(model, "a", 1, "a.txt", 0, false, &none, &error),
+                     NB_ERR_ARGUMENT);
     assert_null(none);
+    assert_int_equal(nb_model_quantize_activated(model, &scope, &int8, NULL, NB_ACTIVATION_CHANNELS, c,
+                                                 NB_OBSERVER_ENTROPY, NULL, &error),
+                     NB_ERR_STATE);
+    assert_non_null(strstr(error.text, "static:channel by entropy"));
+    assert_non_null(strstr(error.text, "calibrate --channels"));
     assert_int_equal(nb_model_quantize_activated(model, &scope, &int8, NULL, NB_ACTIVATION_STATIC, NULL,
                                                  NB_OBSERVER_MSE, NULL, &error),
                      NB_ERR_STATE);
@@ -386,12 +558,41 @@ static void activations_that_are_no_numbers_are_refused(void **state)
     nb_error error = {""};
     nb_tensor *norm = &model->tensors[nb_model_find_tensor(model, "blk.1.attn_norm")];
     norm->vector[7] = NAN;
-    assert_int_equal(nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "some.txt", 0, &none, &error),
-                     NB_ERR_STATE);
+    assert_int_equal(
+        nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "some.txt", 0, false, &none, &error),
+        NB_ERR_STATE);
     assert_non_null(strstr(error.text, "channel 7"));
     assert_null(none);
     nb_model_destroy(&model);
     nb_context_destroy(&context);
+}
+
+static void check_loaded(const nb_calibration *c, const nb_calibration *loaded)
+{
+    assert_string_equal(loaded->text, "some.txt");
+    assert_true(loaded->text_digest == c->text_digest && loaded->n_tokens == c->n_tokens);
+    assert_int_equal(loaded->n_entries, c->n_entries);
+    assert_int_equal(loaded->by_channel, c->by_channel);
+    for (size_t i = 0; i < c->n_entries; i++) {
+        const nb_calibration_entry *a = &c->entries[i], *b = &loaded->entries[i];
+        assert_int_equal(a->n_tensors, b->n_tensors);
+        assert_memory_equal(a->tensors, b->tensors, a->n_tensors * sizeof *a->tensors);
+        assert_memory_equal(a->bins, b->bins, NB_OBSERVER_BINS * sizeof *a->bins);
+        assert_memory_equal(a->channel_square, b->channel_square, a->n_cols * sizeof(float));
+        assert_memory_equal(a->channel_ema_low, b->channel_ema_low, a->n_cols * sizeof(double));
+        assert_memory_equal(a->channel_ema_high, b->channel_ema_high, a->n_cols * sizeof(double));
+        assert_int_equal(a->n_rows, b->n_rows);
+        assert_memory_equal(a->rows, b->rows, a->n_rows * a->n_cols * sizeof(float));
+        for (int o = 0; o < NB_OBSERVERS; o++)
+            assert_true(nb_calibration_reach(a, (nb_observer)o) == nb_calibration_reach(b, (nb_observer)o));
+        assert_true(!a->histograms == !c->by_channel && !b->histograms == !c->by_channel);
+        if (!c->by_channel)
+            continue;
+        assert_memory_equal(a->histograms->bins, b->histograms->bins,
+                            a->n_cols * NB_OBSERVER_CHANNEL_BINS * sizeof(uint32_t));
+        assert_memory_equal(a->histograms->bins_per_unit, b->histograms->bins_per_unit,
+                            a->n_cols * sizeof(float));
+    }
 }
 
 static void a_file_holds_it(void **state)
@@ -400,34 +601,89 @@ static void a_file_holds_it(void **state)
     const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
     nb_context *context = test_context(NULL, 2);
     nb_model *model = test_model(context, &shape, &nb_format_f32);
-    nb_calibration *c = calibrate(model), *loaded = NULL;
+    for (int by_channel = 0; by_channel < 2; by_channel++) {
+        nb_calibration *c = calibrate_with(model, by_channel), *loaded = NULL;
+        nb_error error = {""};
+        const char *path = temporary_path("some.calibration");
+        assert_int_equal(nb_calibration_save(c, model, path, &error), NB_OK);
+        if (nb_calibration_load(model, path, &loaded, &error) != NB_OK)
+            fail_msg("%s", error.text);
+        check_loaded(c, loaded);
+        nb_calibration_destroy(&loaded);
+        size_t size;
+        uint8_t *bytes = read_whole_file(path, &size);
+        for (size_t cut = 1; cut < size; cut += size / 37) {
+            const char *shorter = temporary_file("cut.calibration", bytes, cut);
+            assert_int_not_equal(nb_calibration_load(model, shorter, &loaded, &error), NB_OK);
+            assert_null(loaded);
+        }
+        free(bytes);
+        nb_calibration_destroy(&c);
+    }
+    nb_model_destroy(&model);
+    nb_context_destroy(&context);
+}
+
+/* The file with some bytes changed is refused with that sentence. */
+static void refuses_changed(nb_model *model, const uint8_t *bytes, size_t size, size_t place,
+                            const void *change, size_t n_changed, const char *sentence)
+{
     nb_error error = {""};
-    const char *path = temporary_path("some.calibration");
-    assert_int_equal(nb_calibration_save(c, model, path, &error), NB_OK);
-    if (nb_calibration_load(model, path, &loaded, &error) != NB_OK)
-        fail_msg("%s", error.text);
-    assert_string_equal(loaded->text, "some.txt");
-    assert_true(loaded->text_digest == c->text_digest && loaded->n_tokens == c->n_tokens);
-    assert_int_equal(loaded->n_entries, c->n_entries);
-    for (size_t i = 0; i < c->n_entries; i++) {
-        const nb_calibration_entry *a = &c->entries[i], *b = &loaded->entries[i];
-        assert_int_equal(a->n_tensors, b->n_tensors);
-        assert_memory_equal(a->tensors, b->tensors, a->n_tensors * sizeof *a->tensors);
-        assert_memory_equal(a->bins, b->bins, NB_OBSERVER_BINS * sizeof *a->bins);
-        assert_memory_equal(a->channel_square, b->channel_square, a->n_cols * sizeof(float));
-        assert_int_equal(a->n_rows, b->n_rows);
-        assert_memory_equal(a->rows, b->rows, a->n_rows * a->n_cols * sizeof(float));
-        for (int o = 0; o < NB_OBSERVERS; o++)
-            assert_true(nb_calibration_reach(a, (nb_observer)o) == nb_calibration_reach(b, (nb_observer)o));
-    }
-    nb_calibration_destroy(&loaded);
+    nb_calibration *loaded = NULL;
+    uint8_t *changed = malloc(size);
+    assert_non_null(changed);
+    memcpy(changed, bytes, size);
+    memcpy(changed + place, change, n_changed);
+    const char *path = temporary_file("changed.calibration", changed, size);
+    assert_int_not_equal(nb_calibration_load(model, path, &loaded, &error), NB_OK);
+    assert_null(loaded);
+    if (!strstr(error.text, sentence))
+        fail_msg("\"%s\" does not say \"%s\"", error.text, sentence);
+    free(changed);
+}
+
+/* What no calibration can have written, in each of the pieces. */
+static void damaged_files_are_refused(void **state)
+{
+    (void)state;
+    const nb_synthetic shape = test_shape_of(&nb_architecture_llama);
+    nb_context *context = test_context(NULL, 2);
+    nb_model *model = test_model(context, &shape, &nb_format_f32);
+    nb_calibration *c = calibrate_with(model, true);
+    nb_error error = {""};
+    nb_gguf *g = NULL;
+    const char *path = temporary_path("whole.calibration");
     size_t size;
+    assert_int_equal(nb_calibration_save(c, model, path, &error), NB_OK);
     uint8_t *bytes = read_whole_file(path, &size);
-    for (size_t cut = 1; cut < size; cut += size / 37) {
-        assert_int_not_equal(nb_calibration_load(model, temporary_file("cut.calibration", bytes, cut), &loaded, &error),
-                             NB_OK);
-        assert_null(loaded);
-    }
+    assert_int_equal(nb_gguf_open(path, &g, &error), NB_OK);
+    const double no_averages[] = {NAN, INFINITY, -INFINITY, 1e30};
+    for (size_t i = 0; i < 4; i++) /* low: not a number, not finite, above high */
+        refuses_changed(model, bytes, size, nb_gguf_find_tensor(g, "1.averages")->offset + 24,
+                        &no_averages[i], sizeof(double), "a channel is missing");
+    const float no_scales[] = {NAN, 0.0f, -2.0f, 3.0f, INFINITY, 0x1p-126f, 0x1p126f};
+    for (size_t i = 0; i < sizeof no_scales / sizeof *no_scales; i++)
+        refuses_changed(model, bytes, size, nb_gguf_find_tensor(g, "1.channel_scales")->offset + 8,
+                        &no_scales[i], sizeof(float), "a channel's histogram");
+    const float narrow = 2.0f * c->entries[1].histograms->bins_per_unit[2];
+    refuses_changed(model, bytes, size, nb_gguf_find_tensor(g, "1.channel_scales")->offset + 8, &narrow,
+                    sizeof(float), "a channel's histogram");
+    const uint32_t count = c->entries[0].histograms->bins[3] + 1;
+    refuses_changed(model, bytes, size, nb_gguf_find_tensor(g, "0.channel_bins")->offset + 12, &count,
+                    sizeof count, "a channel's histogram");
+    const uint32_t old = 1, future = 3;
+    const uint64_t other_bins = 256, n_entries = UINT64_MAX;
+    const size_t version = (size_t)(nb_gguf_find(g, "nibble.calibration.version")->data - g->data);
+    refuses_changed(model, bytes, size, version, &old, sizeof old,
+                    "version 1, which knows no channel's average");
+    refuses_changed(model, bytes, size, version, &future, sizeof future, "a calibration of version 3");
+    refuses_changed(model, bytes, size,
+                    (size_t)(nb_gguf_find(g, "nibble.calibration.channel_bins")->data - g->data), &other_bins,
+                    sizeof other_bins, "a key");
+    refuses_changed(model, bytes, size,
+                    (size_t)(nb_gguf_find(g, "nibble.calibration.entries")->data - g->data), &n_entries,
+                    sizeof n_entries, "a key");
+    nb_gguf_close(&g);
     free(bytes);
     nb_calibration_destroy(&c);
     nb_model_destroy(&model);
@@ -442,7 +698,7 @@ static void inputs_are_saved(void **state)
     nb_error error = {""};
     nb_context *context = test_context(NULL, 2);
     nb_model *model = test_model(context, &shape, &nb_format_f32), *loaded = NULL;
-    nb_calibration *c = calibrate(model);
+    nb_calibration *c = calibrate_with(model, true);
     nb_change changes[3];
     static const char *const names[] = {"blk.0.attn_q", "blk.0.ffn_down", "blk.1.ffn_up"},
                             *const quantizers[] = {"int8 absmax/channel", "int4 absmax/group:32", "q8_0"};
@@ -494,6 +750,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_records_what_flows),
+        cmocka_unit_test(each_channel_has_its_reach),
+        cmocka_unit_test(channels_clip_beyond_their_reach),
         cmocka_unit_test(who_reads_the_same_shares_an_entry),
         cmocka_unit_test(the_same_bits_everywhere),
         cmocka_unit_test(observers_agree_with_the_activations),
@@ -501,9 +759,11 @@ int main(void)
         cmocka_unit_test(stored_tensors_take_a_mode),
         cmocka_unit_test(failing_memory_changes_nothing),
         cmocka_unit_test(cancel_keeps_nothing),
+        cmocka_unit_test(cancel_changes_nothing),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(activations_that_are_no_numbers_are_refused),
         cmocka_unit_test(a_file_holds_it),
+        cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(inputs_are_saved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

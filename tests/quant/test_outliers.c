@@ -181,7 +181,8 @@ static nb_calibration *look(nb_model *model)
 {
     nb_error error = {""};
     nb_calibration *calibration;
-    if (nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "words.txt", 0, &calibration, &error) != NB_OK)
+    if (nb_calibration_collect(model, test_text(), TEST_TEXT_BYTES, "words.txt", 0, false, &calibration,
+                               &error) != NB_OK)
         fail_msg("%s", error.text);
     return calibration;
 }

@@ -57,10 +57,62 @@ static void test_modes(void **state)
     says(c, "activations all blocks", "a scale for every 32 of a token");
     says(c, "quantize mlp q8_0 --activations token", "Activations: int8, one scale a token.");
     refuses(c, "quantize all f16 --activations token", "f32");
-    refuses(c, "quantize all absmax --observer mse", "--activations static");
-    refuses(c, "activations all token --observer mse", "goes with static");
+    refuses(c, "quantize all absmax --observer mse", "goes with --activations static or static:channel");
+    refuses(c, "quantize all absmax --activations dynamic --observer mse", "goes with --activations static");
+    refuses(c, "activations all token --observer mse", "goes with static or static:channel");
+    refuses(c, "activations all blocks --observer ema", "goes with static or static:channel");
+    says(c, "quantize attention absmax --activations dynamic", "Activations: int8, one scale a token");
+    says(c, "quantize mlp absmax --activations int8; activations mlp dynamic",
+         "6 tensors · int8, one scale a token");
+    refuses(c, "activations mlp dynamik", "did you mean dynamic?");
     says(c, "restore all", "");
     refuses(c, "activations all token", "quantize it to integers first");
+}
+
+/* Each channel's scale by every observer: two of them always, the others with what calibrate --channels
+ * records. */
+static void test_channels(void **state)
+{
+    cells *c = *state;
+    char cell[600];
+    cells_load_tiny(c);
+    refuses(c, "quantize all absmax --activations static:channel --observer mse", "calibrate --channels");
+    calibrate(c);
+    says(c, "quantize all absmax --per channel --activations static:channel", "(each channel's largest of");
+    says(c, "activations all static:channel --observer minmax", "(each channel's largest of");
+    says(c, "activations attention static:channel --observer ema", "(each channel's ema of");
+    refuses(c, "activations all static:channel --observer mse",
+            "static:channel by mse looks at a histogram of every channel: calibrate --channels records them");
+    refuses(c, "activations all static:channel --observer percentile", "calibrate --channels");
+    refuses(c, "quantize all absmax --activations static:channel --observer entropy", "calibrate --channels");
+    says(c, "layers blk.0", "activations int8, a static");
+    snprintf(cell, sizeof cell, "calibrate --channels --tokens 640 --save '%s'",
+             temporary_path("channels.calibration"));
+    says(c, cell, "With a histogram of each of ");
+    static const char *const observers[] = {"percentile", "mse", "entropy", "ema"};
+    for (size_t i = 0; i < 4; i++) {
+        char want[80];
+        snprintf(cell, sizeof cell, "activations all static:channel --observer %s", observers[i]);
+        snprintf(want, sizeof want, "(each channel's %s of", observers[i]);
+        says(c, cell, want);
+        snprintf(cell, sizeof cell, "quantize mlp absmax --activations static:channel --observer %s",
+                 observers[i]);
+        says(c, cell, want);
+    }
+    snprintf(cell, sizeof cell,
+             "quantize mlp absmax --activations static:channel --observer mse --tokens 64 --text '%s'",
+             cells_text());
+    refuses(c, cell, "calibrate --channels");
+    calibrate(c);
+    refuses(c, "activations all static:channel --observer mse", "calibrate --channels");
+    snprintf(cell, sizeof cell, "calibrate --load '%s'", temporary_path("channels.calibration"));
+    says(c, cell, "With a histogram of each of ");
+    says(c, "activations all static:channel --observer mse", "each channel's mse");
+    snprintf(cell, sizeof cell, "calibrate --channels --load '%s'", temporary_path("channels.calibration"));
+    refuses(c, cell, "--channels out");
+    snprintf(cell, sizeof cell, "save '%s'; load '%s'; layers blk.0", temporary_path("channels.gguf"),
+             temporary_path("channels.gguf"));
+    says(c, cell, "int8, a static");
 }
 
 /* A transform changes what flows: the calibration is made again, and static scales do not survive it. */
@@ -174,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_without_a_text, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_it_shows_what_flows, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_modes, cells_open, cells_close),
+        cmocka_unit_test_setup_teardown(test_channels, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_transforms, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_texts_stay_apart, cells_open, cells_close),
         cmocka_unit_test_setup_teardown(test_story_brings_its_texts, cells_open, cells_close),

@@ -665,7 +665,7 @@ static void test_completion(void **state)
     completes(d, "quantize attention z", "zeropoint zeroquant");
     completes(d, "quantize attention absmax --p", "--per --pure");
     completes(d, "quantize attention absmax --per c", "channel");
-    completes(d, "quantize attention absmax --activations ", "f32 int8 static static:channel token");
+    completes(d, "quantize attention absmax --activations ", "dynamic f32 int8 static static:channel token");
     completes(d, "quantize attention absmax --bits 4 --keep blk.0.attn_o", "blk.0.attn_output");
     completes(d, "show ", "blk. output output_norm token_embd"); /* many: up to the next dot */
     completes(d, "show blk.1.ffn_d", "blk.1.ffn_down");
