@@ -41,6 +41,8 @@ enum {
     MAX_TOKENS = 16,
     PREFETCH_BYTES = 1024,
     PANEL_PREFETCH_BYTES = 1024,
+    FETCH_NEAR = 4096,
+    FETCH_FAR = 256 << 10, /* a share of the L2 cache */
 };
 
 /* --- a tile's outputs --- */

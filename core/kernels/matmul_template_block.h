@@ -43,6 +43,8 @@ INLINE size_t line_bytes_of_block(int kind)
 typedef struct {
     const uint8_t *codes, *records;
     size_t group_bytes, record_stride; /* to the next row group */
+    bool direct;                       /* as in int_weights */
+    size_t groups_ahead;
 } block_weights;
 
 /* What belongs to the whole record: d, and dmin (negative) or m. */
@@ -125,7 +127,11 @@ INLINE void block_tile(const block_traits k, int groups, int tokens, size_t n_bl
     for (size_t b = 0; b < n_blocks; record += record_bytes(k)) {
         vf d[MAX_STRIPS], dmin[MAX_STRIPS];
         load_record(k, strips, w, record, d, dmin);
+        if (w->direct)
+            fetch_ahead(groups, record, record_bytes(k), w->record_stride, w->groups_ahead);
         for (int i = 0; i < k.per_record; i++, b++) {
+            if (w->direct)
+                fetch_ahead(groups, codes, line_bytes_of_block(k.kind), w->group_bytes, w->groups_ahead);
             UNROLL for (int h = 0; h < halves; h++) {
                 vf scale[MAX_STRIPS], min[MAX_STRIPS];
                 vi sum[MAX_STRIPS][MAX_TOKENS];
@@ -189,7 +195,9 @@ INLINE void block_direct(const block_traits k, int tokens, const nb_packed *w, s
     size_t group = begin;
 #define DIRECT_PASS(GROUPS)                                                                                          \
     for (; group + (GROUPS) <= end; group += (GROUPS)) {                                                             \
-        const block_weights at = block_weights_at(w, k, group, 0);                                                   \
+        block_weights at = block_weights_at(w, k, group, 0);                                                         \
+        at.direct = true;                                                                                            \
+        at.groups_ahead = groups_ahead(w, (GROUPS));                                                                 \
         tile_out out = enter_tile(w, group, (GROUPS), tokens, true, y, y_stride, spare);                             \
         block_tile(k, (GROUPS), tokens, w->n_blocks, &at, &a, NULL, &out, &ends);                                    \
         leave_tile(&out, tokens);                                                                                    \
@@ -223,7 +231,7 @@ typedef struct {
                      const tile_out *out, const tile_ends *ends)                                                     \
     {                                                                                                                \
         const block_traits k = {KIND, SUB_##FAMILY, MIN_##FAMILY, 0, SCALES_PANEL, 1};                               \
-        const block_weights panel = {w->codes, w->records, GROUP_BYTES, GROUP_RECORDS * sizeof(float)};              \
+        const block_weights panel = {w->codes, w->records, GROUP_BYTES, GROUP_RECORDS * sizeof(float), false, 0};    \
         const int_acts acts = {a->blocks, PANEL_BLOCKS, a->wide, a->wide_stride};                                    \
         ask_for_next_sums(GROUPS *STRIPS_PER_GROUP, TOKENS, out);                                                    \
         block_tile(k, GROUPS, TOKENS, n_blocks, &panel, &acts, terms, out, ends);                                    \

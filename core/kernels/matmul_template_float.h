@@ -33,7 +33,10 @@ INLINE void float_tile(float_load load, bool from_memory, int groups, int tokens
         vf weights[MAX_STRIPS];
         UNROLL for (int g = 0; g < groups; g++) {
             const uint8_t *column = w + (size_t)g * group_bytes + k * column_bytes;
-            __builtin_prefetch(column + (from_memory ? PREFETCH_BYTES : PANEL_PREFETCH_BYTES));
+            if (from_memory)
+                __builtin_prefetch(column + PREFETCH_BYTES, 0, 2);
+            else
+                __builtin_prefetch(column + PANEL_PREFETCH_BYTES);
             UNROLL for (int s = 0; s < STRIPS_PER_GROUP; s++)
                 weights[g * STRIPS_PER_GROUP + s] = load_weights(load, column + (size_t)s * strip_bytes);
         }

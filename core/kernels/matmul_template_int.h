@@ -83,6 +83,8 @@ typedef struct {
     size_t zero_stride, zero_step; /* to the next row group; to the next scale group */
     size_t blocks_per_scale;
     size_t blocks_to_scale; /* blocks before the second scale group begins */
+    bool direct;            /* from memory */
+    size_t groups_ahead;    /* if so */
 } int_weights;
 
 INLINE void load_scales(int strips, const int_weights *w, size_t scale_group, vf *scale)
@@ -102,6 +104,31 @@ INLINE void load_zeros(int kind, int strips, const int_weights *w, size_t scale_
                                      scale_group * w->zero_step + (s % STRIPS_PER_GROUP) * LANES);
 }
 
+/* A direct pass over row groups asks for those of the next pass, into the L2 cache: memory is never waited for where short rows
+ * begin, which is where the processor's own prefetching does not know yet what comes. Where the next ones are too far off,
+ * it asks for what comes next in the same. Beyond the end of a matrix nothing happens. */
+INLINE size_t groups_ahead(const nb_packed *w, int groups)
+{
+    return w->row_group_bytes * (size_t)groups <= FETCH_FAR ? (size_t)groups : 0;
+}
+
+/* The lines of n_bytes of each row group, `ahead` of these. */
+INLINE void fetch_ahead(int groups, const uint8_t *from, size_t n_bytes, size_t group_bytes, size_t ahead)
+{
+    const size_t distance = ahead > 0 ? ahead * group_bytes : FETCH_NEAR;
+    UNROLL for (int g = 0; g < groups; g++) {
+        UNROLL for (size_t line = 0; line < n_bytes; line += LINE)
+            __builtin_prefetch(from + (size_t)g * group_bytes + line + distance, 0, 2);
+    }
+}
+
+INLINE void fetch_scales_ahead(int groups, const int_weights *w, size_t scale_group)
+{
+    const size_t size = w->scales_f32 ? sizeof(float) : sizeof(uint16_t);
+    fetch_ahead(groups, (const uint8_t *)w->scales + scale_group * NB_ROWS * size, NB_ROWS * size, w->scale_stride * size,
+                w->groups_ahead);
+}
+
 /* own_zeros: rows subtract theirs; else a's minus_sum holds the whole correction. */
 INLINE void int_tile(int kind, bool own_zeros, int groups, int tokens, size_t n_blocks, const int_weights *w,
                      const int_acts *a, const tile_out *out, const tile_ends *ends)
@@ -116,6 +143,8 @@ INLINE void int_tile(int kind, bool own_zeros, int groups, int tokens, size_t n_
         vf scale[MAX_STRIPS];
         vi zero[MAX_STRIPS];
         load_scales(strips, w, group, scale);
+        if (w->direct)
+            fetch_scales_ahead(groups, w, group);
         if (own_zeros)
             load_zeros(kind, strips, w, group, zero);
         for (end = nb_min_size(end, n_blocks); b < end; b++) {
@@ -125,6 +154,8 @@ INLINE void int_tile(int kind, bool own_zeros, int groups, int tokens, size_t n_
                 UNROLL for (int s = 0; s < strips; s++)
                     sum[s][t] = own_zeros ? vi_zero_term(zero[s], minus_sum) : vi_set1(minus_sum);
             }
+            if (w->direct)
+                fetch_ahead(groups, codes, block_bytes, w->group_bytes, w->groups_ahead);
             block_sums(kind, 0, LINES, groups, tokens, codes, w->group_bytes, &at, sum);
             UNROLL for (int t = 0; t < tokens; t++) {
                 const vf act_scale = vf_set1(at.blocks[(size_t)t * at.stride].scale);
@@ -171,7 +202,9 @@ INLINE void int_direct(int bits, int tokens, const nb_packed *w, size_t begin, s
     size_t group = begin;
 #define DIRECT_PASS(GROUPS)                                                                                          \
     for (; group + (GROUPS) <= end; group += (GROUPS)) {                                                             \
-        const int_weights at = int_weights_at(w, group, 0);                                                          \
+        int_weights at = int_weights_at(w, group, 0);                                                                \
+        at.direct = true;                                                                                            \
+        at.groups_ahead = groups_ahead(w, (GROUPS));                                                                 \
         tile_out out = enter_tile(w, group, (GROUPS), tokens, true, y, y_stride, spare);                             \
         int_tile(bits, true, (GROUPS), tokens, w->n_blocks, &at, &a, &out, &ends);                                   \
         leave_tile(&out, tokens);                                                                                    \
@@ -199,6 +232,7 @@ typedef struct {
         int_acts acts = *a;                                                                                          \
         panel.group_bytes = GROUP_BYTES; /* as they are; but now the compiler knows */                               \
         acts.stride = PANEL_BLOCKS;                                                                                  \
+        panel.direct = false;                                                                                        \
         ask_for_next_sums(GROUPS *STRIPS_PER_GROUP, TOKENS, out);                                                    \
         int_tile(KIND, OWN_ZEROS, GROUPS, TOKENS, n_blocks, &panel, &acts, out, ends);                               \
     }

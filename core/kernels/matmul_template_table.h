@@ -74,7 +74,7 @@ INLINE void table_tile(int groups, int tokens, const nb_packed *w, size_t group,
             load_table_scales(w, group + (size_t)g, scale_group, scale + g * STRIPS_PER_GROUP);
         for (; b < end && b < n_whole; b++) {
             for (int g = 0; g < groups; g++)
-                __builtin_prefetch(codes + (size_t)g * w->row_group_bytes + b * TABLE_BLOCK + PREFETCH_BYTES);
+                __builtin_prefetch(codes + (size_t)g * w->row_group_bytes + b * TABLE_BLOCK + PREFETCH_BYTES, 0, 2);
             table_columns(groups, tokens, NB_BLOCK, codes + b * TABLE_BLOCK, w->row_group_bytes, levels, scale,
                           x->f32 + b * NB_BLOCK, x->f32_stride, acc);
         }
