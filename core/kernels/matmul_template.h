@@ -42,7 +42,7 @@ enum {
     PREFETCH_BYTES = 1024,
     PANEL_PREFETCH_BYTES = 1024,
     FETCH_NEAR = 4096,
-    FETCH_FAR = 256 << 10, /* a share of the L2 cache */
+    FETCH_FAR = 128 << 10, /* half of a small L2 cache */
 };
 
 /* --- a tile's outputs --- */

@@ -104,9 +104,9 @@ INLINE void load_zeros(int kind, int strips, const int_weights *w, size_t scale_
                                      scale_group * w->zero_step + (s % STRIPS_PER_GROUP) * LANES);
 }
 
-/* A direct pass over row groups asks for those of the next pass, into the L2 cache: memory is never waited for where short rows
- * begin, which is where the processor's own prefetching does not know yet what comes. Where the next ones are too far off,
- * it asks for what comes next in the same. Beyond the end of a matrix nothing happens. */
+/* A direct pass over row groups asks for those of the next pass, into the L2 cache: so memory is never waited
+ * for where short rows begin, and the processor's own prefetching does not know yet what comes. Where the next
+ * ones are too far off, it asks for what comes next in the same. Beyond the end of a matrix nothing happens. */
 INLINE size_t groups_ahead(const nb_packed *w, int groups)
 {
     return w->row_group_bytes * (size_t)groups <= FETCH_FAR ? (size_t)groups : 0;
@@ -125,8 +125,8 @@ INLINE void fetch_ahead(int groups, const uint8_t *from, size_t n_bytes, size_t 
 INLINE void fetch_scales_ahead(int groups, const int_weights *w, size_t scale_group)
 {
     const size_t size = w->scales_f32 ? sizeof(float) : sizeof(uint16_t);
-    fetch_ahead(groups, (const uint8_t *)w->scales + scale_group * NB_ROWS * size, NB_ROWS * size, w->scale_stride * size,
-                w->groups_ahead);
+    fetch_ahead(groups, (const uint8_t *)w->scales + scale_group * NB_ROWS * size, NB_ROWS * size,
+                w->scale_stride * size, w->groups_ahead);
 }
 
 /* own_zeros: rows subtract theirs; else a's minus_sum holds the whole correction. */
